@@ -1,0 +1,51 @@
+"""The shipped default: torchvision's ResNet-18 on Fashion-MNIST, its caches, and sample images.
+
+`resnet18_fashion.safetensors` (fp16) and its card come from `python -m cache_models pretrain`,
+`store/` from `python -m cache_models build`; `sample.npz` holds test images that tuned nothing.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.models import resnet18
+
+from cache_models.base_dnn import ModelDescription
+from cache_models.datasets import FASHION_CLASSES
+from cache_models.preprocessing import Preprocessing
+
+FOLDER = Path(__file__).parent
+WEIGHTS = FOLDER / "resnet18_fashion.safetensors"
+STORE = FOLDER / "store"
+
+
+def default() -> tuple[nn.Module, ModelDescription]:
+    """The shipped base DNN; its fp16 weights are run in float32."""
+    module = resnet18(num_classes=len(FASHION_CLASSES))
+    module.load_state_dict(load_file(WEIGHTS))
+    return module, describe(crop_size=(224, 224))
+
+
+def describe(crop_size: tuple[int, int]) -> ModelDescription:
+    """Grey images of any size, resized to `crop_size`, three channels, normalised as ImageNet."""
+    return ModelDescription(
+        input_shape=(3, *crop_size),
+        classes=FASHION_CLASSES,
+        preprocessing=Preprocessing(crop_size),
+    )
+
+
+def sample() -> tuple[np.ndarray, np.ndarray]:
+    """Test images `(N, 28, 28, 1)` uint8 and labels `(N,)` int64, the first N of Fashion-MNIST's."""
+    with np.load(FOLDER / "sample.npz", allow_pickle=False) as data:
+        return data["images"], data["labels"].astype(np.int64)
+
+
+def held_out() -> tuple[np.ndarray, np.ndarray]:
+    """The 10,000 training images that the base DNN has not seen: what the caches learn from."""
+    from cache_models.datasets import fashion_mnist
+    from cache_models.pretrain import TRAIN_IMAGES
+
+    images, labels = fashion_mnist(train=True)
+    return images[TRAIN_IMAGES:], labels[TRAIN_IMAGES:]

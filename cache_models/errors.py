@@ -1,0 +1,25 @@
+"""What can go wrong in this room. Every message says what was found and what to do about it."""
+
+
+class CacheModelsError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class ModelReferenceError(CacheModelsError):
+    """A reference to a base DNN that cannot be followed."""
+
+
+class UntraceableModelError(CacheModelsError):
+    """A module that torch.fx cannot trace."""
+
+
+class NotAClassifierError(CacheModelsError):
+    """A module whose output is not one row of class scores for every input."""
+
+
+class DataError(CacheModelsError):
+    """Data that cannot be read, or too little of it."""
+
+
+class ArtifactError(CacheModelsError):
+    """A stored artifact that is missing, half-written, altered, or made for something else."""

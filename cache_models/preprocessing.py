@@ -1,0 +1,55 @@
+"""From a decoded image to the base DNN's input tensor, in two steps that may run in two places.
+
+1. `resize`: uint8 image of any size → uint8 image of the size that the base DNN takes.
+2. `normalise`: uint8 images → float32 batch with the channels, mean and deviation it was trained on.
+
+Both work on exact integers or in float32 in a fixed order, so the result does not depend on where
+the first step ran: a small image travels as it is and is resized beside the base DNN, a large one is
+resized before it travels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image classifier wants its input, as torchvision's classification presets describe it.
+
+    Args:
+        crop_size: height and width of the input, in pixels.
+        resize_size: the shorter side after resizing, before the centre crop; None resizes straight
+            to `crop_size`, whatever the aspect ratio.
+        mean, std: of the input's channels, for values in [0, 1]; their length is the channel count
+            that the base DNN takes.
+    """
+
+    crop_size: tuple[int, int]
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    resize_size: int | None = None
+
+    def resize(self, image: Tensor) -> Tensor:
+        """`(..., C, h, w)` uint8 → `(..., C, H, W)` uint8 with `(H, W) = crop_size`."""
+        if self.resize_size is None:
+            return F.resize(image, list(self.crop_size), antialias=True)
+        return F.center_crop(
+            F.resize(image, [self.resize_size], antialias=True), list(self.crop_size)
+        )
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """`(B, 1 or C, H, W)` uint8 → `(B, C, H, W)` float32; grey is repeated over the channels."""
+        channels = len(self.mean)
+        images = images.to(torch.float32).div_(255)
+        if images.shape[1] != channels:
+            images = images.expand(-1, channels, -1, -1)
+        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
+        return (images - mean).div_(std)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """`(B, 1 or C, h, w)` uint8 of any size → the base DNN's input `(B, C, H, W)` float32."""
+        return self.normalise(self.resize(images))
