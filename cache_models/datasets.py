@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from torchvision.datasets import FashionMNIST
 
+from cache_models.errors import DataError
+
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 FASHION_CLASSES = (
@@ -36,7 +38,7 @@ def fashion_mnist(train: bool) -> tuple[np.ndarray, np.ndarray]:
     else downloaded by torchvision.
 
     Raises:
-        RuntimeError: it is on no disk and cannot be downloaded.
+        DataError: it is on no disk and cannot be downloaded.
     """
     root = cache_home()
     raw = root / "FashionMNIST" / "raw"
@@ -45,7 +47,7 @@ def fashion_mnist(train: bool) -> tuple[np.ndarray, np.ndarray]:
     try:
         data = FashionMNIST(root, train=train, download=True)
     except Exception as error:
-        raise RuntimeError(
+        raise DataError(
             f"Fashion-MNIST is neither in {raw} nor in {DEBIAN_FASHION_MNIST}, and the download "
             f"failed ({error}). Install Debian's package dataset-fashion-mnist, or put the "
             f"unpacked files into {raw}."
@@ -60,3 +62,24 @@ def _unpack(source: Path, target: Path) -> None:
         with gzip.open(archive) as packed, open(partial / archive.stem, "wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)
     partial.replace(target)
+
+
+def images_by_name(name: str) -> np.ndarray:
+    """Images to learn from: `default`, or an `.npy` file of `(N, h, w, C)` uint8 or float32 inputs.
+
+    Raises:
+        DataError: it is neither, or cannot be read.
+    """
+    if name == "default":
+        from cache_models.default import held_out
+
+        return held_out()[0]
+    try:
+        images = np.load(name, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"data {name!r} is neither 'default' nor an .npy file of images ({error})"
+        ) from error
+    if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
+        raise DataError(f"{name} must hold one array of uint8 images or float32 inputs")
+    return images

@@ -1,0 +1,103 @@
+"""`python -m cache_models`: make the default base DNN, build caches, look at them."""
+
+from pathlib import Path
+
+import click
+
+from cache_models.errors import CacheModelsError
+
+
+class _Group(click.Group):
+    """Errors that a user can mend are one line, without a traceback."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except CacheModelsError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group)
+def cli() -> None:
+    """Learn caches for a base DNN."""
+
+
+model_option = click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    help="default, torchvision:<builder>[?weights=…], or <package.module>:<factory>.",
+)
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Default: the shipped file.")
+@click.option("--seed", default=0, show_default=True)
+def pretrain(out: Path | None, seed: int) -> None:
+    """Train the default base DNN from scratch; goes on from a checkpoint if there is one."""
+    from cache_models.default import WEIGHTS
+    from cache_models.pretrain import pretrain
+
+    out = out or WEIGHTS
+    out.parent.mkdir(parents=True, exist_ok=True)
+    card = pretrain(out, seed)
+    click.echo(f"{out}: {card['test_accuracy']:.2%} of the test images right")
+
+
+@cli.command()
+@model_option
+@click.option("--data", default="default", show_default=True, help="default, or an .npy of images.")
+@click.option("--out", type=click.Path(path_type=Path), help="The store; default: the shipped one.")
+@click.option("--max-disagreement", default=0.01, show_default=True)
+@click.option("--max-class-disagreement", default=0.05, show_default=True)
+@click.option("--confidence", default=0.95, show_default=True)
+@click.option("--max-caches", default=3, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+def build(model: str, data: str, out: Path | None, device: str, **limits) -> None:
+    """Learn, compose and calibrate caches, and publish them to a store."""
+    from pydantic import ValidationError
+
+    from cache_models.base_dnn import load
+    from cache_models.build import build
+    from cache_models.datasets import images_by_name
+    from cache_models.default import STORE
+    from cache_models.inspect import describe_plan
+    from cache_models.plan import HopCost
+    from cache_models.promise import Limits
+    from cache_models.store import Store
+
+    try:
+        checked = Limits(**limits)
+    except ValidationError as error:
+        raise click.UsageError(str(error)) from error
+    if out is None and (model, data) != ("default", "default"):
+        raise click.UsageError("name the store with --out; the shipped one is the default model's.")
+    images = images_by_name(data)
+    version = build(load(model), images, data, Store(out or STORE), checked, HopCost(), device)
+    click.echo(f"cache version {version.number} in {out or STORE}")
+    click.echo(describe_plan(version.plan))
+
+
+@cli.command()
+@model_option
+@click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
+@click.option("--device", default="cpu", show_default=True)
+def inspect(model: str, store: Path | None, device: str) -> None:
+    """Print the cut points with cost and bytes, and where caches sit."""
+    from cache_models.base_dnn import load
+    from cache_models.cutting import cut
+    from cache_models.default import STORE
+    from cache_models.inspect import describe_cut_points, describe_plan
+    from cache_models.store import Store
+
+    store = store or (STORE if model == "default" else None)
+    plan = Store(store).current().plan if store else None
+    click.echo(describe_cut_points(cut(load(model)), device, plan))
+    if plan:
+        click.echo(describe_plan(plan))
+    else:
+        click.echo("no store named: no caches (make some with `python -m cache_models build`)")
+
+
+if __name__ == "__main__":
+    cli(prog_name="python -m cache_models")

@@ -1,0 +1,126 @@
+"""A learned cache: a predictor of the base DNN's answer, and a selector that says when to trust it."""
+
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Variant(BaseModel, frozen=True):
+    """One kind of predictor.
+
+    Attributes:
+        grid: a feature map is pooled further to at most `grid` x `grid`; tokens and vectors stay.
+        hidden: width of the hidden layer; 0 makes the predictor linear.
+    """
+
+    grid: int
+    hidden: int = 0
+
+    @property
+    def name(self) -> str:
+        return (
+            f"fc{self.hidden}-{self.grid}x{self.grid}"
+            if self.hidden
+            else f"linear-{self.grid}x{self.grid}"
+        )
+
+
+class Predictor(nn.Module):
+    """Features → scores of the base DNN's classes."""
+
+    def __init__(self, variant: Variant, feature_shape: tuple[int, ...], classes: int):
+        super().__init__()
+        self.grid = variant.grid
+        width = self._pool(torch.zeros(1, *feature_shape)).shape[1]
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.dropout = nn.Dropout(0.2)
+        self.layers = (
+            nn.Sequential(
+                nn.Linear(width, variant.hidden), nn.ReLU(), nn.Linear(variant.hidden, classes)
+            )
+            if variant.hidden
+            else nn.Linear(width, classes)
+        )
+
+    def fit_scaling(self, features: Tensor) -> None:
+        """Standardise by the mean and deviation of `features` `(N, *feature_shape)`."""
+        flat = self._pool(features.float())
+        self.mean.copy_(flat.mean(0))
+        self.scale.copy_(1 / (flat.std(0) + 1e-2 * flat.std() + 1e-6))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(B, *feature_shape)` float16 or float32 → `(B, K)` scores."""
+        flat = (self._pool(features.float()) - self.mean) * self.scale
+        return self.layers(self.dropout(flat))
+
+    def _pool(self, features: Tensor) -> Tensor:
+        if features.dim() == 4:
+            height, width = features.shape[-2:]
+            features = F.adaptive_avg_pool2d(
+                features, (min(self.grid, height), min(self.grid, width))
+            )
+        return features.flatten(1)
+
+
+class Selector(nn.Module):
+    """Probability that a prediction is the base DNN's own answer, from what the predictor says.
+
+    Reads the three largest log probabilities, the margin between the first two, and the entropy;
+    logistic regression on them and their products.
+    """
+
+    STATISTICS = 5
+
+    def __init__(self):
+        super().__init__()
+        terms = self.STATISTICS + self.STATISTICS * (self.STATISTICS + 1) // 2
+        self.register_buffer("mean", torch.zeros(terms))
+        self.register_buffer("scale", torch.ones(terms))
+        self.linear = nn.Linear(terms, 1)
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Predictor scores `(B, K)` → probability of agreement `(B,)`."""
+        return self.linear((self.terms(scores) - self.mean) * self.scale).squeeze(1).sigmoid()
+
+    @classmethod
+    def terms(cls, scores: Tensor) -> Tensor:
+        log_p = scores.log_softmax(1)
+        top = log_p.topk(min(3, log_p.shape[1]), dim=1).values.clamp(min=-20)
+        top = F.pad(top, (0, 3 - top.shape[1]), value=-20.0)
+        margin = top[:, :1] - top[:, 1:2]
+        entropy = -(log_p.exp() * log_p).sum(1, keepdim=True)
+        x = torch.cat([top, margin, entropy], dim=1)
+        rows, columns = torch.triu_indices(cls.STATISTICS, cls.STATISTICS)
+        return torch.cat([x, x[:, rows] * x[:, columns]], dim=1)
+
+
+class LearnedCache(nn.Module):
+    """Predictor and selector at one cut point."""
+
+    def __init__(self, variant: Variant, feature_shape: tuple[int, ...], classes: int):
+        super().__init__()
+        self.variant = variant
+        self.predictor = Predictor(variant, feature_shape, classes)
+        self.selector = Selector()
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """`(B, *feature_shape)` → class probabilities `(B, K)`, probability of agreement `(B,)`."""
+        scores = self.predictor(features)
+        return scores.softmax(1), self.selector(scores)
+
+
+def save_cache(cache: LearnedCache, file: Path) -> None:
+    save_file({name: t.contiguous() for name, t in cache.state_dict().items()}, file)
+
+
+def load_cache(
+    file: Path, variant: Variant, feature_shape: tuple[int, ...], classes: int
+) -> LearnedCache:
+    cache = LearnedCache(variant, feature_shape, classes)
+    cache.load_state_dict(load_file(file))
+    return cache.eval()

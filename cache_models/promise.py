@@ -1,0 +1,127 @@
+"""The accuracy promise: fixed-sequence testing of the whole cascade.
+
+For requests drawn independently from the calibration distribution, with probability at least
+`confidence` over the calibration sample, at most `max_disagreement` of all answers differ from the
+base DNN's, and of the answers to requests of one base class at most `max_class_disagreement`.
+
+Thresholds are tried from strict to loose, in an order fixed beforehand. Each must pass exact
+binomial tests before the next is tried, so that the first to fail ends the search and no correction
+for the number of thresholds is needed (Learn then Test: Angelopoulos et al. 2021).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, Field
+from scipy.special import expit
+from scipy.stats import binom
+
+PATH = expit(np.linspace(8.0, 0.0, 81))
+"""Thresholds on the selectors' probability of agreement, strict to loose; fixed, so never tuned."""
+
+
+class Limits(BaseModel, frozen=True):
+    """What the operator allows."""
+
+    max_disagreement: float = Field(0.01, gt=0, lt=1)
+    max_class_disagreement: float = Field(0.05, gt=0, lt=1)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    max_caches: int = Field(3, ge=0, le=16)
+
+
+class ClassRecord(BaseModel):
+    """Calibration samples of one base class, and how many of their answers differed."""
+
+    samples: int
+    disagreements: int
+    tested: bool
+
+
+class Promise(BaseModel):
+    """What was tested and passed."""
+
+    limits: Limits
+    threshold: float | None
+    samples: int
+    disagreements: int
+    classes: list[ClassRecord]
+
+
+def cascade(
+    predictions: Sequence[np.ndarray], confidences: Sequence[np.ndarray], threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of N requests exits, and what a hit answers.
+
+    Args:
+        predictions: `(N,)` labels, one array per cache in execution order.
+        confidences: `(N,)` probabilities of agreement, likewise.
+
+    Returns:
+        exits `(N,)`, the index of the first cache that hits, or `len(predictions)` for the base DNN;
+        labels `(N,)`, -1 where the base DNN answers.
+    """
+    n = len(predictions[0])
+    exits = np.full(n, len(predictions))
+    labels = np.full(n, -1)
+    for i in reversed(range(len(predictions))):
+        hit = confidences[i] >= threshold
+        exits[hit] = i
+        labels[hit] = predictions[i][hit]
+    return exits, labels
+
+
+def min_samples(limit: float, level: float) -> int:
+    """So many samples without a disagreement are needed to pass: the least with (1-limit)^n <= level.
+
+    >>> min_samples(0.01, 0.05)
+    299
+    """
+    return int(np.ceil(np.log(level) / np.log1p(-limit)))
+
+
+def calibrate(
+    predictions: Sequence[np.ndarray],
+    confidences: Sequence[np.ndarray],
+    answers: np.ndarray,
+    classes: int,
+    limits: Limits,
+    path: np.ndarray = PATH,
+) -> Promise:
+    """The loosest threshold of `path` that keeps the promise on these calibration samples.
+
+    Every class is tested at `(1 - confidence) / classes`; one with fewer samples than could ever
+    pass is left out, and says so.
+
+    Args:
+        predictions, confidences: as for `cascade`.
+        answers: the base DNN's labels `(N,)`.
+
+    Returns:
+        The promise; its threshold is None if the strictest fails already, and caches stay off.
+    """
+    level = 1 - limits.confidence
+    counts = np.bincount(answers, minlength=classes)
+    tested = counts >= min_samples(limits.max_class_disagreement, level / classes)
+    passed = None
+    wrong = np.zeros(len(answers), bool)
+    if len(predictions):
+        for threshold in path:
+            _, labels = cascade(predictions, confidences, threshold)
+            candidate = (labels >= 0) & (labels != answers)
+            by_class = np.bincount(answers[candidate], minlength=classes)
+            total_p = binom.cdf(candidate.sum(), len(answers), limits.max_disagreement)
+            class_p = binom.cdf(by_class, counts, limits.max_class_disagreement)
+            if total_p > level or (class_p > level / classes)[tested].any():
+                break
+            passed, wrong = float(threshold), candidate
+    errors = np.bincount(answers[wrong], minlength=classes)
+    return Promise(
+        limits=limits,
+        threshold=passed,
+        samples=len(answers),
+        disagreements=int(wrong.sum()),
+        classes=[
+            ClassRecord(samples=int(n), disagreements=int(k), tested=bool(t))
+            for n, k, t in zip(counts, errors, tested, strict=True)
+        ],
+    )

@@ -1,0 +1,75 @@
+"""Record once what the caches learn from: features at candidate cut points, and the base DNN's scores.
+
+Features go to memory-mapped files, so that memory stays bounded (one batch of activations) whatever
+the number of samples: at most 16 KB a sample and cut point on disk.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from cache_models.base_dnn import BaseDNN
+from cache_models.cutting import CutModel
+from cache_models.features import extract, feature_shape
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Of N inputs: features `(N, *feature_shape)` fp16 by cut point, probabilities `(N, K)` fp32."""
+
+    features: dict[str, np.ndarray]
+    probabilities: np.ndarray
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The base DNN's labels, `(N,)` int64."""
+        return self.probabilities.argmax(1)
+
+
+def record(
+    base: BaseDNN,
+    model: CutModel,
+    names: Sequence[str],
+    images: np.ndarray,
+    folder: Path,
+    device: str = "cpu",
+    batch: int = 50,
+) -> Recording:
+    """Run the base DNN over `images` and keep features at the cut points `names`.
+
+    Args:
+        images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32 that needs no preprocessing.
+        folder: for the memory-mapped files; what lies there is overwritten.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    features = {
+        name: np.lib.format.open_memmap(
+            folder / f"{i}.npy", "w+", np.float16, (len(images), *feature_shape(model[name].shape))
+        )
+        for i, name in enumerate(names)
+    }
+    classes = len(base.description.classes)
+    probabilities = np.empty((len(images), classes), np.float32)
+    slices = [module.to(device) for module in model.slices(names)]
+    with torch.inference_mode(), tqdm(total=len(images), desc="record", unit="image") as bar:
+        for start in range(0, len(images), batch):
+            rows = slice(start, start + batch)
+            activation = base.inputs(as_tensor(images[rows]).to(device))
+            for name, module in zip(names, slices, strict=False):
+                activation = module(activation)
+                features[name][rows] = extract(activation).cpu().numpy()
+            scores = slices[-1](activation)
+            probabilities[rows] = base.probabilities(scores).cpu().numpy()
+            bar.update(len(activation))
+    return Recording(features, probabilities)
+
+
+def as_tensor(images: np.ndarray) -> torch.Tensor:
+    """Decoded images `(B, h, w, C)` uint8 → `(B, C, h, w)`; any other array as it is, in float32."""
+    if images.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    return torch.from_numpy(images.astype(np.float32))

@@ -1,0 +1,170 @@
+"""The versioned store of learned caches: a folder that survives every process.
+
+    <store>/current                 {"version": 3}
+    <store>/versions/3/plan.json
+    <store>/versions/3/<cut point>.safetensors
+    <store>/versions/3/manifest.json    SHA-256 of every other file
+
+A version is written beside its place and renamed into it, manifest last, so it is there whole or
+not at all; `current` is replaced in one step. A version whose files do not match its manifest is
+refused.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+
+from cache_models.errors import ArtifactError
+from cache_models.learned_cache import LearnedCache, load_cache, save_cache
+from cache_models.plan import Plan
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CacheVersion:
+    """An immutable trained set of caches, checked against its manifest."""
+
+    number: int
+    plan: Plan
+    folder: Path
+
+    def load(self, index: int) -> LearnedCache:
+        """The learned cache at the plan's cut point `index`.
+
+        Raises:
+            ArtifactError: its file does not hold the weights that the plan describes.
+        """
+        record = self.plan.caches[index]
+        try:
+            return load_cache(
+                self.folder / record.file,
+                record.variant,
+                record.feature_shape,
+                len(self.plan.description.classes),
+            )
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise ArtifactError(f"{self.folder / record.file} cannot be loaded: {error}") from error
+
+
+class Store:
+    """Versions of learned caches for one base DNN under one folder."""
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+
+    def versions(self) -> list[int]:
+        """Numbers of all versions in the store, oldest first."""
+        folder = self.folder / "versions"
+        if not folder.is_dir():
+            return []
+        return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+
+    def publish(self, plan: Plan, caches: dict[str, LearnedCache]) -> CacheVersion:
+        """Write a new version and make it current.
+
+        Args:
+            caches: by the `file` of the plan's cache records.
+        """
+        number = max(self.versions(), default=0) + 1
+        target = self.folder / "versions" / str(number)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{number}.", dir=target.parent))
+        try:
+            (partial / "plan.json").write_text(plan.model_dump_json(indent=2) + "\n")
+            for file, cache in caches.items():
+                save_cache(cache, partial / file)
+            manifest = {entry.name: _sha256(entry) for entry in sorted(partial.iterdir())}
+            (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+            for entry in partial.iterdir():
+                _sync(entry)
+            partial.chmod(0o755)
+            partial.rename(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _sync(target.parent)
+        self._set_current(number)
+        return self.open(number)
+
+    def current(self) -> CacheVersion:
+        """The version to serve: `current`, or, where that is damaged, the newest that is not.
+
+        Raises:
+            ArtifactError: no version can be used; names the reason of each.
+        """
+        try:
+            first = int(json.loads((self.folder / "current").read_text())["version"])
+            problems = []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            first = None
+            problems = [f"{self.folder / 'current'}: {error}"]
+        others = [number for number in reversed(self.versions()) if number != first]
+        for number in ([] if first is None else [first]) + others:
+            try:
+                version = self.open(number)
+            except ArtifactError as error:
+                problems.append(str(error))
+                continue
+            if problems:
+                logger.error("serving cache version %d: %s", number, "; ".join(problems))
+            return version
+        raise ArtifactError(
+            f"no usable cache version in {self.folder} ({'; '.join(problems)}). Make one with "
+            f"`python -m cache_models build --out {self.folder}`."
+        )
+
+    def open(self, number: int) -> CacheVersion:
+        """The version `number`, after checking every file against the manifest.
+
+        Raises:
+            ArtifactError: the version is missing, half-written or altered.
+        """
+        folder = self.folder / "versions" / str(number)
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            for name, digest in manifest.items():
+                if _sha256(folder / name) != digest:
+                    raise ArtifactError(
+                        f"cache version {number} is damaged: {folder / name} differs from its "
+                        f"checksum. Restore the file, or build again."
+                    )
+            plan = Plan.model_validate_json((folder / "plan.json").read_text())
+            missing = {"plan.json", *(cache.file for cache in plan.caches)} - manifest.keys()
+        except (OSError, ValueError, AttributeError, ValidationError) as error:
+            raise ArtifactError(
+                f"cache version {number} in {self.folder} is missing or half-written: {error}"
+            ) from error
+        if missing:
+            raise ArtifactError(
+                f"cache version {number} is damaged: its manifest lacks {sorted(missing)}"
+            )
+        return CacheVersion(number, plan, folder)
+
+    def _set_current(self, number: int) -> None:
+        partial = self.folder / f".current.{os.getpid()}"
+        partial.write_text(json.dumps({"version": number}) + "\n")
+        _sync(partial)
+        partial.replace(self.folder / "current")
+        _sync(self.folder)
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,52 @@
+"""Build the application: one deployment per partition, one per lookup, and the router."""
+
+from ray import serve
+
+from cache_models.default import STORE
+from cache_models.store import Store
+from deployments.config import AppArgs, Compute
+from deployments.lookup import Lookup
+from deployments.partition import Partition
+from deployments.router import Router
+
+
+def build(args: AppArgs) -> serve.Application:
+    """The app that `serve_config.yaml` names, from the store's current plan.
+
+    Deployments are `Router`, `Partition0` … `Partition<n>` and `Lookup0` … `Lookup<n-1>`, for the
+    plan's n caches in execution order.
+
+    Raises:
+        ArtifactError: the store has no usable version, or its plan is for another model.
+        ValueError: `overrides` names a deployment that the plan does not have.
+    """
+    store = str(STORE if args.store == "default" else args.store)
+    version = Store(store).current()
+    plan = version.plan
+    if plan.model != args.model:
+        raise ValueError(
+            f"args.model is {args.model!r}, but the store {store} was built for {plan.model!r}; "
+            f"name its model, or another store."
+        )
+    count = len(plan.caches)
+    partitions = {f"Partition{i}": args.partition for i in range(count + 1)}
+    lookups = {f"Lookup{i}": args.lookup for i in range(count)}
+    compute: dict[str, Compute] = {**partitions, **lookups}
+    if unknown := args.overrides.keys() - compute.keys():
+        raise ValueError(
+            f"args.overrides names {sorted(unknown)}; the plan has {', '.join(compute)}."
+        )
+    compute.update(args.overrides)
+    return Router.bind(
+        args,
+        plan,
+        version.number,
+        [
+            Partition.options(name=name).bind(i, plan, compute[name], args.activation_dtype)
+            for i, name in enumerate(partitions)
+        ],
+        [
+            Lookup.options(name=name).bind(i, store, version.number, compute[name])
+            for i, name in enumerate(lookups)
+        ],
+    )

@@ -1,0 +1,35 @@
+"""One thread that does a replica's computing, so that its event loop stays free.
+
+One, because PyTorch's own threads already use the cores: two forward passes at once on the same
+cores make both slower.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+
+class ComputeThread:
+    """Runs functions in turn, in inference mode, with `threads` threads within an operation."""
+
+    def __init__(self, threads: int):
+        torch.set_num_threads(threads)
+        self._executor = ThreadPoolExecutor(
+            1, thread_name_prefix="compute", initializer=torch.set_num_threads, initargs=(threads,)
+        )
+
+    async def run(self, function: Callable, *args):
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._call, function, args
+        )
+
+    def run_now(self, function: Callable, *args):
+        """The same for a caller that has no event loop yet, such as a constructor."""
+        return self._executor.submit(self._call, function, args).result()
+
+    @staticmethod
+    def _call(function: Callable, args: tuple):
+        with torch.inference_mode():
+            return function(*args)

@@ -1,0 +1,76 @@
+"""A deployment that runs one slice of the base DNN."""
+
+import numpy as np
+import torch
+from ray import serve
+
+from cache_models.base_dnn import load
+from cache_models.cutting import cut
+from cache_models.device import resolve
+from cache_models.errors import ArtifactError
+from cache_models.features import extract
+from cache_models.plan import Plan
+from cache_models.recording import as_tensor
+from deployments.compute_thread import ComputeThread
+from deployments.config import Compute
+from deployments.transport import Activation, Answer, pack, unpack
+
+WARM_UP_ROUNDS = 5
+
+
+@serve.deployment(max_ongoing_requests=64)
+class Partition:
+    """The slice between two neighbouring cut points of `plan`; the last one gives the answer."""
+
+    def __init__(self, index: int, plan: Plan, compute: Compute, activation_dtype: str):
+        self._thread = ComputeThread(compute.threads)
+        self._device = resolve(compute.device)
+        self._dtype = getattr(torch, activation_dtype)
+        self._base = load(plan.model)
+        if self._base.fingerprint() != plan.fingerprint:
+            raise ArtifactError(
+                f"the caches were built for other weights than {plan.model} has now: build them "
+                f"again with `python -m cache_models build --model {plan.model}`."
+            )
+        model = cut(self._base)
+        self._first = index == 0
+        self._last = index == len(plan.cut_points)
+        self._slice = model.slices(plan.cut_points)[index].to(self._device)
+        start = plan.cut_points[index - 1] if index else None
+        self._thread.run_now(self._warm_up, model.input_shape_of(start))
+
+    async def run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
+        """Run the slice.
+
+        Args:
+            batch: for the first partition decoded images `(B, h, w, C)` uint8 or inputs
+                `(B, *input_shape)` float32, for the others a packed activation.
+            resized: whether images already have the base DNN's size.
+        """
+        return await self._thread.run(self._run, batch, resized)
+
+    async def ping(self) -> None:
+        """Returns once a replica is there to answer."""
+
+    def _run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
+        out = self._slice(self._inputs(batch, resized))
+        if self._last:
+            return Answer(
+                out.argmax(1).cpu().numpy(), self._base.probabilities(out).float().cpu().numpy()
+            )
+        return Activation(extract(out).cpu().numpy(), pack(out, self._dtype))
+
+    def _inputs(self, batch: np.ndarray, resized: bool) -> torch.Tensor:
+        if not self._first:
+            return unpack(batch, self._device)
+        tensor = as_tensor(batch).to(self._device)
+        if resized:
+            return self._base.description.preprocessing.normalise(tensor)
+        return self._base.inputs(tensor)
+
+    def _warm_up(self, shape: tuple[int, ...]) -> None:
+        for rows in (1, 2, 8):
+            zeros = torch.zeros(rows, *shape)
+            batch = zeros.numpy() if self._first else pack(zeros, self._dtype)
+            for _ in range(WARM_UP_ROUNDS):
+                self._run(batch)

@@ -1,0 +1,248 @@
+"""The ingress: checks and decodes requests over HTTP, and has them answered with late binding."""
+
+import asyncio
+import time
+import uuid
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from cache_models.plan import Plan
+from cache_models.recording import as_tensor
+from deployments import inference_protocol as protocol
+from deployments.config import AppArgs
+from deployments.decoding import decode_image, image_bytes, read_body
+from deployments.errors import InvalidInput, NotFound, RequestError, Unavailable
+from deployments.late_binding import BASE, Answers, LateBinding
+from deployments.stats import Stats, merge
+from deployments.transport import INLINE_BYTES, Remote
+
+MODEL_VERSION = "1"
+"""Of the base DNN, which never changes while it is served; caches have versions of their own."""
+
+INLINE_DECODING_BYTES = 64 * 1024
+"""A smaller body is decoded at once, a larger one in a thread, so that others need not wait."""
+
+CHUNK_ROWS = 32
+
+app = FastAPI(title="GATI on Ray Serve")
+
+
+@app.exception_handler(RequestError)
+async def _refuse(_: Request, error: RequestError) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, error.status)
+
+
+@serve.deployment(max_ongoing_requests=1000)
+@serve.ingress(app)
+class Router:
+    """Composes partitions and lookups; any number of replicas may run."""
+
+    def __init__(
+        self,
+        args: AppArgs,
+        plan: Plan,
+        version: int,
+        partitions: list[DeploymentHandle],
+        lookups: list[DeploymentHandle],
+    ):
+        # PyTorch's threads would spin beside the partitions'; resizing one image needs no second.
+        torch.set_num_threads(1)
+        self._args = args
+        self._plan = plan
+        self._version = version
+        self._description = plan.description
+        self._partitions = [Remote(handle) for handle in partitions]
+        bytes_per_value = getattr(torch, args.activation_dtype).itemsize
+        self._late_binding = LateBinding(
+            plan,
+            version,
+            self._partitions,
+            [Remote(handle) for handle in lookups],
+            args.lookup_timeout_ms,
+            bytes_per_value,
+        )
+        largest = max(
+            (
+                int(np.prod(point.activation_shape)) * bytes_per_value
+                for point in plan.candidates
+                if point.name in plan.cut_points
+            ),
+            default=1,
+        )
+        self._chunk_rows = max(1, min(CHUNK_ROWS, INLINE_BYTES // largest))
+        self._stats = Stats()
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    @app.post("/predict")
+    async def predict(self, request: Request) -> JSONResponse:
+        """A PNG or JPEG, raw or as the multipart field `image`; `?cache=off` asks the base DNN."""
+        start = time.perf_counter()
+        with self._errors_counted():
+            use_caches = protocol.parse_cache(
+                request.query_params.get("cache", "on"), "the query parameter 'cache'"
+            )
+            if self._description.preprocessing is None:
+                raise InvalidInput(
+                    f"the model takes tensors, not images; use /v2/models/{self._args.name}/infer"
+                )
+            body = await read_body(request, self._args.http.max_body_bytes)
+            image = await self._decode(await image_bytes(request, body))
+            answers = await self._answer(image[None], use_caches, start)
+        class_id, exit = int(answers.class_ids[0]), answers.exits[0]
+        return JSONResponse(
+            {
+                "label": self._description.classes[class_id],
+                "class_id": class_id,
+                "probability": float(answers.probabilities[0, class_id]),
+                "exit": exit,
+                "cache_version": None if exit == BASE else answers.cache_version,
+                "latency_ms": round((time.perf_counter() - start) * 1e3, 3),
+                "request_id": _request_id(request),
+            }
+        )
+
+    @app.post("/v2/models/{name}/infer")
+    @app.post("/v2/models/{name}/versions/{version}/infer")
+    async def infer(self, request: Request, name: str, version: str = MODEL_VERSION):
+        """Open Inference Protocol; each row of a batch exits where it may."""
+        start = time.perf_counter()
+        with self._errors_counted():
+            self._check_model(name, version)
+            body = await read_body(request, self._args.http.max_body_bytes)
+            parse = protocol.parse, body, self._description, self._args.http.max_batch_rows
+            if len(body) <= INLINE_DECODING_BYTES:
+                parsed, batch = parse[0](*parse[1:])
+            else:
+                parsed, batch = await asyncio.to_thread(*parse)
+            answers = await self._answer(batch, protocol.use_caches(parsed), start)
+        return JSONResponse(
+            protocol.response(
+                parsed, _request_id(request), answers, self._description, name, version
+            )
+        )
+
+    # --- what is served --------------------------------------------------------------------------
+
+    @app.get("/v2")
+    async def server_metadata(self):
+        return {"name": "gati", "version": "0.1.0", "extensions": []}
+
+    @app.get("/v2/health/live")
+    async def live(self):
+        return {"live": True}
+
+    @app.get("/v2/health/ready")
+    async def ready(self):
+        await self._check_ready()
+        return {"ready": True}
+
+    @app.get("/v2/models/{name}")
+    @app.get("/v2/models/{name}/versions/{version}")
+    async def model_metadata(self, name: str, version: str = MODEL_VERSION):
+        self._check_model(name, version)
+        return protocol.metadata(self._description, name, MODEL_VERSION)
+
+    @app.get("/v2/models/{name}/ready")
+    @app.get("/v2/models/{name}/versions/{version}/ready")
+    async def model_ready(self, name: str, version: str = MODEL_VERSION):
+        self._check_model(name, version)
+        await self._check_ready()
+        return {"name": name, "ready": True}
+
+    @app.get("/stats")
+    async def stats(self):
+        """What all router replicas have answered since they started."""
+        context = serve.get_replica_context()
+        routers = serve.get_deployment_handle(context.deployment, context.app_name)
+        snapshots = await routers.broadcast("local_stats").results_async(timeout_s=5)
+        return {
+            "routers": len(snapshots),
+            **merge(snapshots),
+            "model": self._args.name,
+            "mode": self._args.mode,
+            "cache_version": self._version,
+            "plan": self._plan.model_dump(mode="json", exclude={"description": {"classes"}}),
+        }
+
+    async def local_stats(self) -> dict:
+        """This replica's share of `/stats`."""
+        return self._stats.snapshot(self._late_binding.failures)
+
+    # --- how -------------------------------------------------------------------------------------
+
+    async def _answer(self, batch: np.ndarray, use_caches: bool, start: float) -> Answers:
+        """Answer all rows, in chunks that fit one message, and count them unless caches are off."""
+        batch, resized = self._smallest_faithful_form(batch)
+        use_caches_now = use_caches and self._args.mode == "serve"
+        chunks = [batch[i : i + self._chunk_rows] for i in range(0, len(batch), self._chunk_rows)]
+        parts = await asyncio.gather(
+            *(self._late_binding.answer(chunk, resized, use_caches_now) for chunk in chunks)
+        )
+        answers = Answers(
+            np.concatenate([part.class_ids for part in parts]),
+            np.concatenate([part.probabilities for part in parts]),
+            [exit for part in parts for exit in part.exits],
+            parts[0].cache_version,
+        )
+        if use_caches:
+            self._stats.count(answers.exits, (time.perf_counter() - start) * 1e3)
+        return answers
+
+    def _smallest_faithful_form(self, batch: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Images larger than the base DNN's input are resized here, before they travel."""
+        if batch.dtype != np.uint8:
+            return batch, False
+        height, width = self._description.preprocessing.crop_size
+        if batch.shape[1] * batch.shape[2] <= height * width:
+            return batch, False
+        resized = self._description.preprocessing.resize(as_tensor(batch))
+        return resized.permute(0, 2, 3, 1).contiguous().numpy(), True
+
+    async def _decode(self, data: bytes) -> np.ndarray:
+        channels = len(self._description.preprocessing.mean)
+        arguments = data, channels, self._args.http.max_image_pixels
+        if len(data) <= INLINE_DECODING_BYTES:
+            return decode_image(*arguments)
+        return await asyncio.to_thread(decode_image, *arguments)
+
+    def _check_model(self, name: str, version: str) -> None:
+        if name != self._args.name:
+            raise NotFound(f"no model {name!r}; there is {self._args.name!r}")
+        if version != MODEL_VERSION:
+            raise NotFound(f"model {name!r} has no version {version!r}; it has {MODEL_VERSION!r}")
+
+    async def _check_ready(self) -> None:
+        pings = asyncio.gather(*(partition.call("ping") for partition in self._partitions))
+        try:
+            await asyncio.wait_for(pings, timeout=2)
+        except Exception as error:
+            raise Unavailable(f"a partition does not answer: {error!r}") from error
+
+    @contextmanager
+    def _errors_counted(self):
+        """Turns what Ray raises into a named error, and counts errors by status."""
+        try:
+            try:
+                yield
+            except BackPressureError as error:
+                raise Unavailable(
+                    f"the server is at its limit, try again later: {error}"
+                ) from error
+            except (RayError, RayServeException) as error:
+                raise Unavailable(f"the base DNN cannot answer now: {error}") from error
+        except RequestError as error:
+            self._stats.count_error(error.status)
+            raise
+
+
+def _request_id(request: Request) -> str:
+    return request.headers.get("x-request-id") or uuid.uuid4().hex
