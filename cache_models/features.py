@@ -28,9 +28,9 @@ def feature_shape(activation_shape: tuple[int, ...]) -> tuple[int, ...]:
 def extract(activation: Tensor) -> Tensor:
     """`(B, *activation_shape)` → `(B, *feature_shape(activation_shape))` float16.
 
-    A map is pooled adaptively to a smaller map. Of tokens the first is kept, since it may be a class
-    token, and the others are pooled in order. A vector stays as it is. Values beyond what fp16 can
-    hold are clamped.
+    A map is pooled adaptively to a smaller map. Of tokens the first is kept, since it may be a
+    class token, and the others are pooled in order. A vector stays as it is. Values beyond what
+    fp16 can hold are clamped.
     """
     shape = feature_shape(tuple(activation.shape[1:]))
     match shape:

@@ -49,9 +49,9 @@ def describe_plan(plan: Plan) -> str:
     limits = promise.limits
     left_out = [plan.description.classes[i] for i, c in enumerate(promise.classes) if not c.tested]
     lines += [
-        f"  promise: at most {limits.max_disagreement:.2%} of answers differ from the base DNN's, at "
-        f"most {limits.max_class_disagreement:.2%} of any class, at {limits.confidence:.0%} "
-        f"confidence",
+        f"  promise: at most {limits.max_disagreement:.2%} of answers differ from the base DNN's, "
+        f"at most {limits.max_class_disagreement:.2%} of any class, at "
+        f"{limits.confidence:.0%} confidence",
         f"  calibrated on {promise.samples} samples: {promise.disagreements} differ"
         + (f", threshold {promise.threshold:.4f}" if promise.threshold is not None else ""),
         f"  classes without enough samples, so without a promise of their own: "

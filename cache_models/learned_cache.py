@@ -1,4 +1,4 @@
-"""A learned cache: a predictor of the base DNN's answer, and a selector that says when to trust it."""
+"""A learned cache: a predictor of the base DNN's answer, and a selector of when to trust it."""
 
 from pathlib import Path
 

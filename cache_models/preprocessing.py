@@ -1,11 +1,10 @@
 """From a decoded image to the base DNN's input tensor, in two steps that may run in two places.
 
-1. `resize`: uint8 image of any size → uint8 image of the size that the base DNN takes.
-2. `normalise`: uint8 images → float32 batch with the channels, mean and deviation it was trained on.
+1. `resize`: uint8 image of any size → uint8 image of the base DNN's size.
+2. `normalise`: uint8 images → float32 batch with the channels, mean and deviation it learned on.
 
-Both work on exact integers or in float32 in a fixed order, so the result does not depend on where
-the first step ran: a small image travels as it is and is resized beside the base DNN, a large one is
-resized before it travels.
+The result of each depends on its input alone, not on where it ran: a small image travels as it is
+and is resized beside the base DNN, a large one is resized before it travels.
 """
 
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ class Preprocessing:
         )
 
     def normalise(self, images: Tensor) -> Tensor:
-        """`(B, 1 or C, H, W)` uint8 → `(B, C, H, W)` float32; grey is repeated over the channels."""
+        """`(B, 1 or C, H, W)` uint8 → `(B, C, H, W)` float32; grey is repeated over channels."""
         channels = len(self.mean)
         images = images.to(torch.float32).div_(255)
         if images.shape[1] != channels:

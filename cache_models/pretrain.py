@@ -91,8 +91,8 @@ def pretrain(out: Path, seed: int = 0, recipe: tuple[Stage, ...] = RECIPE) -> di
         "model": "torchvision.models.resnet18(num_classes=10)",
         "data": "Fashion-MNIST (MIT licence), first 50,000 training images",
         "recipe": [asdict(stage) for stage in recipe],
-        "optimizer": "SGD, Nesterov momentum 0.9, weight decay 5e-4; per stage 10 % linear warm-up, "
-        "then cosine to 0; flips and shifts of at most 1 pixel",
+        "optimizer": "SGD, Nesterov momentum 0.9, weight decay 5e-4; per stage 10 % linear "
+        "warm-up, then cosine to 0; flips and shifts of at most 1 pixel",
         "seed": seed,
         "minutes": round(minutes, 1),
         "test_accuracy": accuracy,

@@ -57,7 +57,7 @@ def cascade(
         confidences: `(N,)` probabilities of agreement, likewise.
 
     Returns:
-        exits `(N,)`, the index of the first cache that hits, or `len(predictions)` for the base DNN;
+        exits `(N,)`, the index of the first cache that hits, `len(predictions)` for the base DNN;
         labels `(N,)`, -1 where the base DNN answers.
     """
     n = len(predictions[0])
@@ -71,7 +71,7 @@ def cascade(
 
 
 def min_samples(limit: float, level: float) -> int:
-    """So many samples without a disagreement are needed to pass: the least with (1-limit)^n <= level.
+    """The least n that can pass, with no disagreement among them: (1 - limit)^n <= level.
 
     >>> min_samples(0.01, 0.05)
     299

@@ -1,4 +1,4 @@
-"""Record once what the caches learn from: features at candidate cut points, and the base DNN's scores.
+"""Record once what the caches learn from: features at cut points, and the base DNN's answers.
 
 Features go to memory-mapped files, so that memory stays bounded (one batch of activations) whatever
 the number of samples: at most 16 KB a sample and cut point on disk.
@@ -19,7 +19,8 @@ from cache_models.features import extract, feature_shape
 
 @dataclass(frozen=True)
 class Recording:
-    """Of N inputs: features `(N, *feature_shape)` fp16 by cut point, probabilities `(N, K)` fp32."""
+    """Of N inputs: features `(N, *feature_shape)` fp16 by cut point, and the base DNN's
+    probabilities `(N, K)` float32."""
 
     features: dict[str, np.ndarray]
     probabilities: np.ndarray
@@ -69,7 +70,7 @@ def record(
 
 
 def as_tensor(images: np.ndarray) -> torch.Tensor:
-    """Decoded images `(B, h, w, C)` uint8 → `(B, C, h, w)`; any other array as it is, in float32."""
+    """Decoded images `(B, h, w, C)` uint8 → `(B, C, h, w)`; else as it is, in float32."""
     if images.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     return torch.from_numpy(images.astype(np.float32))

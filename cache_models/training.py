@@ -1,4 +1,4 @@
-"""Train a learned cache on recorded features by distilling the base DNN's answers (Hinton et al. 2015)."""
+"""Train a learned cache on recorded features by distillation (Hinton et al. 2015)."""
 
 import copy
 

@@ -1,8 +1,8 @@
 """The Open Inference Protocol (KServe V2) over REST, with JSON tensors.
 
 A model of images takes one of two inputs: `image`, decoded pixels as UINT8 `(B, h, w, C)` of any
-size, or `input`, what the base DNN itself takes, as FP32 `(B, *input_shape)`. Other models take only
-the latter.
+size, or `input`, what the base DNN itself takes, as FP32 `(B, *input_shape)`. Other models take
+only the latter.
 """
 
 import math
@@ -145,7 +145,7 @@ def _batch(given: RequestInput, description: ModelDescription, max_rows: int) ->
         values = np.array(given.data)
     except (ValueError, OverflowError) as error:
         raise InvalidInput(f"inputs.0.data is not a tensor: {error}") from error
-    if values.dtype.kind not in "iuf":
+    if values.dtype.kind not in "iuf" or _holds_bool(given.data):
         raise InvalidInput(
             f"inputs.0.data must hold numbers for datatype {given.datatype}, flat or nested as "
             f"inputs.0.shape says; it holds other values or rows of unequal length"
@@ -167,6 +167,11 @@ def _batch(given: RequestInput, description: ModelDescription, max_rows: int) ->
             "be finite"
         )
     return values
+
+
+def _holds_bool(data: list) -> bool:
+    """numpy reads true among numbers as 1; a tensor of numbers has none."""
+    return any(_holds_bool(v) if isinstance(v, list) else isinstance(v, bool) for v in data)
 
 
 def _check_shape(name: str, shape: tuple[int, ...], description: ModelDescription) -> None:

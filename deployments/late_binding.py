@@ -9,6 +9,7 @@ A lookup that fails or is late is a miss, never an error.
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from deployments.transport import Remote, Verdict
 logger = logging.getLogger(__name__)
 
 BASE = "base"
+MAX_FAILURES = 3
+CLOSED_S = 1.0
 
 
 @dataclass
@@ -59,6 +62,8 @@ class LateBinding:
             bytes_per_value * int(np.prod(by_name[name].activation_shape))
             for name in plan.cut_points
         ]
+        self._in_a_row = [0] * len(lookups)
+        self._closed_until = [0.0] * len(lookups)
         self.failures: dict[str, int] = {}
 
     async def answer(self, batch: np.ndarray, resized: bool, use_caches: bool) -> Answers:
@@ -97,14 +102,22 @@ class LateBinding:
         return Answers(class_ids, probabilities, exits, version)
 
     async def _look_up(self, index: int, features: np.ndarray, version: int) -> Verdict | None:
+        """What the lookup says, or None where it fails or is late. After `MAX_FAILURES` in a row it
+        is left alone for a while, so that requests do not wait for what is not there."""
+        if time.monotonic() < self._closed_until[index]:
+            return None
         lookup = self._lookups[index].call(
             "look_up", features, version, expected_bytes=features.nbytes
         )
         try:
-            return await asyncio.wait_for(lookup, self._timeout_s)
+            verdict = await asyncio.wait_for(lookup, self._timeout_s)
         except Exception as error:
             name = self._plan.cut_points[index]
             self.failures[name] = self.failures.get(name, 0) + 1
-            if self.failures[name] == 1:
-                logger.warning("lookup at %s failed, counted as a miss: %r", name, error)
+            self._in_a_row[index] += 1
+            if self._in_a_row[index] >= MAX_FAILURES:
+                self._closed_until[index] = time.monotonic() + CLOSED_S
+                logger.warning("lookup at %s left alone for %s s: %r", name, CLOSED_S, error)
             return None
+        self._in_a_row[index] = 0
+        return verdict

@@ -14,7 +14,7 @@ from deployments.transport import Verdict
 KEPT_VERSIONS = 2
 
 
-@serve.deployment(max_ongoing_requests=64)
+@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
 class Lookup:
     """The learned cache at the plan's cut point `index`, in the version that a request names."""
 
@@ -33,6 +33,9 @@ class Lookup:
             ArtifactError: that version cannot be loaded; to the router, a miss.
         """
         return await self._thread.run(self._look_up, features, version)
+
+    async def ping(self) -> None:
+        """Returns once a replica is there to answer."""
 
     def _look_up(self, features: np.ndarray, version: int) -> Verdict:
         if version not in self._caches:

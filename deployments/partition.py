@@ -18,7 +18,7 @@ from deployments.transport import Activation, Answer, pack, unpack
 WARM_UP_ROUNDS = 5
 
 
-@serve.deployment(max_ongoing_requests=64)
+@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
 class Partition:
     """The slice between two neighbouring cut points of `plan`; the last one gives the answer."""
 

@@ -35,12 +35,17 @@ CHUNK_ROWS = 32
 app = FastAPI(title="GATI on Ray Serve")
 
 
+# Serve pickles the app when it decorates the class: whatever the handlers use must stand above it.
+def _request_id(request: Request) -> str:
+    return request.headers.get("x-request-id") or uuid.uuid4().hex
+
+
 @app.exception_handler(RequestError)
 async def _refuse(_: Request, error: RequestError) -> JSONResponse:
     return JSONResponse({"error": str(error)}, error.status)
 
 
-@serve.deployment(max_ongoing_requests=1000)
+@serve.deployment(max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0.1})
 @serve.ingress(app)
 class Router:
     """Composes partitions and lookups; any number of replicas may run."""
@@ -60,12 +65,14 @@ class Router:
         self._version = version
         self._description = plan.description
         self._partitions = [Remote(handle) for handle in partitions]
+        self._lookups = [Remote(handle) for handle in lookups]
+        self._lookups_seen = False
         bytes_per_value = getattr(torch, args.activation_dtype).itemsize
         self._late_binding = LateBinding(
             plan,
             version,
             self._partitions,
-            [Remote(handle) for handle in lookups],
+            self._lookups,
             args.lookup_timeout_ms,
             bytes_per_value,
         )
@@ -221,11 +228,14 @@ class Router:
             raise NotFound(f"model {name!r} has no version {version!r}; it has {MODEL_VERSION!r}")
 
     async def _check_ready(self) -> None:
-        pings = asyncio.gather(*(partition.call("ping") for partition in self._partitions))
+        """All partitions answer, and every lookup has once: one lost later costs only hits."""
+        needed = self._partitions + ([] if self._lookups_seen else self._lookups)
+        pings = asyncio.gather(*(remote.call("ping") for remote in needed))
         try:
             await asyncio.wait_for(pings, timeout=2)
         except Exception as error:
-            raise Unavailable(f"a partition does not answer: {error!r}") from error
+            raise Unavailable(f"not all deployments answer yet: {error!r}") from error
+        self._lookups_seen = True
 
     @contextmanager
     def _errors_counted(self):
@@ -242,7 +252,3 @@ class Router:
         except RequestError as error:
             self._stats.count_error(error.status)
             raise
-
-
-def _request_id(request: Request) -> str:
-    return request.headers.get("x-request-id") or uuid.uuid4().hex

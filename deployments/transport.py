@@ -13,7 +13,7 @@ from ray.serve.exceptions import ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 INLINE_BYTES = 2_000_000
-"""Larger messages go by reference through the object store; a replica takes 4 MiB inline at most."""
+"""Larger messages go by reference through the object store; inline is 4 MiB at most."""
 
 
 class Activation(NamedTuple):

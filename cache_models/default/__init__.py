@@ -37,7 +37,7 @@ def describe(crop_size: tuple[int, int]) -> ModelDescription:
 
 
 def sample() -> tuple[np.ndarray, np.ndarray]:
-    """Test images `(N, 28, 28, 1)` uint8 and labels `(N,)` int64, the first N of Fashion-MNIST's."""
+    """Test images `(N, 28, 28, 1)` uint8 and labels `(N,)` int64, Fashion-MNIST's first N."""
     with np.load(FOLDER / "sample.npz", allow_pickle=False) as data:
         return data["images"], data["labels"].astype(np.int64)
 

@@ -32,10 +32,10 @@ def test_partitions_give_the_whole_modules_output(architecture):
         1, *base.description.input_shape, generator=torch.Generator().manual_seed(0)
     )
     rng = random.Random(architecture)
-    subset = sorted(rng.sample(names, rng.randint(1, len(names) - 1)), key=names.index)
+    random_subset = sorted(rng.sample(names, rng.randint(1, len(names) - 1)), key=names.index)
     with torch.inference_mode():
         whole = base.module(inputs)
-        for subset in (names, subset):
+        for subset in (names, random_subset):
             slices = model.slices(subset)
             assert len(slices) == len(subset) + 1
             assert torch.equal(run(slices, inputs), whole)

@@ -1,0 +1,1 @@
+"""Traffic: requests over HTTP to whatever is served, and what came back."""
