@@ -171,7 +171,10 @@ def _factory(reference: str) -> tuple[nn.Module, ModelDescription]:
             f"model {reference!r} cannot be imported ({error}). It may be {FORMS}; the package "
             f"must be on PYTHONPATH."
         ) from error
-    made = factory()
+    try:
+        made = factory()
+    except Exception as error:
+        raise ModelReferenceError(f"model {reference!r}: its factory failed ({error})") from error
     match made:
         case nn.Module() as module, ModelDescription() as description:
             return module, description

@@ -24,6 +24,8 @@ from tqdm import tqdm
 from cache_models.datasets import FASHION_CLASSES, fashion_mnist
 from cache_models.preprocessing import Preprocessing
 
+CHECKPOINT_S = 60
+
 TRAIN_IMAGES = 50_000
 """The first so many of the training images train the base DNN; the other 10,000 are the caches'."""
 
@@ -79,7 +81,7 @@ def pretrain(out: Path, seed: int = 0, recipe: tuple[Stage, ...] = RECIPE) -> di
             bar.set_postfix(size=stage.size, loss=f"{loss:.3f}")
             bar.update()
             minutes = minutes_before + (time.monotonic() - started) / 60
-            if time.monotonic() - saved > 60 or step + 1 == total:
+            if time.monotonic() - saved > CHECKPOINT_S or step + 1 == total:
                 _save_checkpoint(checkpoint, model, optimizer, step + 1, minutes)
                 saved = time.monotonic()
 

@@ -13,7 +13,7 @@ def cli() -> None:
 @click.option("--images", default=2000, show_default=True, help="So many of the sample.")
 @click.option("--skip", default=0, show_default=True, help="So many at its beginning.")
 def agreement(url: str, images: int, skip: int) -> None:
-    """Ask about the shipped sample with caches on and off in turn, and compare with the base DNN."""
+    """Ask about the sample images with caches on and off in turn; compare with the base DNN."""
     from cache_models.base_dnn import load
     from cache_models.default import sample
     from workload.agreement import ask, base_answers, report

@@ -1,0 +1,137 @@
+"""Build, publish, open: from images to a plan that keeps its promise on new images."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from cache_models.base_dnn import load
+from cache_models.build import build
+from cache_models.cutting import cut
+from cache_models.errors import ArtifactError, DataError
+from cache_models.features import extract
+from cache_models.plan import HopCost
+from cache_models.promise import Limits
+from cache_models.recording import as_tensor
+from cache_models.store import Store
+from tests.tiny import images
+
+FREE = HopCost(fixed_ms=0, per_mb_ms=0)
+LIMITS = Limits(max_disagreement=0.05, max_class_disagreement=0.3)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    base = load("tests.tiny:tiny")
+    # a lookup costs more than this base DNN; the composition is told that a slice costs 100 ms
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "cache_models.build.slice_costs",
+            lambda model, names, device="cpu", batches=(1, 8): [
+                dict.fromkeys(batches, 100.0) for _ in range(len(names) + 1)
+            ],
+        )
+        build(base, images(3000), "tiny", store, LIMITS, FREE)
+    return store
+
+
+def test_the_plan_keeps_its_promise_on_images_that_tuned_nothing(built):
+    version = built.current()
+    plan = version.plan
+    assert plan.caches
+    assert plan.expected.latency_ms < plan.expected.base_latency_ms
+    base = load(plan.model)
+    assert plan.fingerprint == base.fingerprint()
+    fresh = base.inputs(as_tensor(images(2000, seed=1)))
+    with torch.inference_mode():
+        answers = base.module(fresh).argmax(1)
+        given = torch.full_like(answers, -1)
+        activation = fresh
+        for i, module in enumerate(cut(base).slices(plan.cut_points)[:-1]):
+            activation = module(activation.clone())
+            probabilities, confidence = version.load(i)(extract(activation))
+            hit = (confidence >= plan.promise.threshold) & (given < 0)
+            given[hit] = probabilities.argmax(1)[hit]
+    hit_rate = float((given >= 0).float().mean())
+    assert abs(hit_rate - plan.expected.hit_rate) < 0.05
+    assert hit_rate > 0.3
+    wrong = int(((given >= 0) & (given != answers)).sum())
+    assert wrong <= 2000 * LIMITS.max_disagreement
+
+
+def test_too_little_data_says_how_much_is_needed(tmp_path):
+    with pytest.raises(DataError, match="needs 299 for calibration alone, 998 in all"):
+        build(load("tests.tiny:tiny"), images(500), "tiny", Store(tmp_path), Limits(), FREE)
+
+
+@pytest.fixture
+def store(built, tmp_path):
+    """A store with two versions, alike but for their number."""
+    store = Store(tmp_path)
+    first = built.current()
+    caches = {record.file: first.load(i) for i, record in enumerate(first.plan.caches)}
+    store.publish(first.plan, caches)
+    store.publish(first.plan, caches)
+    return store
+
+
+def test_the_last_published_version_is_current_and_equal_to_what_was_written(store, built):
+    version = store.current()
+    assert version.number == 2
+    assert version.plan == built.current().plan
+    weights = version.load(0).state_dict()
+    assert all(torch.equal(v, weights[k]) for k, v in built.current().load(0).state_dict().items())
+
+
+@pytest.mark.parametrize("damage", ["altered", "truncated", "missing", "manifest"])
+def test_a_damaged_version_is_refused_and_the_last_good_one_used(store, damage):
+    folder = store.folder / "versions" / "2"
+    file = next(folder.glob("*.safetensors"))
+    match damage:
+        case "altered":
+            content = bytearray(file.read_bytes())
+            content[-1] ^= 1
+            file.write_bytes(content)
+        case "truncated":
+            file.write_bytes(file.read_bytes()[:-100])
+        case "missing":
+            file.unlink()
+        case "manifest":
+            (folder / "manifest.json").write_text('{"plan.json": ')
+    with pytest.raises(ArtifactError, match="cache version 2"):
+        store.open(2)
+    assert store.current().number == 1
+
+
+def test_an_interrupted_publication_leaves_the_old_version_current(store, monkeypatch):
+    plan = store.current().plan
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("cache_models.store.save_cache", fail)
+    with pytest.raises(OSError, match="disk full"):
+        store.publish(plan, {"x.safetensors": None})
+    assert store.versions() == [1, 2]
+    assert store.current().number == 2
+
+
+def test_a_store_without_a_usable_version_says_how_to_make_one(tmp_path):
+    with pytest.raises(ArtifactError, match="python -m cache_models build"):
+        Store(tmp_path).current()
+    (tmp_path / "current").write_text(json.dumps({"version": 1}))
+    with pytest.raises(ArtifactError, match="python -m cache_models build"):
+        Store(tmp_path).current()
+
+
+def test_no_cache_is_deployed_where_none_helps(tmp_path):
+    """A lookup costs as much as this whole base DNN, and a hop far more."""
+    base = load("tests.tiny:tiny")
+    version = build(
+        base, images(1200), "tiny", Store(tmp_path), Limits(max_disagreement=0.05), HopCost()
+    )
+    assert version.plan.caches == []
+    assert version.plan.expected.hit_rate == 0
+    assert np.isclose(version.plan.expected.latency_ms, version.plan.expected.base_latency_ms)

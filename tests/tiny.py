@@ -1,0 +1,44 @@
+"""A base DNN and data small enough to learn caches for in a test."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from cache_models.base_dnn import ModelDescription
+from cache_models.preprocessing import Preprocessing
+
+CLASSES = ("left", "right", "top", "bottom")
+
+
+class Tiny(nn.Module):
+    """Four blocks; its weights are random, so its answers are learnable but not trivial."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, padding=1)
+        self.blocks = nn.Sequential(
+            *(nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(inplace=True)) for _ in range(3))
+        )
+        self.pool = nn.AdaptiveAvgPool2d(4)
+        self.head = nn.Linear(128, len(CLASSES))
+
+    def forward(self, x):
+        return self.head(self.pool(self.blocks(self.stem(x))).flatten(1))
+
+
+def tiny() -> tuple[nn.Module, ModelDescription]:
+    module = Tiny()
+    with torch.no_grad():
+        module.head.weight.mul_(40)
+    preprocessing = Preprocessing(crop_size=(16, 16), mean=(0.5,), std=(0.25,))
+    return module, ModelDescription((1, 16, 16), CLASSES, preprocessing)
+
+
+def images(count: int, seed: int = 0) -> np.ndarray:
+    """`(count, 8, 8, 1)` uint8: a bright half on one of four sides, and noise."""
+    rng = np.random.default_rng(seed)
+    made = rng.integers(0, 90, (count, 8, 8, 1))
+    for image, side in zip(made, rng.integers(0, 4, count), strict=True):
+        half = np.rot90(image, side)
+        half[:, :4] += rng.integers(60, 150)
+    return made.astype(np.uint8)
