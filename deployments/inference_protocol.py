@@ -143,8 +143,8 @@ def _batch(given: RequestInput, description: ModelDescription, max_rows: int) ->
         )
     try:
         values = np.array(given.data)
-    except (ValueError, OverflowError) as error:
-        raise InvalidInput(f"inputs.0.data is not a tensor: {error}") from error
+    except (ValueError, OverflowError):  # rows of unequal length, integers beyond 64 bits
+        values = np.array(None)
     if values.dtype.kind not in "iuf" or _holds_bool(given.data):
         raise InvalidInput(
             f"inputs.0.data must hold numbers for datatype {given.datatype}, flat or nested as "

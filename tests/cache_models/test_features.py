@@ -10,7 +10,16 @@ from cache_models.features import extract, feature_shape
 
 @pytest.mark.parametrize(
     "shape",
-    [(64, 56, 56), (512, 7, 7), (9000, 2, 2), (3, 200, 100), (197, 768), (20, 9000), (10,), (25088,)],
+    [
+        (64, 56, 56),
+        (512, 7, 7),
+        (9000, 2, 2),
+        (3, 200, 100),
+        (197, 768),
+        (20, 9000),
+        (10,),
+        (25088,),
+    ],
 )
 def test_features_fit_in_16_kb_and_have_the_declared_shape(shape):
     features = extract(torch.randn(2, *shape))

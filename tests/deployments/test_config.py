@@ -1,0 +1,32 @@
+"""A mistake in serve_config.yaml names the key, what it got and what it may be."""
+
+import pytest
+from pydantic import ValidationError
+
+from deployments.app import build
+from deployments.config import AppArgs
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"devise": "cpu"}, "devise\n.*not permitted"),
+        ({"partition": {"device": "gpu"}}, r"partition.device\n.*auto\|cpu\|cuda"),
+        ({"partition": {"threads": 0}}, r"partition.threads\n.*greater than or equal to 1"),
+        ({"activation_dtype": "int8"}, "'float32', 'float16' or 'bfloat16'"),
+        ({"lookup_timeout_ms": -1}, "lookup_timeout_ms\n.*greater than 0"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(args, message):
+    with pytest.raises(ValidationError, match=message):
+        AppArgs.model_validate(args)
+
+
+def test_a_store_for_another_model_is_refused():
+    with pytest.raises(ValueError, match="built for 'default'"):
+        build(AppArgs(model="torchvision:resnet18"))
+
+
+def test_overrides_name_deployments_of_the_plan():
+    with pytest.raises(ValueError, match=r"\['Partition99'\]; the plan has Partition0"):
+        build(AppArgs(overrides={"Partition99": {"threads": 1}}))

@@ -1,0 +1,136 @@
+"""Each row stops at its first hit; a lookup that fails or is late is a miss."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from cache_models.base_dnn import ModelDescription
+from cache_models.learned_cache import Variant
+from cache_models.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
+from cache_models.promise import Limits, Promise
+from deployments.late_binding import LateBinding
+from deployments.transport import Activation, Answer, Verdict
+
+NAMES = ("early", "late")
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return Plan(
+        model="m",
+        fingerprint="",
+        description=ModelDescription((1,), ("a", "b")),
+        candidates=[
+            CutPointRecord(
+                name=name,
+                activation_shape=(1,),
+                activation_bytes=4,
+                slice_ms={1: 1.0},
+                compute_share=0.5,
+            )
+            for name in NAMES
+        ],
+        caches=[
+            CacheRecord(
+                cut_point=name,
+                file=f"{name}.safetensors",
+                variant=Variant(grid=1),
+                feature_shape=(1,),
+                memory_bytes=1,
+                lookup_ms=1,
+                agreement=1,
+            )
+            for name in NAMES
+        ],
+        promise=Promise(limits=Limits(), threshold=0.9, samples=1, disagreements=0, classes=[]),
+        expected=Expected(
+            latency_ms=1,
+            base_latency_ms=1,
+            compute_ms=1,
+            base_compute_ms=1,
+            hit_rate=1,
+            disagreement=0,
+            exits={},
+        ),
+        hop=HopCost(),
+        device="cpu",
+        threads=1,
+        data="",
+    )
+
+
+class FakePartition:
+    """Hands its input on; counts the rows that it was given."""
+
+    def __init__(self, last: bool = False):
+        self.last = last
+        self.rows = 0
+
+    async def call(self, method, batch, resized, expected_bytes):
+        self.rows += len(batch)
+        if self.last:
+            return Answer(np.full(len(batch), 1), np.tile([0.0, 1.0], (len(batch), 1)))
+        return Activation(batch, batch)
+
+
+class FakeLookup:
+    """Hits where the input is below `below`."""
+
+    def __init__(self, below: float, fail: bool = False, delay_s: float = 0):
+        self.below, self.fail, self.delay_s, self.calls = below, fail, delay_s, 0
+
+    async def call(self, method, features, version, expected_bytes):
+        self.calls += 1
+        await asyncio.sleep(self.delay_s)
+        if self.fail:
+            raise RuntimeError("lost")
+        n = len(features)
+        return Verdict(features[:, 0] < self.below, np.zeros(n, int), np.tile([1.0, 0.0], (n, 1)))
+
+
+BATCH = np.array([[0.0], [5.0], [9.0]])
+
+
+def answer(plan, partitions, lookups, use_caches=True, times=1):
+    binding = LateBinding(plan, 7, partitions, lookups, lookup_timeout_ms=50, bytes_per_value=4)
+
+    async def run():
+        for _ in range(times):
+            answers = await binding.answer(BATCH, False, use_caches)
+        return answers
+
+    return asyncio.run(run()), binding
+
+
+def test_rows_of_a_batch_exit_where_they_may(plan):
+    partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
+    answers, _ = answer(plan, partitions, [FakeLookup(1), FakeLookup(6)])
+    assert answers.exits == ["early", "late", "base"]
+    assert answers.class_ids.tolist() == [0, 0, 1]
+    assert answers.probabilities.tolist() == [[1, 0], [1, 0], [0, 1]]
+    assert answers.cache_version == 7
+    assert [p.rows for p in partitions] == [3, 2, 1]
+
+
+def test_caches_off_asks_no_lookup(plan):
+    lookups = [FakeLookup(10), FakeLookup(10)]
+    partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
+    answers, _ = answer(plan, partitions, lookups, use_caches=False)
+    assert answers.exits == ["base"] * 3
+    assert [lookup.calls for lookup in lookups] == [0, 0]
+
+
+@pytest.mark.parametrize("lost", [{"fail": True}, {"delay_s": 5}])
+def test_a_lookup_that_fails_or_is_late_is_a_miss(plan, lost):
+    partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
+    answers, binding = answer(plan, partitions, [FakeLookup(10, **lost), FakeLookup(6)])
+    assert answers.exits == ["late", "late", "base"]
+    assert binding.failures == {"early": 1}
+
+
+def test_a_lookup_that_keeps_failing_is_left_alone_for_a_while(plan):
+    partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
+    lost = FakeLookup(10, fail=True)
+    answer(plan, partitions, [lost, FakeLookup(6)], times=10)
+    assert lost.calls == 3

@@ -1,0 +1,44 @@
+"""The same graph with float32 activations and two routers."""
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+
+from cache_models.base_dnn import load
+from cache_models.default import sample
+from tests.e2e.conftest import ROOT, serve_run
+from workload.agreement import base_answers, png
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("configured")
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    config["http_options"]["port"] = 8017
+    app = config["applications"][0]
+    app["args"]["activation_dtype"] = "float32"
+    next(d for d in app["deployments"] if d["name"] == "Router")["num_replicas"] = 2
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with serve_run(folder / "config.yaml", folder / "serve.log") as url:
+        yield url
+
+
+def test_with_caches_off_every_answer_is_the_base_dnns_own(url):
+    images = sample()[0][500:800]
+    answers = base_answers(load("default"), images)
+    with httpx.Client(base_url=url, timeout=60) as client:
+        given = [
+            client.post("/predict?cache=off", content=png(image)).json()["class_id"]
+            for image in images
+        ]
+    assert np.array_equal(given, answers)
+
+
+def test_stats_speak_for_all_routers(url):
+    body = png(sample()[0][0])
+    for _ in range(20):  # a connection each, so that both routers get some
+        assert httpx.post(f"{url}/predict", content=body, timeout=60).status_code == 200
+    stats = httpx.get(f"{url}/stats", timeout=60).json()
+    assert stats["routers"] == 2
+    assert stats["requests"] == 20
