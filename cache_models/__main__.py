@@ -48,12 +48,19 @@ def pretrain(out: Path | None, seed: int) -> None:
 @model_option
 @click.option("--data", default="default", show_default=True, help="default, or an .npy of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="The store; default: the shipped one.")
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    help="Keep the recording here (at most 16 KB a sample and cut point), to go on from.",
+)
 @click.option("--max-disagreement", default=0.01, show_default=True)
 @click.option("--max-class-disagreement", default=0.05, show_default=True)
 @click.option("--confidence", default=0.95, show_default=True)
 @click.option("--max-caches", default=3, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
-def build(model: str, data: str, out: Path | None, device: str, **limits) -> None:
+def build(
+    model: str, data: str, out: Path | None, work: Path | None, device: str, **limits
+) -> None:
     """Learn, compose and calibrate caches, and publish them to a store."""
     from pydantic import ValidationError
 
@@ -61,6 +68,7 @@ def build(model: str, data: str, out: Path | None, device: str, **limits) -> Non
     from cache_models.build import build
     from cache_models.datasets import images_by_name
     from cache_models.default import STORE
+    from cache_models.device import resolve
     from cache_models.inspect import describe_plan
     from cache_models.plan import HopCost
     from cache_models.promise import Limits
@@ -73,8 +81,11 @@ def build(model: str, data: str, out: Path | None, device: str, **limits) -> Non
     if out is None and (model, data) != ("default", "default"):
         raise click.UsageError("name the store with --out; the shipped one is the default model's.")
     images = images_by_name(data)
-    version = build(load(model), images, data, Store(out or STORE), checked, HopCost(), device)
-    click.echo(f"cache version {version.number} in {out or STORE}")
+    store = Store(out or STORE)
+    version = build(
+        load(model), images, data, store, checked, HopCost(), resolve(device).type, work=work
+    )
+    click.echo(f"cache version {version.number} in {store.folder}")
     click.echo(describe_plan(version.plan))
 
 

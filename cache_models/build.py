@@ -41,12 +41,14 @@ def build(
     device: str = "cpu",
     activation_bytes_per_value: int = 2,
     seed: int = 0,
+    work: Path | None = None,
 ) -> CacheVersion:
     """Learn caches for `base` from `images` and publish them as the store's current version.
 
     Args:
         images: `(N, h, w, C)` uint8 or `(N, *input_shape)` float32; no labels are needed.
         data_name: what the plan says that the images were.
+        work: keeps the recording, so that an interrupted build goes on with it.
 
     Raises:
         DataError: there are too few images for the promise.
@@ -65,8 +67,9 @@ def build(
     model = cut(base)
     points = survey(model, device, activation_bytes_per_value)
     base_ms = sum(_fine_costs(model, device))
-    with tempfile.TemporaryDirectory(prefix="gati-recording-") as folder:
-        recording = record(base, model, [p.name for p in points], images, Path(folder), device)
+    with tempfile.TemporaryDirectory(prefix="gati-recording-") as temporary:
+        folder = work or Path(temporary)
+        recording = record(base, model, [p.name for p in points], images, folder, device)
         answers, classes = recording.answers, recording.probabilities.shape[1]
         caches: dict[str, LearnedCache] = {}
         said: dict[str, tuple[np.ndarray, np.ndarray]] = {}

@@ -4,6 +4,8 @@ Features go to memory-mapped files, so that memory stays bounded (one batch of a
 the number of samples: at most 16 KB a sample and cut point on disk.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,20 +46,29 @@ def record(
 
     Args:
         images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32 that needs no preprocessing.
-        folder: for the memory-mapped files; what lies there is overwritten.
+        folder: for the memory-mapped files. A recording of the same model, cut points and images
+            that lies there is gone on with; anything else is overwritten.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(f"{base.fingerprint()} {list(names)} {images.shape}".encode())
+    digest.update(np.ascontiguousarray(images).data)
+    progress = folder / "progress.json"
+    done = _done(progress, digest.hexdigest())
+
+    def memmap(file: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+        mode = "r+" if done else "w+"
+        return np.lib.format.open_memmap(folder / file, mode, dtype, (len(images), *shape))
+
     features = {
-        name: np.lib.format.open_memmap(
-            folder / f"{i}.npy", "w+", np.float16, (len(images), *feature_shape(model[name].shape))
-        )
+        name: memmap(f"{i}.npy", np.float16, feature_shape(model[name].shape))
         for i, name in enumerate(names)
     }
     classes = len(base.description.classes)
-    probabilities = np.empty((len(images), classes), np.float32)
+    probabilities = memmap("probabilities.npy", np.float32, (classes,))
     slices = [module.to(device) for module in model.slices(names)]
-    with torch.inference_mode(), tqdm(total=len(images), desc="record", unit="image") as bar:
-        for start in range(0, len(images), batch):
+    bar = tqdm(total=len(images), initial=done, desc="record", unit="image")
+    with torch.inference_mode(), bar:
+        for start in range(done, len(images), batch):
             rows = slice(start, start + batch)
             activation = base.inputs(as_tensor(images[rows]).to(device))
             for name, module in zip(names, slices, strict=False):
@@ -65,8 +76,20 @@ def record(
                 features[name][rows] = extract(activation).cpu().numpy()
             scores = slices[-1](activation)
             probabilities[rows] = base.probabilities(scores).cpu().numpy()
-            bar.update(len(activation))
-    return Recording(features, probabilities)
+            for array in (*features.values(), probabilities):
+                array.flush()
+            done = start + len(scores)
+            progress.write_text(json.dumps({"recording": digest.hexdigest(), "done": done}))
+            bar.update(len(scores))
+    return Recording(features, np.array(probabilities))
+
+
+def _done(progress: Path, digest: str) -> int:
+    try:
+        found = json.loads(progress.read_text())
+        return int(found["done"]) if found["recording"] == digest else 0
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def as_tensor(images: np.ndarray) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """What an operator may write under `args` in `serve_config.yaml`, validated once, at the door."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
@@ -39,7 +40,7 @@ class AppArgs(Strict):
     Attributes:
         name: of the model in the Open Inference Protocol.
         model: reference to the base DNN, as `cache_models.base_dnn` describes it.
-        store: folder of the cache versions, or `default` for the shipped one.
+        store: absolute path of the folder of cache versions, or `default` for the shipped one.
         mode: `serve`, or `off`, where the base DNN answers everything.
         activation_dtype: of what travels between partitions.
         lookup_timeout_ms: a lookup that takes longer is a miss.
@@ -57,3 +58,12 @@ class AppArgs(Strict):
     lookup: Compute = Compute(device="cpu", threads=1)
     overrides: dict[str, Compute] = {}
     http: HttpLimits = HttpLimits()
+
+    @field_validator("store")
+    @classmethod
+    def _absolute(cls, store: str) -> str:
+        if store != "default" and not Path(store).is_absolute():
+            raise ValueError(
+                "may be 'default' or an absolute path, which means the same folder to every replica"
+            )
+        return store

@@ -13,7 +13,7 @@ from cache_models.errors import ArtifactError, DataError
 from cache_models.features import extract
 from cache_models.plan import HopCost
 from cache_models.promise import Limits
-from cache_models.recording import as_tensor
+from cache_models.recording import as_tensor, record
 from cache_models.store import Store
 from tests.tiny import images
 
@@ -135,3 +135,29 @@ def test_no_cache_is_deployed_where_none_helps(tmp_path):
     assert version.plan.caches == []
     assert version.plan.expected.hit_rate == 0
     assert np.isclose(version.plan.expected.latency_ms, version.plan.expected.base_latency_ms)
+
+
+def test_an_interrupted_recording_goes_on_where_it_was(tmp_path, monkeypatch):
+    base, data = load("tests.tiny:tiny"), images(100)
+    model = cut(base)
+    whole = record(base, model, ["stem", "blocks.1.1"], data, tmp_path / "whole", batch=20)
+
+    calls = []
+
+    def stop_at_the_third(activation):
+        calls.append(len(activation))
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return extract(activation)
+
+    monkeypatch.setattr("cache_models.recording.extract", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        record(base, model, ["stem", "blocks.1.1"], data, tmp_path / "part", batch=20)
+    resumed = record(base, model, ["stem", "blocks.1.1"], data, tmp_path / "part", batch=20)
+    assert len(calls) == 5 + 2 * 3  # two batches were done
+    assert np.array_equal(resumed.probabilities, whole.probabilities)
+    for name in whole.features:
+        assert np.array_equal(resumed.features[name], whole.features[name])
+
+    other = record(base, model, ["stem", "blocks.1.1"], data[::-1], tmp_path / "part", batch=20)
+    assert np.allclose(other.probabilities, whole.probabilities[::-1], atol=1e-5)

@@ -14,6 +14,7 @@ from deployments.config import AppArgs
         ({"partition": {"device": "gpu"}}, r"partition.device\n.*auto\|cpu\|cuda"),
         ({"partition": {"threads": 0}}, r"partition.threads\n.*greater than or equal to 1"),
         ({"activation_dtype": "int8"}, "'float32', 'float16' or 'bfloat16'"),
+        ({"store": "my_store"}, "store\n.*absolute path"),
         ({"lookup_timeout_ms": -1}, "lookup_timeout_ms\n.*greater than 0"),
     ],
 )

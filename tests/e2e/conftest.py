@@ -37,7 +37,7 @@ def serve_run(config: Path, log: Path) -> Iterator[str]:
         _wait_until_ready(url, process, log)
         yield url
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:
