@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cache_models.cutting import CutModel, CutPoint
+from cache_models.layout import channels_last
 
 BATCHES = (1, 8)
 
@@ -37,10 +38,10 @@ def slice_costs(
     Returns:
         `len(names) + 1` dictionaries from batch size to milliseconds.
     """
-    slices = [module.to(device) for module in model.slices(names)]
+    slices = [channels_last(module.to(device)) for module in model.slices(names)]
     costs: list[dict[int, float]] = [{} for _ in slices]
     for batch in batches:
-        inputs = torch.randn(batch, *model.input_shape_of(None), device=device)
+        inputs = channels_last(torch.randn(batch, *model.input_shape_of(None), device=device))
         times: list[list[float]] = [[] for _ in slices]
         with torch.inference_mode():
             for repetition in range(3 + 15):

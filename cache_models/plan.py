@@ -15,7 +15,7 @@ class HopCost(BaseModel, frozen=True):
     The defaults were measured on 2 cores with `RAY_SERVE_THROUGHPUT_OPTIMIZED=1`.
     """
 
-    fixed_ms: float = 2.5
+    fixed_ms: float = 4.0
     per_mb_ms: float = 3.0
 
     def ms(self, moved_bytes: int) -> float:

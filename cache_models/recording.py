@@ -17,6 +17,7 @@ from tqdm import tqdm
 from cache_models.base_dnn import BaseDNN
 from cache_models.cutting import CutModel
 from cache_models.features import extract, feature_shape
+from cache_models.layout import channels_last
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,12 @@ def record(
     }
     classes = len(base.description.classes)
     probabilities = memmap("probabilities.npy", np.float32, (classes,))
-    slices = [module.to(device) for module in model.slices(names)]
+    slices = [channels_last(module.to(device)) for module in model.slices(names)]
     bar = tqdm(total=len(images), initial=done, desc="record", unit="image")
     with torch.inference_mode(), bar:
         for start in range(done, len(images), batch):
             rows = slice(start, start + batch)
-            activation = base.inputs(as_tensor(images[rows]).to(device))
+            activation = channels_last(base.inputs(as_tensor(images[rows]).to(device)))
             for name, module in zip(names, slices, strict=False):
                 activation = module(activation)
                 features[name][rows] = extract(activation).cpu().numpy()

@@ -1,7 +1,9 @@
 """One thread that does a replica's computing, so that its event loop stays free.
 
 One, because PyTorch's own threads already use the cores: two forward passes at once on the same
-cores make both slower.
+cores make both slower. And all of a replica's PyTorch work, loading included: OpenMP keeps a team of
+threads for every thread that has computed, and once there are more of them than cores it puts them
+to sleep between operations, which doubled the time of a slice.
 """
 
 import asyncio
@@ -15,7 +17,6 @@ class ComputeThread:
     """Runs functions in turn, in inference mode, with `threads` threads within an operation."""
 
     def __init__(self, threads: int):
-        torch.set_num_threads(threads)
         self._executor = ThreadPoolExecutor(
             1, thread_name_prefix="compute", initializer=torch.set_num_threads, initargs=(threads,)
         )

@@ -9,6 +9,7 @@ from cache_models.cutting import cut
 from cache_models.device import resolve
 from cache_models.errors import ArtifactError
 from cache_models.features import extract
+from cache_models.layout import channels_last
 from cache_models.plan import Plan
 from cache_models.recording import as_tensor
 from deployments.compute_thread import ComputeThread
@@ -24,6 +25,9 @@ class Partition:
 
     def __init__(self, index: int, plan: Plan, compute: Compute, activation_dtype: str):
         self._thread = ComputeThread(compute.threads)
+        self._thread.run_now(self._prepare, index, plan, compute, activation_dtype)
+
+    def _prepare(self, index: int, plan: Plan, compute: Compute, activation_dtype: str) -> None:
         self._device = resolve(compute.device)
         self._dtype = getattr(torch, activation_dtype)
         self._base = load(plan.model)
@@ -35,9 +39,9 @@ class Partition:
         model = cut(self._base)
         self._first = index == 0
         self._last = index == len(plan.cut_points)
-        self._slice = model.slices(plan.cut_points)[index].to(self._device)
+        self._slice = channels_last(model.slices(plan.cut_points)[index].to(self._device))
         start = plan.cut_points[index - 1] if index else None
-        self._thread.run_now(self._warm_up, model.input_shape_of(start))
+        self._warm_up(model.input_shape_of(start))
 
     async def run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
         """Run the slice.
@@ -53,7 +57,7 @@ class Partition:
         """Returns once a replica is there to answer."""
 
     def _run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
-        out = self._slice(self._inputs(batch, resized))
+        out = self._slice(channels_last(self._inputs(batch, resized)))
         if self._last:
             return Answer(
                 out.argmax(1).cpu().numpy(), self._base.probabilities(out).float().cpu().numpy()
