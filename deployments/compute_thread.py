@@ -1,9 +1,9 @@
 """One thread that does a replica's computing, so that its event loop stays free.
 
 One, because PyTorch's own threads already use the cores: two forward passes at once on the same
-cores make both slower. And all of a replica's PyTorch work, loading included: OpenMP keeps a team of
-threads for every thread that has computed, and once there are more of them than cores it puts them
-to sleep between operations, which doubled the time of a slice.
+cores make both slower. And all of a replica's PyTorch work, loading included: OpenMP keeps a team
+of threads for every thread that has computed, and once there are more of them than cores it puts
+them to sleep between operations, which can double the time of a slice.
 """
 
 import asyncio
