@@ -201,7 +201,7 @@ def _slice(whole: fx.GraphModule, start: fx.Node, between: list[fx.Node]) -> fx.
 
 def _why_untraceable(base: BaseDNN, error: Exception) -> str:
     """Names the line of the user's own code at which tracing failed."""
-    library = ("/torch/fx/", "/torch/nn/modules/module.py", "/cache_models/")
+    library = ("/torch/fx/", "/torch/nn/modules/module.py", __file__)
     frames = [
         f for f in traceback.extract_tb(error.__traceback__)
         if not any(part in f.filename for part in library)
