@@ -1,10 +1,12 @@
-"""`serve run serve_config.yaml`, as a stranger runs it."""
+"""`serve run serve_config.yaml`, as a stranger runs it, but with patience for late lookups: on a
+busy machine one may be late, which is a miss and would blur what is tested here."""
 
 import json
 
 import httpx
 import numpy as np
 import pytest
+import yaml
 
 from cache_models.base_dnn import load
 from cache_models.default import FOLDER, sample
@@ -16,9 +18,12 @@ MODEL = "/v2/models/fashion-mnist"
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    log = tmp_path_factory.mktemp("log") / "serve.log"
+    folder = tmp_path_factory.mktemp("shipped")
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    config["applications"][0]["args"]["lookup_timeout_ms"] = 10_000
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with (
-        serve_run(ROOT / "serve_config.yaml", log) as url,
+        serve_run(folder / "config.yaml", folder / "serve.log") as url,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
         yield client
@@ -78,8 +83,7 @@ def test_a_batch_is_answered_row_by_row(client):
     assert len(set(exits)) > 1
     one_by_one = [client.post("/predict", content=png(image)).json() for image in images[:10]]
     assert [one["label"] for one in one_by_one] == outputs["label"]["data"][:10]
-    same = [one["exit"] == exit for one, exit in zip(one_by_one, exits[:10], strict=True)]
-    assert sum(same) >= 9  # a lookup that is late on a busy machine is a miss
+    assert [one["exit"] for one in one_by_one] == exits[:10]
 
     request["parameters"] = {"cache": "off"}
     answer = client.post(f"{MODEL}/versions/1/infer", content=json.dumps(request)).json()
@@ -141,4 +145,4 @@ def test_stats_name_the_plan_and_the_version(client):
     assert stats["plan"]["promise"]["threshold"] > 0
     assert stats["hit_rate"] > 0
     assert stats["latency_ms"]["count"] == stats["requests"]
-    assert stats["lookup_failures"].keys() <= stats["exits"].keys()
+    assert stats["lookup_failures"] == {}
