@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import FashionMNIST
 
 from cache_models.errors import DataError
 
@@ -40,6 +39,8 @@ def fashion_mnist(train: bool) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         DataError: it is on no disk and cannot be downloaded.
     """
+    from torchvision.datasets import FashionMNIST
+
     root = cache_home()
     raw = root / "FashionMNIST" / "raw"
     if not raw.exists() and DEBIAN_FASHION_MNIST.exists():

@@ -5,13 +5,17 @@
 
 The result of each depends on its input alone, not on where it ran: a small image travels as it is
 and is resized beside the base DNN, a large one is resized before it travels.
+
+Resizing is PyTorch's antialiased bilinear interpolation, as torchvision's presets use it;
+torchvision itself is not imported here, because that takes two seconds and every deployment
+imports this module.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,13 @@ class Preprocessing:
     def resize(self, image: Tensor) -> Tensor:
         """`(..., C, h, w)` uint8 → `(..., C, H, W)` uint8 with `(H, W) = crop_size`."""
         if self.resize_size is None:
-            return F.resize(image, list(self.crop_size), antialias=True)
-        return F.center_crop(
-            F.resize(image, [self.resize_size], antialias=True), list(self.crop_size)
-        )
+            return _interpolate(image, self.crop_size)
+        h, w = image.shape[-2:]
+        shorter = min(h, w)
+        size = (self.resize_size * h // shorter, self.resize_size * w // shorter)
+        height, width = self.crop_size
+        top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
+        return _interpolate(image, size)[..., top : top + height, left : left + width]
 
     def normalise(self, images: Tensor) -> Tensor:
         """`(B, 1 or C, H, W)` uint8 → `(B, C, H, W)` float32; grey is repeated over channels."""
@@ -52,3 +59,15 @@ class Preprocessing:
     def __call__(self, images: Tensor) -> Tensor:
         """`(B, 1 or C, h, w)` uint8 of any size → the base DNN's input `(B, C, H, W)` float32."""
         return self.normalise(self.resize(images))
+
+
+def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    batch = image.reshape(-1, *image.shape[-3:])
+    if image.is_cuda:  # which has no kernel for bytes
+        resized = F.interpolate(batch.float(), size, mode="bilinear", antialias=True)
+        resized = resized.round_().clamp_(0, 255).to(torch.uint8)
+    else:
+        resized = F.interpolate(batch, size, mode="bilinear", antialias=True)
+    return resized.reshape(*image.shape[:-2], *size)

@@ -48,6 +48,7 @@ RECIPE = (
     Stage(size=64, images=100_000, batch=128, lr=0.10),
     Stage(size=112, images=30_000, batch=64, lr=0.04),
     Stage(size=224, images=20_480, batch=32, lr=0.02),
+    Stage(size=224, images=36_000, batch=16, lr=0.012),
 )
 
 

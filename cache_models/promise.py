@@ -13,10 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel, Field
-from scipy.special import expit
-from scipy.stats import binom
 
-PATH = expit(np.linspace(8.0, 0.0, 81))
+PATH = 1 / (1 + np.exp(-np.linspace(8.0, 0.0, 81)))
 """Thresholds on the selectors' probability of agreement, strict to loose; fixed, so never tuned."""
 
 
@@ -99,6 +97,8 @@ def calibrate(
     Returns:
         The promise; its threshold is None if the strictest fails already, and caches stay off.
     """
+    from scipy.special import bdtr  # the binomial distribution function; not needed to serve
+
     level = 1 - limits.confidence
     counts = np.bincount(answers, minlength=classes)
     tested = counts >= min_samples(limits.max_class_disagreement, level / classes)
@@ -109,8 +109,8 @@ def calibrate(
             _, labels = cascade(predictions, confidences, threshold)
             candidate = (labels >= 0) & (labels != answers)
             by_class = np.bincount(answers[candidate], minlength=classes)
-            total_p = binom.cdf(candidate.sum(), len(answers), limits.max_disagreement)
-            class_p = binom.cdf(by_class, counts, limits.max_class_disagreement)
+            total_p = bdtr(candidate.sum(), len(answers), limits.max_disagreement)
+            class_p = bdtr(by_class, counts, limits.max_class_disagreement)
             if total_p > level or (class_p > level / classes)[tested].any():
                 break
             passed, wrong = float(threshold), candidate

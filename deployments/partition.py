@@ -16,7 +16,7 @@ from deployments.compute_thread import ComputeThread
 from deployments.config import Compute
 from deployments.transport import Activation, Answer, pack, unpack
 
-WARM_UP_ROUNDS = 5
+WARM_UP_ROUNDS = 2
 
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})

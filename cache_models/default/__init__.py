@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import load_file
 from torch import nn
-from torchvision.models import resnet18
 
 from cache_models.base_dnn import ModelDescription
 from cache_models.datasets import FASHION_CLASSES
@@ -22,6 +21,8 @@ STORE = FOLDER / "store"
 
 def default() -> tuple[nn.Module, ModelDescription]:
     """The shipped base DNN; its fp16 weights are run in float32."""
+    from torchvision.models import resnet18
+
     module = resnet18(num_classes=len(FASHION_CLASSES))
     module.load_state_dict(load_file(WEIGHTS))
     return module, describe(crop_size=(224, 224))
