@@ -63,24 +63,3 @@ def _unpack(source: Path, target: Path) -> None:
         with gzip.open(archive) as packed, open(partial / archive.stem, "wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)
     partial.replace(target)
-
-
-def images_by_name(name: str) -> np.ndarray:
-    """Images to learn from: `default`, or an `.npy` file of `(N, h, w, C)` uint8 or float32 inputs.
-
-    Raises:
-        DataError: it is neither, or cannot be read.
-    """
-    if name == "default":
-        from cache_models.default import held_out
-
-        return held_out()[0]
-    try:
-        images = np.load(name, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"data {name!r} is neither 'default' nor an .npy file of images ({error})"
-        ) from error
-    if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
-        raise DataError(f"{name} must hold one array of uint8 images or float32 inputs")
-    return images

@@ -8,6 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from cache_models.pixels import pixels
 from deployments.errors import BodyTooLarge, InvalidInput, RequestError, UnsupportedMedia
 
 
@@ -51,10 +52,7 @@ async def image_bytes(request: Request, body: bytes) -> bytes:
 
 
 def decode_image(data: bytes, channels: int, max_pixels: int) -> np.ndarray:
-    """A PNG or JPEG as `(h, w, 1 or 3)` uint8.
-
-    A grey image keeps its one channel, since repeating it is the base DNN's preprocessing. Alpha is
-    dropped; 16-bit grey is reduced to its upper 8 bits.
+    """A PNG or JPEG as `(h, w, 1 or 3)` uint8, see `pixels`.
 
     Args:
         channels: that the base DNN takes; 1 turns colour to grey.
@@ -76,11 +74,6 @@ def decode_image(data: bytes, channels: int, max_pixels: int) -> np.ndarray:
             f"smaller one or raise http.max_image_pixels in serve_config.yaml"
         )
     try:
-        if image.mode.startswith("I"):
-            pixels = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
-        else:
-            grey = channels == 1 or image.mode in ("1", "L", "LA")
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
+        return pixels(image, channels)
     except Exception as error:
         raise RequestError(f"the {image.format} image is damaged: {error}") from error
-    return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -1,0 +1,176 @@
+"""Samples to learn from: what `--data` may name.
+
+- `default`: the Fashion-MNIST images that the shipped base DNN has not seen;
+- a folder of images, with or without sub-folders;
+- an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32;
+- a video file, frame by frame (with the extra `video`);
+- `torchvision:<dataset>`, such as `torchvision:CIFAR10`: its training part.
+
+Pictures are resized to the base DNN's size as serving would do it and written to a memory-mapped
+file, so that memory stays bounded whatever their number.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from cache_models.base_dnn import ModelDescription
+from cache_models.errors import DataError
+from cache_models.pixels import pixels
+from cache_models.preprocessing import Preprocessing
+
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+VIDEOS = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"}
+FORMS = (
+    "'default', a folder of images, an .npy or .npz file, a video file, or torchvision:<dataset>"
+)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """
+    Attributes:
+        images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32.
+        in_time: neighbours depend on each other, as the frames of a video do.
+        skipped: what could not be read, and why.
+    """
+
+    images: np.ndarray
+    in_time: bool = False
+    skipped: list[str] = field(default_factory=list)
+
+
+def open_samples(name: str, description: ModelDescription, folder: Path) -> Samples:
+    """The samples that `name` stands for.
+
+    Args:
+        folder: for the memory-mapped file of resized pictures; it must outlive the samples.
+
+    Raises:
+        DataError: there are none, or they are not what the base DNN takes.
+    """
+    path = Path(name)
+    if name == "default":
+        from cache_models.default import held_out
+
+        samples = Samples(held_out()[0])
+    elif path.suffix in (".npy", ".npz") and path.is_file():
+        samples = Samples(_array(path))
+    elif path.is_dir():
+        samples = _resized(_pictures(path), description, folder)
+    elif path.suffix.lower() in VIDEOS and path.is_file():
+        samples = _resized(_frames(path), description, folder, in_time=True)
+    elif name.startswith("torchvision:"):
+        samples = _resized(_torchvision(name.removeprefix("torchvision:")), description, folder)
+    else:
+        raise DataError(f"data {name!r} is not there, or is not {FORMS}")
+    _check(name, samples.images, description)
+    return samples
+
+
+def _check(name: str, images: np.ndarray, description: ModelDescription) -> None:
+    preprocessing = description.preprocessing
+    if images.dtype == np.uint8 and preprocessing is not None:
+        channels = len(preprocessing.mean)
+        if images.ndim == 4 and images.shape[3] in {1, channels}:
+            return
+        expected = f"uint8 (N, h, w, 1 or {channels})"
+    else:
+        if images.dtype == np.float32 and images.shape[1:] == tuple(description.input_shape):
+            return
+        expected = f"float32 {('N', *description.input_shape)}".replace("'", "")
+    raise DataError(f"{name} holds {images.dtype} {images.shape}; the base DNN takes {expected}")
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            name = "images" if "images" in loaded.files else loaded.files[0]
+            return loaded[name]
+    except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as an array of images: {error}") from error
+
+
+def _resized(
+    pictures: Iterator[Image.Image | str],
+    description: ModelDescription,
+    folder: Path,
+    in_time: bool = False,
+) -> Samples:
+    """Write each picture, resized, to one file; a text in place of a picture says why it is not."""
+    preprocessing = description.preprocessing
+    if preprocessing is None:
+        raise DataError(
+            "the base DNN takes tensors, not pictures: give an .npy of its float32 inputs"
+        )
+    shape = (*preprocessing.crop_size, len(preprocessing.mean))
+    folder.mkdir(parents=True, exist_ok=True)
+    file, count, skipped = folder / "samples.u8", 0, []
+    with open(file, "wb") as out:
+        for picture in tqdm(pictures, desc="read", unit="image"):
+            if isinstance(picture, str):
+                skipped.append(picture)
+                continue
+            out.write(_resize(picture, preprocessing, shape).tobytes())
+            count += 1
+    if not count:
+        raise DataError(f"no picture could be read ({'; '.join(skipped[:5]) or 'there is none'})")
+    return Samples(np.memmap(file, np.uint8, "r", shape=(count, *shape)), in_time, skipped)
+
+
+def _resize(
+    picture: Image.Image, preprocessing: Preprocessing, shape: tuple[int, ...]
+) -> np.ndarray:
+    array = pixels(picture, shape[2])
+    tensor = torch.from_numpy(array.transpose(2, 0, 1).copy())
+    resized = preprocessing.resize(tensor).permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(np.broadcast_to(resized, shape))
+
+
+def _pictures(folder: Path) -> Iterator[Image.Image | str]:
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES):
+        try:
+            with Image.open(path) as image:
+                image.load()
+                yield image
+        except Exception as error:
+            yield f"{path}: {error}"
+
+
+def _frames(path: Path) -> Iterator[Image.Image | str]:
+    try:
+        import av
+    except ImportError as error:
+        raise DataError("a video needs PyAV: pip install 'gati[video]'") from error
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield frame.to_image()
+    except (av.FFmpegError, IndexError) as error:
+        yield f"{path}: {error}"
+
+
+def _torchvision(name: str) -> Iterator[Image.Image | str]:
+    from torchvision import datasets
+
+    from cache_models.datasets import cache_home
+
+    kind = getattr(datasets, name, None)
+    if name not in datasets.__all__ or kind is None:
+        raise DataError(f"torchvision has no data set {name!r}; data may be {FORMS}")
+    try:
+        data = kind(cache_home(), download=True)
+    except Exception as error:
+        raise DataError(f"torchvision's {name} cannot be had: {error}") from error
+    for item in data:
+        picture = item[0]
+        yield picture if isinstance(picture, Image.Image) else f"{name}: not a picture"
