@@ -1,0 +1,38 @@
+"""`python -m deployments`: what must be measured with Ray running."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def cli() -> None:
+    """Measure the cluster at hand."""
+
+
+@cli.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="hop.json", show_default=True, help="JSON."
+)
+@click.option("--calls", default=100, show_default=True, type=click.IntRange(1))
+def measure(out: Path, calls: int) -> None:
+    """Measure a hop and write what `python -m cache_models build --hop` reads.
+
+    Set the environment variables that you serve with.
+    """
+    import ray
+
+    from deployments.measure import measure
+
+    started = not ray.is_initialized()
+    hop, by_size = measure(calls)
+    if started:
+        ray.shutdown()
+    for size, ms in by_size.items():
+        click.echo(f"{size / 1e3:8.0f} KB  {ms:6.2f} ms")
+    out.write_text(hop.model_dump_json(indent=2) + "\n")
+    click.echo(f"{out}: {hop.fixed_ms:.2f} ms a hop and {hop.per_mb_ms:.2f} ms a megabyte")
+
+
+if __name__ == "__main__":
+    cli(prog_name="python -m deployments")
