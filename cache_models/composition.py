@@ -1,29 +1,75 @@
-"""Choose where to put caches: the subset of candidate cut points with the least expected latency.
+"""Choose where to put caches, and which: the set with the least expected latency, exactly.
 
-Every subset of at most `max_caches` candidates is tried on the recorded outcomes of the selection
-samples, each at the loosest threshold that keeps the promise on them. A request pays what it would
-pay when served: the slices up to its exit, the lookups on its way, and a hop to each.
+Every set of at most `max_caches` caches, one variant a cut point, is weighed on the recorded
+outcomes of the selection samples, each at the loosest threshold that keeps the promise on them, so
+that a hit at a later layer counts only for samples that missed before. A request pays what it would
+pay when served: the slices up to its exit, the lookups on its way, and the hops.
+
+Sets are counted by matrix products (samples that missed a prefix x samples that hit an extension),
+and a prefix whose answers are wrong too often takes all its extensions with it, because a later
+cache changes no earlier answer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import pairwise
 
 import numpy as np
 
 from cache_models.plan import CutPointRecord, HopCost
-from cache_models.promise import Limits, calibrate, cascade
+from cache_models.predictors import Variant
+from cache_models.promise import PATH, Limits, allowed_disagreements
+
+CHUNK = 512
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the cache at one candidate says of N samples, and what asking it costs."""
+    """What one cache at one candidate says of N samples, and what asking it costs."""
 
     cut_point: CutPointRecord
+    variant: Variant
     predictions: np.ndarray
     confidences: np.ndarray
     lookup_ms: float
     feature_bytes: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """What the base DNN and the way to it cost one request.
+
+    Attributes:
+        base_ms: of the whole base DNN at batch 1.
+        input_bytes, output_bytes: of one request's input and of its class probabilities.
+    """
+
+    base_ms: float
+    input_bytes: int
+    output_bytes: int
+    hop: HopCost
+
+    def lookup_compute_ms(self, before: CutPointRecord | None, cache: Outcome) -> float:
+        """From one cache's miss (or the input) to the next cache's verdict, without hops."""
+        share = before.compute_share if before else 0.0
+        return (cache.cut_point.compute_share - share) * self.base_ms + cache.lookup_ms
+
+    def lookup_ms(self, before: CutPointRecord | None, cache: Outcome) -> float:
+        """The same with the hops to the partition and to the lookup."""
+        moved = before.activation_bytes if before else self.input_bytes
+        moved += cache.cut_point.activation_bytes + cache.feature_bytes
+        hops = self.hop.ms(moved) + self.hop.ms(cache.feature_bytes + self.output_bytes)
+        return self.lookup_compute_ms(before, cache) + hops
+
+    def rest_compute_ms(self, before: CutPointRecord | None) -> float:
+        """From the last cache's miss (or the input) to the base DNN's end, without the hop."""
+        return (1 - (before.compute_share if before else 0.0)) * self.base_ms
+
+    def rest_ms(self, before: CutPointRecord | None) -> float:
+        """The same with the hop to the last partition."""
+        moved = before.activation_bytes if before else self.input_bytes
+        return self.rest_compute_ms(before) + self.hop.ms(moved + self.output_bytes)
 
 
 @dataclass(frozen=True)
@@ -34,28 +80,19 @@ class Costs:
     compute_ms: np.ndarray
 
 
-def costs_by_exit(
-    caches: Sequence[Outcome], base_ms: float, input_bytes: int, output_bytes: int, hop: HopCost
-) -> Costs:
-    """What a request that exits at each cache, or at the base DNN's end, has paid.
-
-    Args:
-        base_ms: of the whole base DNN at batch 1.
-        input_bytes, output_bytes: of one request's input and of its class probabilities.
-    """
+def costs_by_exit(caches: Sequence[Outcome], pricing: Pricing) -> Costs:
+    """What a request that exits at each cache, or at the base DNN's end, has paid."""
     latency, compute = [], []
-    spent_ms = hops_ms = share = 0.0
-    moved_in = input_bytes
+    latency_ms = compute_ms = 0.0
+    before = None
     for cache in caches:
-        point = cache.cut_point
-        spent_ms += (point.compute_share - share) * base_ms + cache.lookup_ms
-        hops_ms += hop.ms(moved_in + point.activation_bytes + cache.feature_bytes)
-        hops_ms += hop.ms(cache.feature_bytes + output_bytes)
-        share, moved_in = point.compute_share, point.activation_bytes
-        compute.append(spent_ms)
-        latency.append(spent_ms + hops_ms)
-    compute.append(spent_ms + (1 - share) * base_ms)
-    latency.append(compute[-1] + hops_ms + hop.ms(moved_in + output_bytes))
+        latency_ms += pricing.lookup_ms(before, cache)
+        compute_ms += pricing.lookup_compute_ms(before, cache)
+        latency.append(latency_ms)
+        compute.append(compute_ms)
+        before = cache.cut_point
+    latency.append(latency_ms + pricing.rest_ms(before))
+    compute.append(compute_ms + pricing.rest_compute_ms(before))
     return Costs(np.array(latency), np.array(compute))
 
 
@@ -63,30 +100,125 @@ def compose(
     outcomes: Sequence[Outcome],
     answers: np.ndarray,
     classes: int,
-    base_ms: float,
-    input_bytes: int,
+    pricing: Pricing,
     limits: Limits,
-    hop: HopCost,
 ) -> list[Outcome]:
     """The caches to deploy, in execution order; none if none helps.
 
     Args:
-        outcomes: one per candidate, on N selection samples.
+        outcomes: one per candidate and variant, on N selection samples.
         answers: the base DNN's labels of them, `(N,)`.
     """
-    output_bytes = 4 * classes
-    best: list[Outcome] = []
-    best_ms = costs_by_exit([], base_ms, input_bytes, output_bytes, hop).latency_ms[-1]
-    for count in range(1, min(limits.max_caches, len(outcomes)) + 1):
-        for subset in combinations(outcomes, count):
-            predictions = [o.predictions for o in subset]
-            confidences = [o.confidences for o in subset]
-            threshold = calibrate(predictions, confidences, answers, classes, limits).threshold
-            if threshold is None:
-                continue
-            exits, _ = cascade(predictions, confidences, threshold)
-            costs = costs_by_exit(subset, base_ms, input_bytes, output_bytes, hop)
-            expected_ms = costs.latency_ms[exits].mean()
-            if expected_ms < best_ms:
-                best, best_ms = list(subset), expected_ms
+    outcomes = sorted(outcomes, key=lambda o: o.cut_point.compute_share)
+    if not outcomes:
+        return []
+    sizes = _sizes(outcomes, classes, pricing, limits)
+    weigh = _Weigher(outcomes, answers, classes, pricing, limits)
+    for threshold in PATH:
+        weigh.at(threshold, sizes)
+        if not any(size.passes.any() for size in sizes):
+            break
+
+    best, best_ms = [], pricing.rest_ms(None)
+    for size in sizes:
+        latency = np.where(size.eligible, size.latency_ms, np.inf)
+        row, last = np.unravel_index(latency.argmin(), latency.shape)
+        if latency[row, last] < best_ms:
+            best_ms = latency[row, last]
+            best = [outcomes[i] for i in (*size.prefixes[row], last)]
     return best
+
+
+class _Size:
+    """All sets of one size: a row for all caches but the last, a column for the last.
+
+    Attributes:
+        prefixes: `(P, size - 1)` indices of caches.
+        parents: `(P,)` rows and columns of the prefixes among the sets of the size before.
+        path_ms: `(P, M)`, what a request that misses everywhere has paid at the last verdict.
+        passes: `(P, M)`, the sets that have kept the promise at every threshold so far.
+        eligible: `(P, M)`, the sets within the other limits.
+        latency_ms: `(P, M)`, expected at the loosest threshold passed.
+        wrong, exits_ms, missed: `(P, M, K)`, `(P, M)`, `(P, M)`, at the present threshold: wrong
+            answers by class, milliseconds of all samples that hit, samples that missed everywhere.
+    """
+
+    def __init__(self, prefixes, parents, path_ms, exists, eligible, classes):
+        self.prefixes, self.parents, self.path_ms = prefixes, parents, path_ms
+        self.passes, self.eligible = exists.copy(), eligible
+        self.latency_ms = np.full(exists.shape, np.inf)
+        self.wrong = np.zeros((*exists.shape, classes), np.int32)
+        self.exits_ms = np.zeros(exists.shape)
+        self.missed = np.zeros(exists.shape)
+
+
+def _sizes(
+    outcomes: Sequence[Outcome], classes: int, pricing: Pricing, limits: Limits
+) -> list[_Size]:
+    """The sets that the limits on bytes, number and the misses' latency leave."""
+    points = [o.cut_point for o in outcomes]
+    place = np.array([p.compute_share for p in points])
+    first_ms = np.array([pricing.lookup_ms(None, o) for o in outcomes])
+    next_ms = np.array([[pricing.lookup_ms(p, o) for o in outcomes] for p in points])
+    rest_ms = np.array([pricing.rest_ms(p) for p in points])
+    memory = np.array([o.memory_bytes for o in outcomes], float)
+    max_bytes = np.inf if limits.max_cache_bytes is None else limits.max_cache_bytes
+    max_miss_ms = np.inf if limits.max_miss_latency_ms is None else limits.max_miss_latency_ms
+
+    sizes: list[_Size] = []
+    prefixes, parents = np.zeros((1, 0), int), (np.zeros(1, int), np.zeros(1, int))
+    exists, path_ms, held = np.ones((1, len(outcomes)), bool), first_ms[None], memory[None]
+    for _ in range(min(limits.max_caches, len(set(place)))):
+        exists = exists & (held <= max_bytes)
+        eligible = exists & (path_ms + rest_ms <= max_miss_ms)
+        sizes.append(_Size(prefixes, parents, path_ms, exists, eligible, classes))
+        parents = np.nonzero(exists)
+        last = parents[1]
+        prefixes = np.hstack([prefixes[parents[0]], last[:, None]])
+        path_ms = path_ms[parents][:, None] + next_ms[last]
+        held = held[parents][:, None] + memory
+        exists = place[last][:, None] < place
+    return sizes
+
+
+class _Weigher:
+    """Counts, for every set, who exits where and how many answers are wrong."""
+
+    def __init__(self, outcomes, answers, classes, pricing, limits):
+        by_class = np.argsort(answers, kind="stable")
+        starts = np.searchsorted(answers[by_class], np.arange(classes + 1))
+        self.classes = [slice(*pair) for pair in pairwise(starts)]
+        self.confidences = np.stack([o.confidences[by_class] for o in outcomes])
+        self.disagrees = np.stack([(o.predictions != answers)[by_class] for o in outcomes])
+        self.allowed, self.allowed_by_class = allowed_disagreements(answers, classes, limits)
+        self.rest_ms = np.array([pricing.rest_ms(o.cut_point) for o in outcomes])
+
+    def at(self, threshold: float, sizes: list[_Size]) -> None:
+        """Weigh every set that still passes at the next, looser threshold."""
+        hits = (self.confidences >= threshold).astype(np.float32)
+        wrong, misses = hits * self.disagrees, 1 - hits
+        count = hits.shape[1]
+        before = None
+        for size in sizes:
+            if before is None:
+                parent_wrong = np.zeros((1, len(self.classes)), np.int32)
+                parent_exits_ms, parent_missed = np.zeros(1), np.full(1, float(count))
+            else:
+                size.passes &= before.passes[size.parents][:, None]
+                parent_wrong = before.wrong[size.parents]
+                parent_exits_ms = before.exits_ms[size.parents]
+                parent_missed = before.missed[size.parents]
+            alive = np.flatnonzero(size.passes.any(1))
+            for rows in np.array_split(alive, len(alive) // CHUNK + 1):
+                missed_so_far = misses[size.prefixes[rows]].prod(1, dtype=np.float32)
+                exits = missed_so_far @ hits.T
+                size.wrong[rows] = parent_wrong[rows][:, None] + np.stack(
+                    [missed_so_far[:, k] @ wrong[:, k].T for k in self.classes], axis=-1
+                ).astype(np.int32)
+                size.exits_ms[rows] = parent_exits_ms[rows][:, None] + exits * size.path_ms[rows]
+                size.missed[rows] = parent_missed[rows][:, None] - exits
+            size.passes &= size.wrong.sum(-1) <= self.allowed
+            size.passes &= (size.wrong <= self.allowed_by_class).all(-1)
+            total_ms = size.exits_ms + size.missed * (size.path_ms + self.rest_ms)
+            size.latency_ms = np.where(size.passes, total_ms / count, size.latency_ms)
+            before = size

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from cache_models.cutting import CutModel, CutPoint
+from cache_models.cutting import CutModel
 from cache_models.layout import channels_last
 
 BATCHES = (1, 8)
@@ -58,30 +59,19 @@ def slice_costs(
     return costs
 
 
-def candidates(
-    model: CutModel, costs_ms: Sequence[float], min_share: float = 0.02
-) -> list[CutPoint]:
-    """The cut points worth a cache: of neighbours less than `min_share` of the compute apart, the
-    last, which has seen the most of it, unless all that is left after it is less than that, too.
+def slice_flops(model: CutModel, names: Sequence[str]) -> list[int]:
+    """Floating point operations of each slice between the named cut points, for one input.
 
-    Args:
-        costs_ms: of the slices between all cut points, as `slice_costs` returns them.
+    Counted, not timed, so they are the same on every machine.
     """
-    total = sum(costs_ms)
-    chosen: list[CutPoint] = []
-    reached = 0.0
-    for cut_point, cost in zip(model.cut_points, costs_ms, strict=False):
-        reached += cost
-        before = sum(costs_ms[: _index(model, chosen[-1]) + 1]) if chosen else 0.0
-        if chosen and reached - before < min_share * total:
-            chosen[-1] = cut_point
-        else:
-            chosen.append(cut_point)
-    return [c for c in chosen if sum(costs_ms[_index(model, c) + 1 :]) >= min_share * total]
-
-
-def _index(model: CutModel, cut_point: CutPoint) -> int:
-    return model.cut_points.index(cut_point)
+    flops = []
+    activation = torch.zeros(1, *model.input_shape_of(None))
+    with torch.no_grad():
+        for module in model.slices(names):
+            with FlopCounterMode(display=False) as counter:
+                activation = module(activation)
+            flops.append(counter.get_total_flops())
+    return flops
 
 
 def module_bytes(module: nn.Module) -> int:

@@ -1,18 +1,21 @@
-"""Tables for people: a model's cut points, and a plan."""
+"""For people to look at: a model's cut points, an exploration, and a plan."""
+
+from pathlib import Path
 
 import numpy as np
 
-from cache_models.build import survey
 from cache_models.cost import BATCHES, slice_costs
 from cache_models.cutting import CutModel
+from cache_models.exploration import ExplorationRecord
 from cache_models.plan import Plan
+from cache_models.survey import survey
 
 
 def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) -> str:
     """One line a cut point: share of compute, milliseconds of its slice, bytes, caches."""
     names = [point.name for point in model.cut_points]
     costs = slice_costs(model, names, device)
-    candidates = {point.name for point in survey(model, device)}
+    candidates = {point.name for point in survey(model, device).candidates}
     total = sum(cost[1] for cost in costs)
     reached = np.cumsum([cost[1] for cost in costs]) / total
     cached = set(plan.cut_points) if plan else set()
@@ -59,5 +62,68 @@ def describe_plan(plan: Plan) -> str:
         f"  expected: {expected.hit_rate:.1%} hits; {expected.latency_ms:.1f} ms against "
         f"{expected.base_latency_ms:.1f} ms for the base DNN in one deployment; compute alone "
         f"{expected.compute_ms:.1f} against {expected.base_compute_ms:.1f} ms",
+        f"  expected calibration error of hits' probabilities: "
+        f"{expected.hit_calibration_error:.3f}",
+        *(f"  note: {note}" for note in plan.notes),
     ]
     return "\n".join(lines)
+
+
+def describe_exploration(records: list[ExplorationRecord], plan: Plan) -> str:
+    """One line a variant and cut point, as measured on the selection samples."""
+    chosen = {(cache.cut_point, cache.variant.name) for cache in plan.caches}
+    width = max(len(record.cut_point) for record in records)
+    lines = [
+        f"{'cut point':{width}}  {'variant':8}  {'hits':>6}  {'agreement':>9}  {'ms b1':>6}  "
+        f"{'ms b8':>6}  {'KB':>8}  {'trained s':>9}"
+    ]
+    for r in records:
+        mark = "  chosen" if (r.cut_point, r.variant) in chosen else ""
+        lines.append(
+            f"{r.cut_point:{width}}  {r.variant:8}  {r.hit_rate:6.1%}  {r.agreement:9.1%}  "
+            f"{r.lookup_ms_batch_1:6.2f}  {r.lookup_ms_batch_8:6.2f}  {r.memory_bytes / 1e3:8.1f}  "
+            f"{r.training_s:9.1f}{mark}"
+        )
+    return "\n".join(lines)
+
+
+def draw(records: list[ExplorationRecord], plan: Plan, file: Path) -> None:
+    """Hit rate over share of compute, one mark a variant; and what to expect of the plan."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 1))
+    for family, marker in {"pool": "o", "fc": "s", "conv": "^"}.items():
+        mine = [r for r in records if r.variant.startswith(family)]
+        x, y = [r.compute_share for r in mine], [r.hit_rate for r in mine]
+        left.scatter(x, y, marker=marker, label=family, alpha=0.6)
+    chosen = {(cache.cut_point, cache.variant.name) for cache in plan.caches}
+    for r in records:
+        if (r.cut_point, r.variant) in chosen:
+            at = (r.compute_share, r.hit_rate)
+            left.scatter(*at, s=150, facecolors="none", edgecolors="black")
+            left.annotate(
+                f"{r.cut_point} {r.variant}", at, (6, -12), textcoords="offset points", fontsize=9
+            )
+    left.set(
+        xlabel="share of the base DNN's compute",
+        ylabel="hit rate, alone",
+        title=f"every variant at {plan.promise.limits.max_disagreement:.2%} disagreement",
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+    )
+    left.legend(loc="lower right")
+    expected = plan.expected
+    bars = {
+        "base DNN": expected.base_latency_ms,
+        "plan": expected.latency_ms,
+        "base DNN,\nno hops": expected.base_compute_ms,
+        "plan,\nno hops": expected.compute_ms,
+        "oracle,\nno hops": expected.oracle_compute_ms,
+    }
+    drawn = right.bar(list(bars), list(bars.values()), color=["grey", "C0", "grey", "C0", "C2"])
+    right.bar_label(drawn, fmt="%.1f")
+    right.set(title="expected ms a request")
+    right.margins(y=0.1)
+    right.tick_params(axis="x", labelrotation=60)
+    figure.savefig(file, dpi=120)

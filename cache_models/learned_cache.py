@@ -3,68 +3,11 @@
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-class Variant(BaseModel, frozen=True):
-    """One kind of predictor.
-
-    Attributes:
-        grid: a feature map is pooled further to at most `grid` x `grid`; tokens and vectors stay.
-        hidden: width of the hidden layer; 0 makes the predictor linear.
-    """
-
-    grid: int
-    hidden: int = 0
-
-    @property
-    def name(self) -> str:
-        return (
-            f"fc{self.hidden}-{self.grid}x{self.grid}"
-            if self.hidden
-            else f"linear-{self.grid}x{self.grid}"
-        )
-
-
-class Predictor(nn.Module):
-    """Features → scores of the base DNN's classes."""
-
-    def __init__(self, variant: Variant, feature_shape: tuple[int, ...], classes: int):
-        super().__init__()
-        self.grid = variant.grid
-        width = self._pool(torch.zeros(1, *feature_shape)).shape[1]
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("scale", torch.ones(width))
-        self.dropout = nn.Dropout(0.2)
-        self.layers = (
-            nn.Sequential(
-                nn.Linear(width, variant.hidden), nn.ReLU(), nn.Linear(variant.hidden, classes)
-            )
-            if variant.hidden
-            else nn.Linear(width, classes)
-        )
-
-    def fit_scaling(self, features: Tensor) -> None:
-        """Standardise by the mean and deviation of `features` `(N, *feature_shape)`."""
-        flat = self._pool(features.float())
-        self.mean.copy_(flat.mean(0))
-        self.scale.copy_(1 / (flat.std(0) + 1e-2 * flat.std() + 1e-6))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """`(B, *feature_shape)` float16 or float32 → `(B, K)` scores."""
-        flat = (self._pool(features.float()) - self.mean) * self.scale
-        return self.layers(self.dropout(flat))
-
-    def _pool(self, features: Tensor) -> Tensor:
-        if features.dim() == 4:
-            height, width = features.shape[-2:]
-            features = F.adaptive_avg_pool2d(
-                features, (min(self.grid, height), min(self.grid, width))
-            )
-        return features.flatten(1)
+from cache_models.predictors import Predictor, Variant
 
 
 class Selector(nn.Module):

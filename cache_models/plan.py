@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from cache_models.base_dnn import ModelDescription
-from cache_models.learned_cache import Variant
+from cache_models.predictors import Variant
 from cache_models.promise import Promise
 
 
@@ -15,8 +15,8 @@ class HopCost(BaseModel, frozen=True):
     The defaults were measured on 2 cores with `RAY_SERVE_THROUGHPUT_OPTIMIZED=1`.
     """
 
-    fixed_ms: float = 4.0
-    per_mb_ms: float = 3.0
+    fixed_ms: float = Field(4.0, ge=0)
+    per_mb_ms: float = Field(3.0, ge=0)
 
     def ms(self, moved_bytes: int) -> float:
         return self.fixed_ms + self.per_mb_ms * moved_bytes / 1e6
@@ -55,15 +55,19 @@ class Expected(BaseModel):
     compute_ms: float
     """Slices and lookups without hops."""
     base_compute_ms: float
+    oracle_compute_ms: float
+    """Slices alone, leaving at the first candidate whose best predictor would have been right."""
     hit_rate: float
     disagreement: float
+    hit_calibration_error: float
+    """Expected calibration error of the probabilities that hits are answered with."""
     exits: dict[str, float]
 
 
 class Plan(BaseModel):
     """Cut points, caches, threshold, the promise they passed and what to expect."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model: str
     fingerprint: str
     """SHA-256 of the base DNN's weights; a plan serves no other."""
@@ -76,6 +80,8 @@ class Plan(BaseModel):
     device: str
     threads: int
     data: str
+    notes: list[str] = []
+    """What the operator should know of how it came about."""
 
     @property
     def cut_points(self) -> list[str]:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from cache_models.datasets import FASHION_CLASSES, fashion_mnist
 from cache_models.preprocessing import Preprocessing
+from cache_models.recording import as_tensor
 
 CHECKPOINT_S = 60
 
@@ -48,7 +49,7 @@ RECIPE = (
     Stage(size=64, images=100_000, batch=128, lr=0.10),
     Stage(size=112, images=30_000, batch=64, lr=0.04),
     Stage(size=224, images=20_480, batch=32, lr=0.02),
-    Stage(size=224, images=36_000, batch=16, lr=0.012),
+    Stage(size=224, images=44_000, batch=16, lr=0.012),
 )
 
 
@@ -62,8 +63,8 @@ def pretrain(out: Path, seed: int = 0, recipe: tuple[Stage, ...] = RECIPE) -> di
     Returns:
         The card: recipe, seed, minutes, test accuracy of the fp16 weights run in float32.
     """
-    images, labels = _as_tensors(*fashion_mnist(train=True))
-    images, labels = images[:TRAIN_IMAGES], labels[:TRAIN_IMAGES]
+    images, labels = fashion_mnist(train=True)
+    images, labels = as_tensor(images[:TRAIN_IMAGES]), torch.from_numpy(labels[:TRAIN_IMAGES])
 
     torch.manual_seed(seed)
     model = resnet18(num_classes=len(FASHION_CLASSES)).to(memory_format=torch.channels_last)
@@ -109,7 +110,8 @@ def pretrain(out: Path, seed: int = 0, recipe: tuple[Stage, ...] = RECIPE) -> di
 
 def evaluate(model: nn.Module, size: int) -> float:
     """Share of the 10,000 test images that `model` labels rightly at `size` pixels."""
-    images, labels = _as_tensors(*fashion_mnist(train=False))
+    images, labels = fashion_mnist(train=False)
+    images, labels = as_tensor(images), torch.from_numpy(labels)
     preprocess = Preprocessing(crop_size=(size, size))
     model.eval()
     right = 0
@@ -166,10 +168,6 @@ def _augment(images: Tensor, seed: int) -> Tensor:
         image = padded[i, :, dy : dy + height, dx : dx + width]
         out[i] = image.flip(-1) if flip else image
     return out
-
-
-def _as_tensors(images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
 
 
 def _save_checkpoint(path: Path, model, optimizer, step: int, minutes: float) -> None:

@@ -24,7 +24,10 @@ class Limits(BaseModel, frozen=True):
     max_disagreement: float = Field(0.01, gt=0, lt=1)
     max_class_disagreement: float = Field(0.05, gt=0, lt=1)
     confidence: float = Field(0.95, gt=0, lt=1)
-    max_caches: int = Field(3, ge=0, le=16)
+    max_caches: int = Field(3, ge=0, le=4)
+    max_cache_bytes: int | None = Field(None, ge=0)
+    max_miss_latency_ms: float | None = Field(None, gt=0)
+    """Of a request that misses everywhere, expected from the measured costs."""
 
 
 class ClassRecord(BaseModel):
@@ -77,6 +80,33 @@ def min_samples(limit: float, level: float) -> int:
     return int(np.ceil(np.log(level) / np.log1p(-limit)))
 
 
+def allowed_disagreements(
+    answers: np.ndarray, classes: int, limits: Limits
+) -> tuple[int, np.ndarray]:
+    """The most disagreements with which a cascade passes the exact binomial tests.
+
+    Every class is tested at `(1 - confidence) / classes`; one with fewer samples than could ever
+    pass is left out.
+
+    Returns:
+        Of all N samples, -1 if not even none passes; and of each class `(K,)`, infinite where a
+        class is left out.
+    """
+    level = 1 - limits.confidence
+    total = _allowed(len(answers), limits.max_disagreement, level)
+    by_class = [
+        _allowed(count, limits.max_class_disagreement, level / classes)
+        for count in np.bincount(answers, minlength=classes)
+    ]
+    return total, np.array([np.inf if most < 0 else most for most in by_class])
+
+
+def _allowed(samples: int, limit: float, level: float) -> int:
+    from scipy.special import bdtr  # the binomial distribution function; not needed to serve
+
+    return int((bdtr(np.arange(samples + 1), samples, limit) <= level).sum()) - 1
+
+
 def calibrate(
     predictions: Sequence[np.ndarray],
     confidences: Sequence[np.ndarray],
@@ -87,9 +117,6 @@ def calibrate(
 ) -> Promise:
     """The loosest threshold of `path` that keeps the promise on these calibration samples.
 
-    Every class is tested at `(1 - confidence) / classes`; one with fewer samples than could ever
-    pass is left out, and says so.
-
     Args:
         predictions, confidences: as for `cascade`.
         answers: the base DNN's labels `(N,)`.
@@ -97,11 +124,8 @@ def calibrate(
     Returns:
         The promise; its threshold is None if the strictest fails already, and caches stay off.
     """
-    from scipy.special import bdtr  # the binomial distribution function; not needed to serve
-
-    level = 1 - limits.confidence
+    allowed, allowed_by_class = allowed_disagreements(answers, classes, limits)
     counts = np.bincount(answers, minlength=classes)
-    tested = counts >= min_samples(limits.max_class_disagreement, level / classes)
     passed = None
     wrong = np.zeros(len(answers), bool)
     if len(predictions):
@@ -109,9 +133,7 @@ def calibrate(
             _, labels = cascade(predictions, confidences, threshold)
             candidate = (labels >= 0) & (labels != answers)
             by_class = np.bincount(answers[candidate], minlength=classes)
-            total_p = bdtr(candidate.sum(), len(answers), limits.max_disagreement)
-            class_p = bdtr(by_class, counts, limits.max_class_disagreement)
-            if total_p > level or (class_p > level / classes)[tested].any():
+            if candidate.sum() > allowed or (by_class > allowed_by_class).any():
                 break
             passed, wrong = float(threshold), candidate
     errors = np.bincount(answers[wrong], minlength=classes)
@@ -121,7 +143,7 @@ def calibrate(
         samples=len(answers),
         disagreements=int(wrong.sum()),
         classes=[
-            ClassRecord(samples=int(n), disagreements=int(k), tested=bool(t))
-            for n, k, t in zip(counts, errors, tested, strict=True)
+            ClassRecord(samples=int(n), disagreements=int(k), tested=bool(np.isfinite(most)))
+            for n, k, most in zip(counts, errors, allowed_by_class, strict=True)
         ],
     )

@@ -23,10 +23,11 @@ from cache_models.layout import channels_last
 @dataclass(frozen=True)
 class Recording:
     """Of N inputs: features `(N, *feature_shape)` fp16 by cut point, and the base DNN's
-    probabilities `(N, K)` float32."""
+    probabilities `(N, K)` float32. `digest` names the model, the cut points and the inputs."""
 
     features: dict[str, np.ndarray]
     probabilities: np.ndarray
+    digest: str
 
     @property
     def answers(self) -> np.ndarray:
@@ -82,7 +83,7 @@ def record(
             done = start + len(scores)
             progress.write_text(json.dumps({"recording": digest.hexdigest(), "done": done}))
             bar.update(len(scores))
-    return Recording(features, np.array(probabilities))
+    return Recording(features, np.array(probabilities), digest.hexdigest())
 
 
 def _done(progress: Path, digest: str) -> int:
@@ -96,5 +97,5 @@ def _done(progress: Path, digest: str) -> int:
 def as_tensor(images: np.ndarray) -> torch.Tensor:
     """Decoded images `(B, h, w, C)` uint8 → `(B, C, h, w)`; else as it is, in float32."""
     if images.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+        return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     return torch.from_numpy(images.astype(np.float32))

@@ -3,6 +3,7 @@
     <store>/current                 {"version": 3}
     <store>/versions/3/plan.json
     <store>/versions/3/<cut point>.safetensors
+    <store>/versions/3/exploration.csv
     <store>/versions/3/manifest.json    SHA-256 of every other file
 
 A version is written beside its place and renamed into it, manifest last, so it is there whole or
@@ -25,6 +26,9 @@ from safetensors import SafetensorError
 from cache_models.errors import ArtifactError
 from cache_models.learned_cache import LearnedCache, load_cache, save_cache
 from cache_models.plan import Plan
+
+EXPLORATION = "exploration.csv"
+"""The table of all variants explored, kept beside the plan."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +72,14 @@ class Store:
             return []
         return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
 
-    def publish(self, plan: Plan, caches: dict[str, LearnedCache]) -> CacheVersion:
+    def publish(
+        self, plan: Plan, caches: dict[str, LearnedCache], tables: dict[str, str] | None = None
+    ) -> CacheVersion:
         """Write a new version and make it current.
 
         Args:
             caches: by the `file` of the plan's cache records.
+            tables: text files for people, by name, kept beside the plan.
         """
         number = max(self.versions(), default=0) + 1
         target = self.folder / "versions" / str(number)
@@ -80,6 +87,8 @@ class Store:
         partial = Path(tempfile.mkdtemp(prefix=f".{number}.", dir=target.parent))
         try:
             (partial / "plan.json").write_text(plan.model_dump_json(indent=2) + "\n")
+            for file, text in (tables or {}).items():
+                (partial / file).write_text(text)
             for file, cache in caches.items():
                 save_cache(cache, partial / file)
             manifest = {entry.name: _sha256(entry) for entry in sorted(partial.iterdir())}

@@ -5,7 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from PIL import Image
 
+from cache_models.__main__ import cli
 from cache_models.base_dnn import load
 from cache_models.build import build
 from cache_models.cutting import cut
@@ -14,6 +17,7 @@ from cache_models.features import extract
 from cache_models.plan import HopCost
 from cache_models.promise import Limits
 from cache_models.recording import as_tensor, record
+from cache_models.samples import Samples
 from cache_models.store import Store
 from tests.tiny import images
 
@@ -28,12 +32,13 @@ def built(tmp_path_factory):
     # a lookup costs more than this base DNN; the composition is told that a slice costs 100 ms
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "cache_models.build.slice_costs",
+            "cache_models.survey.slice_costs",
             lambda model, names, device="cpu", batches=(1, 8): [
                 dict.fromkeys(batches, 100.0) for _ in range(len(names) + 1)
             ],
         )
-        build(base, images(3000), "tiny", store, LIMITS, FREE)
+        folder = tmp_path_factory.mktemp("work")
+        build(base, Samples(images(3000)), "tiny", store, LIMITS, FREE, folder)
     return store
 
 
@@ -63,7 +68,8 @@ def test_the_plan_keeps_its_promise_on_images_that_tuned_nothing(built):
 
 def test_too_little_data_says_how_much_is_needed(tmp_path):
     with pytest.raises(DataError, match="needs 299 for calibration alone, 998 in all"):
-        build(load("tests.tiny:tiny"), images(500), "tiny", Store(tmp_path), Limits(), FREE)
+        samples = Samples(images(500))
+        build(load("tests.tiny:tiny"), samples, "tiny", Store(tmp_path), Limits(), FREE, tmp_path)
 
 
 @pytest.fixture
@@ -129,9 +135,9 @@ def test_a_store_without_a_usable_version_says_how_to_make_one(tmp_path):
 def test_no_cache_is_deployed_where_none_helps(tmp_path):
     """A lookup costs as much as this whole base DNN, and a hop far more."""
     base = load("tests.tiny:tiny")
-    version = build(
-        base, images(1200), "tiny", Store(tmp_path), Limits(max_disagreement=0.05), HopCost()
-    )
+    limits = Limits(max_disagreement=0.05)
+    samples = Samples(images(1200))
+    version = build(base, samples, "tiny", Store(tmp_path), limits, HopCost(), tmp_path / "work")
     assert version.plan.caches == []
     assert version.plan.expected.hit_rate == 0
     assert np.isclose(version.plan.expected.latency_ms, version.plan.expected.base_latency_ms)
@@ -161,3 +167,29 @@ def test_an_interrupted_recording_goes_on_where_it_was(tmp_path, monkeypatch):
 
     other = record(base, model, ["stem", "blocks.1.1"], data[::-1], tmp_path / "part", batch=20)
     assert np.allclose(other.probabilities, whole.probabilities[::-1], atol=1e-5)
+
+
+def test_any_loadable_model_and_a_folder_of_images_build_by_command(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    for i in range(240):
+        picture = np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((10, 8, 1))).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / "data" / f"{i}.png")
+    command = (
+        "build --model torchvision:mobilenet_v3_small?num_classes=3 --max-disagreement 0.05 "
+        f"--max-class-disagreement 0.5 --data {tmp_path / 'data'} --out {tmp_path / 'store'}"
+    )
+    result = CliRunner().invoke(cli, command.split())
+    assert result.exit_code == 0, result.output
+    plan = Store(tmp_path / "store").current().plan
+    assert plan.promise.samples == 72
+    assert plan.candidates
+
+
+def test_one_answer_to_everything_is_noted_and_leaves_the_base_dnn_alone(tmp_path):
+    samples = Samples(np.repeat(images(1), 300, axis=0))
+    folder = tmp_path / "work"
+    store = Store(tmp_path / "store")
+    version = build(load("tests.tiny:tiny"), samples, "same", store, LIMITS, FREE, folder)
+    assert version.plan.caches == []
+    assert "to all 300 samples" in version.plan.notes[0]

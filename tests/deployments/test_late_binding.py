@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cache_models.base_dnn import ModelDescription
-from cache_models.learned_cache import Variant
 from cache_models.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
+from cache_models.predictors import Variant
 from cache_models.promise import Limits, Promise
 from deployments.late_binding import LateBinding
 from deployments.transport import Activation, Answer, Verdict
@@ -35,7 +35,7 @@ def plan() -> Plan:
             CacheRecord(
                 cut_point=name,
                 file=f"{name}.safetensors",
-                variant=Variant(grid=1),
+                variant=Variant(family="pool", size=1),
                 feature_shape=(1,),
                 memory_bytes=1,
                 lookup_ms=1,
@@ -51,6 +51,8 @@ def plan() -> Plan:
             base_compute_ms=1,
             hit_rate=1,
             disagreement=0,
+            hit_calibration_error=0,
+            oracle_compute_ms=0,
             exits={},
         ),
         hop=HopCost(),

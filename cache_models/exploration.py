@@ -1,0 +1,175 @@
+"""Exploration: train every variant at every candidate cut point, and measure it.
+
+Each cache is kept in the work folder as soon as it is trained, so that an interrupted exploration
+goes on with the next. Memory holds one batch of features and the trained caches, whatever the
+number of samples.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from safetensors import SafetensorError
+from tqdm import tqdm
+
+from cache_models.composition import Outcome
+from cache_models.cost import median_ms, module_bytes
+from cache_models.learned_cache import LearnedCache, load_cache, save_cache
+from cache_models.plan import CutPointRecord
+from cache_models.predictors import Variant, variants_for
+from cache_models.promise import Limits, calibrate
+from cache_models.recording import Recording
+from cache_models.training import READ_BATCH, train_cache
+
+
+class ExplorationRecord(BaseModel):
+    """One line of the table: a variant at a cut point, measured on the selection samples."""
+
+    cut_point: str
+    compute_share: float
+    variant: str
+    hit_rate: float
+    """Of this cache alone, at the loosest threshold that keeps the promise on these samples."""
+    agreement: float
+    """Of the predictor alone."""
+    lookup_ms_batch_1: float
+    lookup_ms_batch_8: float
+    memory_bytes: int
+    training_s: float
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A trained cache, its measurements, and what it says of the selection samples."""
+
+    cache: LearnedCache
+    outcome: Outcome
+    record: ExplorationRecord
+
+
+def explore(
+    recording: Recording,
+    points: Sequence[CutPointRecord],
+    train: np.ndarray,
+    select: np.ndarray,
+    limits: Limits,
+    folder: Path,
+    false_hit_cost: float = 1.0,
+    seed: int = 0,
+) -> list[Explored]:
+    """Train and measure all variants at all cut points.
+
+    Args:
+        train, select: disjoint indices into the recording's samples, ascending.
+        folder: keeps the trained caches; those of the same recording are not trained again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (i, point, variant)
+        for i, point in enumerate(points)
+        for variant in variants_for(recording.features[point.name].shape[1:])
+    ]
+    digest = hashlib.sha256(
+        f"{recording.digest} {false_hit_cost} {seed} {train.tolist()}".encode()
+    ).hexdigest()
+    answers, classes = recording.answers[select], recording.probabilities.shape[1]
+    explored = []
+    with tqdm(jobs, desc="explore", unit="cache") as bar:
+        for i, point, variant in bar:
+            bar.set_postfix_str(f"{point.name} {variant.name}")
+            features = recording.features[point.name]
+            file = folder / f"{i}-{variant.name}.safetensors"
+            cache, training_s = _kept(file, digest, variant, features.shape[1:], classes)
+            if cache is None:
+                start = time.perf_counter()
+                cache = train_cache(
+                    variant, features, recording.probabilities, train, select, false_hit_cost, seed
+                )
+                training_s = time.perf_counter() - start
+                _keep(file, digest, cache, training_s)
+            predictions, confidences, _ = ask(cache, features, select)
+            alone = calibrate([predictions], [confidences], answers, classes, limits).threshold
+            record = ExplorationRecord(
+                cut_point=point.name,
+                compute_share=point.compute_share,
+                variant=variant.name,
+                hit_rate=0.0 if alone is None else float((confidences >= alone).mean()),
+                agreement=float((predictions == answers).mean()),
+                lookup_ms_batch_1=_lookup_ms(cache, features.shape[1:], 1),
+                lookup_ms_batch_8=_lookup_ms(cache, features.shape[1:], 8),
+                memory_bytes=module_bytes(cache),
+                training_s=training_s,
+            )
+            outcome = Outcome(
+                point,
+                variant,
+                predictions,
+                confidences,
+                record.lookup_ms_batch_1,
+                features[0].nbytes,
+                record.memory_bytes,
+            )
+            explored.append(Explored(cache, outcome, record))
+    return explored
+
+
+def ask(
+    cache: LearnedCache, features: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of some samples: labels, probabilities of agreement, and the labels' own probabilities."""
+    said = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), READ_BATCH):
+            batch = torch.from_numpy(features[rows[start : start + READ_BATCH]])
+            probabilities, confidences = cache(batch)
+            top, labels = probabilities.max(1)
+            said.append((labels.numpy(), confidences.numpy(), top.numpy()))
+    return tuple(np.concatenate(part) for part in zip(*said, strict=True))
+
+
+def table(records: Sequence[ExplorationRecord]) -> str:
+    """The records as CSV."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(ExplorationRecord.model_fields), lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        values = record.model_dump()
+        writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values.items()})
+    return out.getvalue()
+
+
+def read_table(text: str) -> list[ExplorationRecord]:
+    """What `table` wrote."""
+    return [ExplorationRecord.model_validate(row) for row in csv.DictReader(io.StringIO(text))]
+
+
+def _lookup_ms(cache: LearnedCache, shape: tuple[int, ...], rows: int) -> float:
+    features = torch.zeros(rows, *shape, dtype=torch.float16)
+    with torch.inference_mode():
+        return median_ms(lambda: cache(features))
+
+
+def _keep(file: Path, digest: str, cache: LearnedCache, training_s: float) -> None:
+    save_cache(cache, file)
+    about = {"exploration": digest, "training_s": training_s}
+    file.with_suffix(".json").write_text(json.dumps(about))
+
+
+def _kept(
+    file: Path, digest: str, variant: Variant, shape: tuple[int, ...], classes: int
+) -> tuple[LearnedCache | None, float]:
+    try:
+        about = json.loads(file.with_suffix(".json").read_text())
+        if about["exploration"] != digest:
+            return None, 0.0
+        return load_cache(file, variant, shape, classes), float(about["training_s"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
+        return None, 0.0

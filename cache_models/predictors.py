@@ -1,0 +1,127 @@
+"""Predictors: small classifiers of the base DNN's answer, in three families of several sizes.
+
+All read the same features: a map `(C, h, w)`, tokens `(T, C)`, or a vector `(n,)`.
+
+- *pool*: pooled further, then linear;
+- *fc*: pooled to at most 4x4, flattened, one hidden layer;
+- *conv*: one small convolution over the map or along the tokens, then linear.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Variant(BaseModel, frozen=True):
+    """One kind of predictor.
+
+    Attributes:
+        family: `pool`, `fc` or `conv`.
+        size: pool: a map is pooled to `size` x `size`, tokens to `size` and the first; fc: width of
+            the hidden layer; conv: channels of the convolution.
+    """
+
+    family: Literal["pool", "fc", "conv"]
+    size: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}-{self.size}"
+
+
+VARIANTS = {"pool": (1, 2, 4), "fc": (32, 128), "conv": (8, 32)}
+FC_GRID = 4
+
+
+def variants_for(feature_shape: tuple[int, ...]) -> list[Variant]:
+    """The variants that differ on such features: a vector has nothing to pool or to convolve."""
+    if len(feature_shape) == 1:
+        return [Variant(family="pool", size=1)] + [
+            Variant(family="fc", size=size) for size in VARIANTS["fc"]
+        ]
+    largest = feature_shape[1] if len(feature_shape) == 3 else feature_shape[0]
+    return [
+        Variant(family=family, size=size)
+        for family, sizes in VARIANTS.items()
+        for size in sizes
+        if family != "pool" or size <= largest
+    ]
+
+
+class Predictor(nn.Module):
+    """Features → scores of the base DNN's classes."""
+
+    def __init__(self, variant: Variant, feature_shape: tuple[int, ...], classes: int):
+        super().__init__()
+        self.grid = {"pool": variant.size, "fc": FC_GRID, "conv": None}[variant.family]
+        shape = self._pool(torch.zeros(1, *feature_shape)).shape[1:]
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+        match variant.family:
+            case "pool":
+                layers = [nn.Flatten(), nn.Dropout(0.2), nn.Linear(shape.numel(), classes)]
+            case "fc":
+                layers = [
+                    nn.Flatten(),
+                    nn.Dropout(0.2),
+                    nn.Linear(shape.numel(), variant.size),
+                    nn.ReLU(),
+                    nn.Dropout(0.2),
+                    nn.Linear(variant.size, classes),
+                ]
+            case "conv":
+                layers = _convolution(shape, variant.size, classes)
+        self.layers = nn.Sequential(*layers)
+
+    def fit_scaling(self, batches: Iterable[Tensor]) -> None:
+        """Standardise each value by its mean and deviation over `(B, *feature_shape)` batches."""
+        count, total, squares = 0, 0.0, 0.0
+        for features in batches:
+            pooled = self._pool(features.float()).double()
+            count += len(pooled)
+            total = total + pooled.sum(0)
+            squares = squares + pooled.square().sum(0)
+        mean = total / count
+        variance = (squares / count - mean**2).clamp(min=0)
+        self.mean.copy_(mean)
+        self.scale.copy_(1 / (variance.sqrt() + 1e-2 * variance.mean().sqrt() + 1e-6))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(B, *feature_shape)` float16 or float32 → `(B, K)` scores."""
+        return self.layers((self._pool(features.float()) - self.mean) * self.scale)
+
+    def _pool(self, features: Tensor) -> Tensor:
+        if self.grid is None or features.dim() == 2:
+            return features
+        if features.dim() == 4:
+            height, width = features.shape[-2:]
+            return F.adaptive_avg_pool2d(features, (min(self.grid, height), min(self.grid, width)))
+        first, rest = features[:, :1], features[:, 1:]
+        if rest.shape[1] > self.grid:
+            rest = F.adaptive_avg_pool1d(rest.transpose(1, 2), self.grid).transpose(1, 2)
+        return torch.cat([first, rest], dim=1)
+
+
+def _convolution(shape: torch.Size, channels: int, classes: int) -> list[nn.Module]:
+    """3x3 over a map with stride 2, or 3 along the tokens, where there are that many."""
+    if len(shape) == 3:
+        small = min(shape[1:]) < 3
+        layer = nn.Conv2d(
+            shape[0], channels, 1 if small else 3, 1 if small else 2, 0 if small else 1
+        )
+        layers = [layer, nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)]
+    else:
+        layers = [_Transpose(), nn.Conv1d(shape[1], channels, 3, padding=1)]
+        layers += [nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)]
+    with torch.no_grad():
+        width = nn.Sequential(*layers)(torch.zeros(1, *shape)).shape[1]
+    return [*layers, nn.Linear(width, classes)]
+
+
+class _Transpose(nn.Module):
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens.transpose(1, 2)

@@ -1,0 +1,63 @@
+"""What every cut point of a base DNN costs on the device at hand, and which are worth a cache."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cache_models.cost import slice_costs, slice_flops
+from cache_models.cutting import CutModel
+from cache_models.plan import CutPointRecord
+
+
+@dataclass(frozen=True)
+class Survey:
+    """
+    Attributes:
+        candidates: the cut points worth a cache, with the measured slice that ends at each.
+        base_ms: of the base DNN at batch 1, cut at the candidates.
+    """
+
+    candidates: list[CutPointRecord]
+    base_ms: float
+
+
+def survey(model: CutModel, device: str = "cpu", activation_bytes_per_value: int = 2) -> Survey:
+    """Measure `model` on `device`."""
+    flops = slice_flops(model, [point.name for point in model.cut_points])
+    points = [model.cut_points[i] for i in candidates(flops)]
+    costs = slice_costs(model, [point.name for point in points], device)
+    reached = np.cumsum([cost[1] for cost in costs])
+    return Survey(
+        [
+            CutPointRecord(
+                name=point.name,
+                activation_shape=point.shape,
+                activation_bytes=point.activation_bytes(activation_bytes_per_value),
+                slice_ms=cost,
+                compute_share=float(ms / reached[-1]),
+            )
+            for point, cost, ms in zip(points, costs, reached, strict=False)
+        ],
+        float(reached[-1]),
+    )
+
+
+def candidates(flops: list[int], min_share: float = 0.02) -> list[int]:
+    """The cut points worth a cache: of neighbours less than `min_share` of the compute apart the
+    last, which has seen the most of it, unless all that is left after it is less than that, too.
+
+    Args:
+        flops: of the slices between all cut points, one more than there are cut points.
+
+    >>> candidates([1000, 10, 0, 1000, 10])
+    [2]
+    """
+    reached = np.cumsum(flops)
+    least = min_share * reached[-1]
+    chosen: list[int] = []
+    for i, done in enumerate(reached[:-1]):
+        if chosen and done - reached[chosen[-1]] < least:
+            chosen[-1] = i
+        else:
+            chosen.append(i)
+    return [i for i in chosen if reached[-1] - reached[i] >= least]

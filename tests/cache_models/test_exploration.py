@@ -1,0 +1,71 @@
+"""An exploration measures every variant everywhere, and goes on where it was interrupted."""
+
+import numpy as np
+import pytest
+
+from cache_models import exploration
+from cache_models.exploration import explore, read_table, table
+from cache_models.plan import CutPointRecord
+from cache_models.promise import Limits
+from cache_models.recording import Recording
+
+TRAIN, SELECT = np.arange(300), np.arange(300, 600)
+
+
+@pytest.fixture
+def recorded():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 600)
+    features = {
+        name: (labels[:, None] + rng.normal(0, noise, (600, 5))).astype(np.float16)
+        for name, noise in (("early", 1.0), ("late", 0.2))
+    }
+    points = [
+        CutPointRecord(
+            name=name,
+            activation_shape=(5,),
+            activation_bytes=10,
+            slice_ms={1: 1.0},
+            compute_share=share,
+        )
+        for name, share in (("early", 0.2), ("late", 0.8))
+    ]
+    return Recording(features, np.eye(2, dtype=np.float32)[labels], "digest"), points
+
+
+def test_every_variant_at_every_cut_point_is_measured_and_the_table_is_read_back(
+    recorded, tmp_path
+):
+    recording, points = recorded
+    explored = explore(recording, points, TRAIN, SELECT, Limits(max_disagreement=0.05), tmp_path)
+    records = [e.record for e in explored]
+    assert [r.cut_point for r in records] == ["early"] * 3 + ["late"] * 3
+    assert len({r.variant for r in records}) == 3
+    assert min(r.agreement for r in records[3:]) > max(r.agreement for r in records[:3])
+    assert min(r.hit_rate for r in records[3:]) > 0.9
+    again = read_table(table(records))
+    assert [r.variant for r in again] == [r.variant for r in records]
+    assert np.allclose([r.hit_rate for r in again], [r.hit_rate for r in records], atol=1e-4)
+
+
+def test_an_interrupted_exploration_trains_only_what_is_missing(recorded, tmp_path, monkeypatch):
+    recording, points = recorded
+    limits = Limits(max_disagreement=0.05)
+    train, trained = exploration.train_cache, []
+
+    def stop_at_the_third(variant, *arguments):
+        trained.append(variant)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return train(variant, *arguments)
+
+    monkeypatch.setattr(exploration, "train_cache", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        explore(recording, points, TRAIN, SELECT, limits, tmp_path)
+    explored = explore(recording, points, TRAIN, SELECT, limits, tmp_path)
+    assert len(trained) == 3 + 4
+    fresh = explore(recording, points, TRAIN, SELECT, limits, tmp_path / "fresh")
+    for a, b in zip(explored, fresh, strict=True):
+        assert np.array_equal(a.outcome.confidences, b.outcome.confidences)
+    explore(recording, points, TRAIN[:200], SELECT, limits, tmp_path)
+    assert len(trained) == 7 + 6 + 6
