@@ -128,6 +128,28 @@ def build(
 
 @cli.command()
 @model_option
+@click.option("--data", default="sample", show_default=True, help="As for build.")
+@click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
+@click.option("--device", default="cpu", show_default=True)
+def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
+    """Run the cascade over samples that tuned nothing: disagreement, exits, milliseconds."""
+    from cache_models.base_dnn import load
+    from cache_models.default import STORE
+    from cache_models.device import resolve
+    from cache_models.evaluation import evaluate
+    from cache_models.inspect import describe_evaluation
+    from cache_models.samples import open_samples
+    from cache_models.store import Store
+
+    base, version = load(model), Store(store or STORE).current()
+    with tempfile.TemporaryDirectory(prefix="gati-evaluate-") as temporary:
+        images = open_samples(data, base.description, Path(temporary)).images
+        result = evaluate(base, version, images, resolve(device).type)
+    click.echo(describe_evaluation(result))
+
+
+@cli.command()
+@model_option
 @click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw exploration and plan (PNG).")
 @click.option("--device", default="cpu", show_default=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cache_models.cost import BATCHES, slice_costs
 from cache_models.cutting import CutModel
+from cache_models.evaluation import Evaluation
 from cache_models.exploration import ExplorationRecord
 from cache_models.plan import Plan
 from cache_models.survey import survey
@@ -85,6 +86,23 @@ def describe_exploration(records: list[ExplorationRecord], plan: Plan) -> str:
             f"{r.training_s:9.1f}{mark}"
         )
     return "\n".join(lines)
+
+
+def describe_evaluation(result: Evaluation) -> str:
+    """Disagreement, exits and milliseconds of a cascade in one process."""
+    worst = max(result.disagreement_by_class, key=result.disagreement_by_class.get)
+    exits = ", ".join(f"{name} {share:.1%}" for name, share in result.exits.items())
+    return "\n".join(
+        [
+            f"{result.disagreements} of {result.samples} answers differ from the base DNN's "
+            f"({result.disagreements / result.samples:.2%}); most of {worst}: "
+            f"{result.disagreement_by_class[worst]:.2%}",
+            f"exits: {exits}",
+            f"cascade {result.cascade_ms:.2f} ms (the plan expects {result.expected_ms:.2f} for "
+            f"these exits), base DNN {result.base_ms:.2f} ms: "
+            f"{result.base_ms / result.cascade_ms:.2f} times less",
+        ]
+    )
 
 
 def draw(records: list[ExplorationRecord], plan: Plan, file: Path) -> None:

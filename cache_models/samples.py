@@ -1,6 +1,7 @@
 """Samples to learn from: what `--data` may name.
 
 - `default`: the Fashion-MNIST images that the shipped base DNN has not seen;
+- `sample`: the shipped test images, which tuned nothing;
 - a folder of images, with or without sub-folders;
 - an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32;
 - a video file, frame by frame (with the extra `video`);
@@ -28,7 +29,8 @@ from cache_models.preprocessing import Preprocessing
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 VIDEOS = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"}
 FORMS = (
-    "'default', a folder of images, an .npy or .npz file, a video file, or torchvision:<dataset>"
+    "'default', 'sample', a folder of images, an .npy or .npz file, a video file, or "
+    "torchvision:<dataset>"
 )
 
 
@@ -60,6 +62,10 @@ def open_samples(name: str, description: ModelDescription, folder: Path) -> Samp
         from cache_models.default import held_out
 
         samples = Samples(held_out()[0])
+    elif name == "sample":
+        from cache_models.default import sample
+
+        samples = Samples(sample()[0])
     elif path.suffix in (".npy", ".npz") and path.is_file():
         samples = Samples(_array(path))
     elif path.is_dir():

@@ -13,6 +13,7 @@ from cache_models.base_dnn import load
 from cache_models.build import build
 from cache_models.cutting import cut
 from cache_models.errors import ArtifactError, DataError
+from cache_models.evaluation import evaluate
 from cache_models.features import extract
 from cache_models.plan import HopCost
 from cache_models.promise import Limits
@@ -64,6 +65,18 @@ def test_the_plan_keeps_its_promise_on_images_that_tuned_nothing(built):
     assert hit_rate > 0.3
     wrong = int(((given >= 0) & (given != answers)).sum())
     assert wrong <= 2000 * LIMITS.max_disagreement
+
+
+def test_the_cascade_in_one_process_keeps_the_promise_and_says_where_requests_exit(built):
+    version = built.current()
+    result = evaluate(load("tests.tiny:tiny"), version, images(1000, seed=2))
+    assert result.disagreements <= 1000 * LIMITS.max_disagreement
+    assert list(result.exits) == [*version.plan.cut_points, "base"]
+    assert sum(result.exits.values()) == pytest.approx(1)
+    expected = version.plan.expected
+    assert result.exits["base"] == pytest.approx(expected.exits["base"], abs=0.06)
+    # the plan was told that a slice costs 100 ms: its figures, for these exits
+    assert result.expected_ms == pytest.approx(expected.compute_ms, rel=0.1)
 
 
 def test_too_little_data_says_how_much_is_needed(tmp_path):

@@ -61,7 +61,7 @@ def test_what_cannot_be_used_is_named(tmp_path, pictures):
     np.save(tmp_path / "pictures.npy", pictures)
     np.save(tmp_path / "wide.npy", np.zeros((5, 7), np.float32))
     for data, description, message in [
-        ("nowhere", COLOUR, "is not there, or is not 'default'"),
+        ("nowhere", COLOUR, "is not there, or is not 'default', 'sample'"),
         ("empty", COLOUR, "there is none"),
         ("broken.npz", COLOUR, "cannot be read as an array"),
         ("pictures.npy", TENSORS, r"takes float32 \(N, 4\)"),

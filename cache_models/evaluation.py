@@ -1,0 +1,133 @@
+"""Evaluate a cache version on samples that tuned nothing: the whole cascade in one process.
+
+What serving adds (HTTP, hops between deployments) is left out, so this is the bound that serving
+can come near to, and the check of what the plan expects.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cache_models.base_dnn import BaseDNN
+from cache_models.cutting import cut
+from cache_models.errors import ArtifactError
+from cache_models.features import extract
+from cache_models.layout import channels_last
+from cache_models.recording import as_tensor
+from cache_models.store import CacheVersion
+
+TRUTH_BATCH = 50
+WARM_UP = 20
+
+
+class Cascade:
+    """The slices and caches of a version, run one after the other.
+
+    Raises:
+        ArtifactError: the version was built for another base DNN.
+    """
+
+    def __init__(self, base: BaseDNN, version: CacheVersion, device: str = "cpu"):
+        plan = version.plan
+        if plan.fingerprint != base.fingerprint():
+            raise ArtifactError(f"the caches were built for {plan.model} with other weights")
+        self.exits = [*plan.cut_points, "base"]
+        self._threshold = plan.promise.threshold
+        self._slices = [channels_last(m.to(device)) for m in cut(base).slices(plan.cut_points)]
+        self._caches = [version.load(i).to(device) for i in range(len(plan.caches))]
+
+    @torch.inference_mode()
+    def answer(self, inputs: Tensor, use_caches: bool = True) -> tuple[int, int]:
+        """The label of one input `(1, *input_shape)`, and the index of its exit."""
+        activation = channels_last(inputs)
+        for i, module in enumerate(self._slices[:-1]):
+            activation = module(activation)
+            if use_caches:
+                probabilities, confidence = self._caches[i](extract(activation))
+                if confidence.item() >= self._threshold:
+                    return probabilities.argmax(1).item(), i
+        return self._slices[-1](activation).argmax(1).item(), len(self._caches)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What N samples met; milliseconds are measured at batch 1, after preprocessing."""
+
+    samples: int
+    disagreements: int
+    disagreement_by_class: dict[str, float]
+    exits: dict[str, float]
+    cascade_ms: float
+    base_ms: float
+    expected_ms: float
+    """What the plan's measured costs say of these samples' exits."""
+
+
+def evaluate(
+    base: BaseDNN,
+    version: CacheVersion,
+    images: np.ndarray,
+    device: str = "cpu",
+    base_every: int = 5,
+) -> Evaluation:
+    """Answer every image with the cascade; every `base_every`-th also without caches, in turn.
+
+    Truth is the unmodified float32 module.
+    """
+    plan = version.plan
+    cascade = Cascade(base, version, device)
+    truth = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(images), TRUTH_BATCH), desc="base DNN", unit="batch"):
+            inputs = base.inputs(as_tensor(images[start : start + TRUTH_BATCH]).to(device))
+            truth.append(base.module(inputs).argmax(1).cpu().numpy())
+    answers = np.concatenate(truth)
+
+    labels, exits, cascade_s, base_s = [], [], [], []
+    for i in range(WARM_UP):
+        cascade.answer(base.inputs(as_tensor(images[:1]).to(device)), use_caches=i % 2 == 0)
+    for i, image in enumerate(tqdm(images, desc="cascade", unit="image")):
+        inputs = base.inputs(as_tensor(image[None]).to(device))
+        start = time.perf_counter()
+        label, exit = cascade.answer(inputs)
+        cascade_s.append(time.perf_counter() - start)
+        labels.append(label)
+        exits.append(exit)
+        if i % base_every == 0:
+            start = time.perf_counter()
+            cascade.answer(inputs, use_caches=False)
+            base_s.append(time.perf_counter() - start)
+
+    wrong = np.array(labels) != answers
+    counts = np.bincount(answers, minlength=len(plan.description.classes))
+    wrong_by_class = np.bincount(answers[wrong], minlength=len(counts))
+    taken = Counter(exits)
+    return Evaluation(
+        samples=len(images),
+        disagreements=int(wrong.sum()),
+        disagreement_by_class={
+            name: float(w / n)
+            for name, w, n in zip(plan.description.classes, wrong_by_class, counts, strict=True)
+            if n
+        },
+        exits={name: taken[i] / len(images) for i, name in enumerate(cascade.exits)},
+        cascade_ms=float(np.mean(cascade_s) * 1e3),
+        base_ms=float(np.mean(base_s) * 1e3),
+        expected_ms=float(plan_compute_ms(version)[exits].mean()),
+    )
+
+
+def plan_compute_ms(version: CacheVersion) -> np.ndarray:
+    """Slices and lookups that a request has paid at each exit, the base DNN's last."""
+    plan = version.plan
+    base_ms = plan.expected.base_compute_ms
+    shares = {point.name: point.compute_share for point in plan.candidates}
+    lookups = np.cumsum([cache.lookup_ms for cache in plan.caches])
+    reached = np.array([shares[name] for name in plan.cut_points])
+    at_caches = reached * base_ms + lookups
+    return np.append(at_caches, base_ms + (lookups[-1] if len(lookups) else 0.0))
