@@ -11,7 +11,7 @@ from cache_models.plan import CutPointRecord, HopCost
 from cache_models.predictors import Variant
 from cache_models.promise import PATH, Limits
 
-LIMITS = Limits(max_disagreement=0.05, max_class_disagreement=0.15, max_caches=3)
+LIMITS = Limits(max_disagreement=0.05, max_class_disagreement=0.07, max_caches=3)
 
 
 def candidates(seed: int) -> tuple[list[Outcome], np.ndarray]:
@@ -106,5 +106,5 @@ def keeps_the_promise(wrong: np.ndarray, answers: np.ndarray) -> bool:
     wrong_by_class = np.bincount(answers[wrong], minlength=3)
     return (
         binom.cdf(wrong.sum(), len(answers), 0.05) <= 0.05
-        and (binom.cdf(wrong_by_class, counts, 0.15) <= 0.05 / 3).all()
+        and (binom.cdf(wrong_by_class, counts, 0.07) <= 0.05 / 3).all()
     )

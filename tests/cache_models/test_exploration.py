@@ -9,6 +9,8 @@ from cache_models.plan import CutPointRecord
 from cache_models.promise import Limits
 from cache_models.recording import Recording
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TRAIN, SELECT = np.arange(300), np.arange(300, 600)
 
 

@@ -7,6 +7,8 @@ import torch
 from cache_models.predictors import Predictor, variants_for
 from cache_models.training import train_cache
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPES = [(6, 5, 5), (6, 1, 1), (10, 12), (1, 12), (20,)]
 
 
