@@ -166,18 +166,22 @@ def _sizes(
     max_miss_ms = np.inf if limits.max_miss_latency_ms is None else limits.max_miss_latency_ms
 
     sizes: list[_Size] = []
-    prefixes, parents = np.zeros((1, 0), int), (np.zeros(1, int), np.zeros(1, int))
-    exists, path_ms, held = np.ones((1, len(outcomes)), bool), first_ms[None], memory[None]
-    for _ in range(min(limits.max_caches, len(set(place)))):
+    for _ in range(limits.max_caches):
+        if not sizes:
+            prefixes, parents = np.zeros((1, 0), int), (np.zeros(1, int), np.zeros(1, int))
+            exists, path_ms, held = np.ones((1, len(outcomes)), bool), first_ms[None], memory[None]
+        else:
+            parents = np.nonzero(exists)
+            last = parents[1]
+            prefixes = np.hstack([prefixes[parents[0]], last[:, None]])
+            path_ms = path_ms[parents][:, None] + next_ms[last]
+            held = held[parents][:, None] + memory
+            exists = place[last][:, None] < place
         exists = exists & (held <= max_bytes)
+        if not exists.any():
+            break
         eligible = exists & (path_ms + rest_ms <= max_miss_ms)
         sizes.append(_Size(prefixes, parents, path_ms, exists, eligible, classes))
-        parents = np.nonzero(exists)
-        last = parents[1]
-        prefixes = np.hstack([prefixes[parents[0]], last[:, None]])
-        path_ms = path_ms[parents][:, None] + next_ms[last]
-        held = held[parents][:, None] + memory
-        exists = place[last][:, None] < place
     return sizes
 
 

@@ -78,7 +78,7 @@ def explore(
         for variant in variants_for(recording.features[point.name].shape[1:])
     ]
     digest = hashlib.sha256(
-        f"{recording.digest} {false_hit_cost} {seed} {train.tolist()}".encode()
+        f"{recording.digest} {false_hit_cost} {seed} {train.tolist()} {select.tolist()}".encode()
     ).hexdigest()
     answers, classes = recording.answers[select], recording.probabilities.shape[1]
     explored = []

@@ -69,6 +69,7 @@ HOP = HopCost(fixed_ms=1.0, per_mb_ms=2.0)
         {},
         {"max_caches": 2},
         {"max_cache_bytes": 700_000},
+        {"max_cache_bytes": 100},
         {"max_miss_latency_ms": 47.0},
     ],
     ids=str,
@@ -82,7 +83,8 @@ def test_composition_is_the_optimum_of_brute_force(seed, more):
         for subset in combinations(outcomes, count):
             if len({o.cut_point.name for o in subset}) < count:
                 continue
-            if limits.max_cache_bytes and sum(o.memory_bytes for o in subset) > 700_000:
+            held = sum(o.memory_bytes for o in subset)
+            if limits.max_cache_bytes is not None and held > limits.max_cache_bytes:
                 continue
             if limits.max_miss_latency_ms and walk(subset, answers, 2.0, 40.0, HOP)[0] > 47:
                 continue

@@ -71,3 +71,5 @@ def test_an_interrupted_exploration_trains_only_what_is_missing(recorded, tmp_pa
         assert np.array_equal(a.outcome.confidences, b.outcome.confidences)
     explore(recording, points, TRAIN[:200], SELECT, limits, tmp_path)
     assert len(trained) == 7 + 6 + 6
+    explore(recording, points, TRAIN[:200], SELECT[:200], limits, tmp_path)
+    assert len(trained) == 7 + 6 + 6 + 6
