@@ -13,7 +13,13 @@ import numpy as np
 import torch
 
 from cache_models.base_dnn import BaseDNN
-from cache_models.composition import Outcome, Pricing, compose, costs_by_exit
+from cache_models.composition import (
+    Outcome,
+    Pricing,
+    compose,
+    compute_ms_by_exit,
+    latency_ms_by_exit,
+)
 from cache_models.cutting import cut
 from cache_models.errors import DataError
 from cache_models.exploration import Explored, ask, explore, table
@@ -53,8 +59,9 @@ def build(
         DataError: there are too few images for the promise.
     """
     images = samples.images
-    in_time = np.arange(len(images))
-    order = in_time if samples.in_time else np.random.default_rng(seed).permutation(in_time)
+    order = np.arange(len(images))
+    if not samples.in_time:
+        np.random.default_rng(seed).shuffle(order)
     train, select, calibration = _split(order)
     needed = min_samples(limits.max_disagreement, 1 - limits.confidence)
     if len(calibration) < needed:
@@ -71,23 +78,7 @@ def build(
     recording = record(base, model, [p.name for p in points], images, folder, device)
     answers, classes = recording.answers, recording.probabilities.shape[1]
     explored = []
-    notes = (
-        [f"{len(samples.skipped)} files skipped: {'; '.join(samples.skipped[:20])}"]
-        if samples.skipped
-        else []
-    )
-    if samples.in_time:
-        notes.append(
-            "the samples depend on their neighbours and were split in blocks of time: the "
-            "promise's figures are empirical"
-        )
-    if len(np.unique(answers)) == 1:
-        notes.append(
-            f"the base DNN answers {base.description.classes[answers[0]]!r} to all "
-            f"{len(images)} samples, so there is nothing to learn: give samples of what it "
-            f"will be asked, prepared as it expects them"
-        )
-    else:
+    if len(np.unique(answers)) > 1:
         explored = explore(
             recording, points, train, select, limits, folder / "caches", false_hit_cost, seed
         )
@@ -128,13 +119,31 @@ def build(
         device=device,
         threads=torch.get_num_threads(),
         data=data_name,
-        notes=notes,
+        notes=_notes(samples, answers, base.description.classes),
     )
     return store.publish(
         plan,
         {f"{name}.safetensors": e.cache for name, e in zip(names, chosen, strict=True)},
         {EXPLORATION: table([e.record for e in explored])},
     )
+
+
+def _notes(samples: Samples, answers: np.ndarray, classes: tuple[str, ...]) -> list[str]:
+    notes = []
+    if samples.skipped:
+        notes.append(f"{len(samples.skipped)} files skipped: {'; '.join(samples.skipped[:20])}")
+    if samples.in_time:
+        notes.append(
+            "the samples depend on their neighbours and were split in blocks of time: the "
+            "promise's figures are empirical"
+        )
+    if len(np.unique(answers)) == 1:
+        notes.append(
+            f"the base DNN answers {classes[answers[0]]!r} to all {len(answers)} samples, so there "
+            f"is nothing to learn: give samples of what it will be asked, prepared as it expects "
+            f"them"
+        )
+    return notes
 
 
 def _expect(
@@ -148,8 +157,13 @@ def _expect(
     oracle_ms: float,
 ) -> Expected:
     """What the calibration samples would have met with the `chosen` caches."""
-    whole = costs_by_exit([], pricing)
-    costs = costs_by_exit([e.outcome for e in chosen], pricing)
+    caches = [e.outcome for e in chosen]
+    latency_ms = latency_ms_by_exit(caches, pricing)
+    compute_ms = compute_ms_by_exit(
+        [o.cut_point.compute_share for o in caches],
+        [o.lookup_ms for o in caches],
+        pricing.base_ms,
+    )
     exits, labels = np.zeros(len(answers), int), np.full(len(answers), -1)
     probabilities = np.zeros(len(answers))
     if chosen:
@@ -157,11 +171,11 @@ def _expect(
         probabilities = np.choose(exits, [*tops, probabilities])
     hits = labels >= 0
     shares = np.bincount(exits, minlength=len(chosen) + 1) / len(exits)
-    names = [e.outcome.cut_point.name for e in chosen]
+    names = [o.cut_point.name for o in caches]
     return Expected(
-        latency_ms=float(costs.latency_ms[exits].mean()),
-        base_latency_ms=float(whole.latency_ms[-1]),
-        compute_ms=float(costs.compute_ms[exits].mean()),
+        latency_ms=float(latency_ms[exits].mean()),
+        base_latency_ms=pricing.rest_ms(None),
+        compute_ms=float(compute_ms[exits].mean()),
         base_compute_ms=pricing.base_ms,
         oracle_compute_ms=oracle_ms,
         hit_rate=float(hits.mean()),

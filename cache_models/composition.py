@@ -50,50 +50,43 @@ class Pricing:
     output_bytes: int
     hop: HopCost
 
-    def lookup_compute_ms(self, before: CutPointRecord | None, cache: Outcome) -> float:
-        """From one cache's miss (or the input) to the next cache's verdict, without hops."""
-        share = before.compute_share if before else 0.0
-        return (cache.cut_point.compute_share - share) * self.base_ms + cache.lookup_ms
-
     def lookup_ms(self, before: CutPointRecord | None, cache: Outcome) -> float:
-        """The same with the hops to the partition and to the lookup."""
-        moved = before.activation_bytes if before else self.input_bytes
+        """From one cache's miss (or the input) to the next cache's verdict."""
+        share, moved = self._at(before)
+        slice_ms = (cache.cut_point.compute_share - share) * self.base_ms
         moved += cache.cut_point.activation_bytes + cache.feature_bytes
-        hops = self.hop.ms(moved) + self.hop.ms(cache.feature_bytes + self.output_bytes)
-        return self.lookup_compute_ms(before, cache) + hops
-
-    def rest_compute_ms(self, before: CutPointRecord | None) -> float:
-        """From the last cache's miss (or the input) to the base DNN's end, without the hop."""
-        return (1 - (before.compute_share if before else 0.0)) * self.base_ms
+        hops_ms = self.hop.ms(moved) + self.hop.ms(cache.feature_bytes + self.output_bytes)
+        return slice_ms + cache.lookup_ms + hops_ms
 
     def rest_ms(self, before: CutPointRecord | None) -> float:
-        """The same with the hop to the last partition."""
-        moved = before.activation_bytes if before else self.input_bytes
-        return self.rest_compute_ms(before) + self.hop.ms(moved + self.output_bytes)
+        """From the last cache's miss (or the input) to the base DNN's end."""
+        share, moved = self._at(before)
+        return (1 - share) * self.base_ms + self.hop.ms(moved + self.output_bytes)
+
+    def _at(self, point: CutPointRecord | None) -> tuple[float, int]:
+        """Share of the compute done, and bytes to carry on, at a cut point or at the input."""
+        return (point.compute_share, point.activation_bytes) if point else (0.0, self.input_bytes)
 
 
-@dataclass(frozen=True)
-class Costs:
-    """Milliseconds by exit, the base DNN's last."""
-
-    latency_ms: np.ndarray
-    compute_ms: np.ndarray
-
-
-def costs_by_exit(caches: Sequence[Outcome], pricing: Pricing) -> Costs:
+def latency_ms_by_exit(caches: Sequence[Outcome], pricing: Pricing) -> np.ndarray:
     """What a request that exits at each cache, or at the base DNN's end, has paid."""
-    latency, compute = [], []
-    latency_ms = compute_ms = 0.0
+    steps = []
     before = None
     for cache in caches:
-        latency_ms += pricing.lookup_ms(before, cache)
-        compute_ms += pricing.lookup_compute_ms(before, cache)
-        latency.append(latency_ms)
-        compute.append(compute_ms)
+        steps.append(pricing.lookup_ms(before, cache))
         before = cache.cut_point
-    latency.append(latency_ms + pricing.rest_ms(before))
-    compute.append(compute_ms + pricing.rest_compute_ms(before))
-    return Costs(np.array(latency), np.array(compute))
+    return np.cumsum([*steps, pricing.rest_ms(before)])
+
+
+def compute_ms_by_exit(
+    compute_shares: Sequence[float], lookups_ms: Sequence[float], base_ms: float
+) -> np.ndarray:
+    """The same without hops: slices and lookups.
+
+    Args:
+        compute_shares, lookups_ms: of the caches, in execution order.
+    """
+    return np.array([*compute_shares, 1.0]) * base_ms + np.cumsum([*lookups_ms, 0.0])
 
 
 def compose(

@@ -14,14 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cache_models.base_dnn import BaseDNN
+from cache_models.composition import compute_ms_by_exit
 from cache_models.cutting import cut
-from cache_models.errors import ArtifactError
 from cache_models.features import extract
 from cache_models.layout import channels_last
 from cache_models.recording import as_tensor
 from cache_models.store import CacheVersion
 
-TRUTH_BATCH = 50
 WARM_UP = 20
 
 
@@ -34,8 +33,7 @@ class Cascade:
 
     def __init__(self, base: BaseDNN, version: CacheVersion, device: str = "cpu"):
         plan = version.plan
-        if plan.fingerprint != base.fingerprint():
-            raise ArtifactError(f"the caches were built for {plan.model} with other weights")
+        plan.check_base(base)
         self.exits = [*plan.cut_points, "base"]
         self._threshold = plan.promise.threshold
         self._slices = [channels_last(m.to(device)) for m in cut(base).slices(plan.cut_points)]
@@ -52,6 +50,22 @@ class Cascade:
                 if confidence.item() >= self._threshold:
                     return probabilities.argmax(1).item(), i
         return self._slices[-1](activation).argmax(1).item(), len(self._caches)
+
+
+def base_answers(
+    base: BaseDNN, images: np.ndarray, device: str = "cpu", batch: int = 50
+) -> np.ndarray:
+    """The unmodified float32 module's labels `(N,)`, which are the truth.
+
+    Args:
+        images: `(N, h, w, C)` uint8 or `(N, *input_shape)` float32.
+    """
+    labels = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(images), batch), desc="base DNN", unit="batch"):
+            inputs = base.inputs(as_tensor(images[start : start + batch]).to(device))
+            labels.append(base.module(inputs).argmax(1).cpu().numpy())
+    return np.concatenate(labels)
 
 
 @dataclass(frozen=True)
@@ -75,18 +89,10 @@ def evaluate(
     device: str = "cpu",
     base_every: int = 5,
 ) -> Evaluation:
-    """Answer every image with the cascade; every `base_every`-th also without caches, in turn.
-
-    Truth is the unmodified float32 module.
-    """
+    """Answer every image with the cascade; every `base_every`-th also without caches, in turn."""
     plan = version.plan
     cascade = Cascade(base, version, device)
-    truth = []
-    with torch.inference_mode():
-        for start in tqdm(range(0, len(images), TRUTH_BATCH), desc="base DNN", unit="batch"):
-            inputs = base.inputs(as_tensor(images[start : start + TRUTH_BATCH]).to(device))
-            truth.append(base.module(inputs).argmax(1).cpu().numpy())
-    answers = np.concatenate(truth)
+    answers = base_answers(base, images, device)
 
     labels, exits, cascade_s, base_s = [], [], [], []
     for i in range(WARM_UP):
@@ -103,6 +109,12 @@ def evaluate(
             cascade.answer(inputs, use_caches=False)
             base_s.append(time.perf_counter() - start)
 
+    shares = {point.name: point.compute_share for point in plan.candidates}
+    expected_ms = compute_ms_by_exit(
+        [shares[name] for name in plan.cut_points],
+        [cache.lookup_ms for cache in plan.caches],
+        plan.expected.base_compute_ms,
+    )
     wrong = np.array(labels) != answers
     counts = np.bincount(answers, minlength=len(plan.description.classes))
     wrong_by_class = np.bincount(answers[wrong], minlength=len(counts))
@@ -118,16 +130,5 @@ def evaluate(
         exits={name: taken[i] / len(images) for i, name in enumerate(cascade.exits)},
         cascade_ms=float(np.mean(cascade_s) * 1e3),
         base_ms=float(np.mean(base_s) * 1e3),
-        expected_ms=float(plan_compute_ms(version)[exits].mean()),
+        expected_ms=float(expected_ms[exits].mean()),
     )
-
-
-def plan_compute_ms(version: CacheVersion) -> np.ndarray:
-    """Slices and lookups that a request has paid at each exit, the base DNN's last."""
-    plan = version.plan
-    base_ms = plan.expected.base_compute_ms
-    shares = {point.name: point.compute_share for point in plan.candidates}
-    lookups = np.cumsum([cache.lookup_ms for cache in plan.caches])
-    reached = np.array([shares[name] for name in plan.cut_points])
-    at_caches = reached * base_ms + lookups
-    return np.append(at_caches, base_ms + (lookups[-1] if len(lookups) else 0.0))

@@ -27,7 +27,7 @@ from cache_models.plan import CutPointRecord
 from cache_models.predictors import Variant, variants_for
 from cache_models.promise import Limits, calibrate
 from cache_models.recording import Recording
-from cache_models.training import READ_BATCH, train_cache
+from cache_models.training import batches, train_cache
 
 
 class ExplorationRecord(BaseModel):
@@ -127,8 +127,7 @@ def ask(
     """Of some samples: labels, probabilities of agreement, and the labels' own probabilities."""
     said = []
     with torch.inference_mode():
-        for start in range(0, len(rows), READ_BATCH):
-            batch = torch.from_numpy(features[rows[start : start + READ_BATCH]])
+        for batch in batches(features, rows):
             probabilities, confidences = cache(batch)
             top, labels = probabilities.max(1)
             said.append((labels.numpy(), confidences.numpy(), top.numpy()))

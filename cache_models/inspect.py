@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from cache_models.cost import BATCHES, slice_costs
+from cache_models.cost import BATCHES, slice_costs, slice_flops
 from cache_models.cutting import CutModel
 from cache_models.evaluation import Evaluation
 from cache_models.exploration import ExplorationRecord
 from cache_models.plan import Plan
-from cache_models.survey import survey
+from cache_models.survey import candidates
 
 
 def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) -> str:
     """One line a cut point: share of compute, milliseconds of its slice, bytes, caches."""
     names = [point.name for point in model.cut_points]
     costs = slice_costs(model, names, device)
-    candidates = {point.name for point in survey(model, device).candidates}
+    kept = {names[i] for i in candidates(slice_flops(model, names))}
     total = sum(cost[1] for cost in costs)
     reached = np.cumsum([cost[1] for cost in costs]) / total
     cached = set(plan.cut_points) if plan else set()
@@ -26,7 +26,7 @@ def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) 
         f"{'activation':>16}  {'KB fp32':>8}  "
     ]
     for point, cost, share in zip(model.cut_points, costs, reached, strict=False):
-        mark = "cache" if point.name in cached else "candidate" * (point.name in candidates)
+        mark = "cache" if point.name in cached else "candidate" * (point.name in kept)
         shape = "x".join(map(str, point.shape))
         lines.append(
             f"{point.name:{width}}  {share:7.1%}  {cost[1]:7.2f}  {cost[8]:7.2f}  {shape:>16}  "
@@ -72,14 +72,13 @@ def describe_plan(plan: Plan) -> str:
 
 def describe_exploration(records: list[ExplorationRecord], plan: Plan) -> str:
     """One line a variant and cut point, as measured on the selection samples."""
-    chosen = {(cache.cut_point, cache.variant.name) for cache in plan.caches}
     width = max(len(record.cut_point) for record in records)
     lines = [
         f"{'cut point':{width}}  {'variant':8}  {'hits':>6}  {'agreement':>9}  {'ms b1':>6}  "
         f"{'ms b8':>6}  {'KB':>8}  {'trained s':>9}"
     ]
     for r in records:
-        mark = "  chosen" if (r.cut_point, r.variant) in chosen else ""
+        mark = "  chosen" if _is_chosen(r, plan) else ""
         lines.append(
             f"{r.cut_point:{width}}  {r.variant:8}  {r.hit_rate:6.1%}  {r.agreement:9.1%}  "
             f"{r.lookup_ms_batch_1:6.2f}  {r.lookup_ms_batch_8:6.2f}  {r.memory_bytes / 1e3:8.1f}  "
@@ -115,9 +114,8 @@ def draw(records: list[ExplorationRecord], plan: Plan, file: Path) -> None:
         mine = [r for r in records if r.variant.startswith(family)]
         x, y = [r.compute_share for r in mine], [r.hit_rate for r in mine]
         left.scatter(x, y, marker=marker, label=family, alpha=0.6)
-    chosen = {(cache.cut_point, cache.variant.name) for cache in plan.caches}
     for r in records:
-        if (r.cut_point, r.variant) in chosen:
+        if _is_chosen(r, plan):
             at = (r.compute_share, r.hit_rate)
             left.scatter(*at, s=150, facecolors="none", edgecolors="black")
             left.annotate(
@@ -145,3 +143,10 @@ def draw(records: list[ExplorationRecord], plan: Plan, file: Path) -> None:
     right.margins(y=0.1)
     right.tick_params(axis="x", labelrotation=60)
     figure.savefig(file, dpi=120)
+
+
+def _is_chosen(record: ExplorationRecord, plan: Plan) -> bool:
+    return any(
+        (cache.cut_point, cache.variant.name) == (record.cut_point, record.variant)
+        for cache in plan.caches
+    )

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from cache_models.base_dnn import ModelDescription
+from cache_models.base_dnn import BaseDNN, ModelDescription
+from cache_models.errors import ArtifactError
 from cache_models.predictors import Variant
 from cache_models.promise import Promise
 
@@ -82,6 +83,17 @@ class Plan(BaseModel):
     data: str
     notes: list[str] = []
     """What the operator should know of how it came about."""
+
+    def check_base(self, base: BaseDNN) -> None:
+        """
+        Raises:
+            ArtifactError: `base` does not have the weights that the caches were built for.
+        """
+        if base.fingerprint() != self.fingerprint:
+            raise ArtifactError(
+                f"the caches were built for other weights than {self.model} has now: build them "
+                f"again with `python -m cache_models build --model {self.model}`."
+            )
 
     @property
     def cut_points(self) -> list[str]:

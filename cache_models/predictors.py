@@ -107,16 +107,13 @@ class Predictor(nn.Module):
 
 
 def _convolution(shape: torch.Size, channels: int, classes: int) -> list[nn.Module]:
-    """3x3 over a map with stride 2, or 3 along the tokens, where there are that many."""
+    """3x3 with stride 2 over a map, 1x1 over one that is smaller than that; 3 along the tokens."""
     if len(shape) == 3:
-        small = min(shape[1:]) < 3
-        layer = nn.Conv2d(
-            shape[0], channels, 1 if small else 3, 1 if small else 2, 0 if small else 1
-        )
-        layers = [layer, nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)]
+        kernel, stride, padding = (3, 2, 1) if min(shape[1:]) >= 3 else (1, 1, 0)
+        convolution = [nn.Conv2d(shape[0], channels, kernel, stride, padding)]
     else:
-        layers = [_Transpose(), nn.Conv1d(shape[1], channels, 3, padding=1)]
-        layers += [nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)]
+        convolution = [_Transpose(), nn.Conv1d(shape[1], channels, 3, padding=1)]
+    layers = [*convolution, nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)]
     with torch.no_grad():
         width = nn.Sequential(*layers)(torch.zeros(1, *shape)).shape[1]
     return [*layers, nn.Linear(width, classes)]

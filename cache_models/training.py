@@ -50,12 +50,13 @@ def scores_of(predictor: Predictor, features: np.ndarray, rows: np.ndarray) -> T
     """The predictor's scores of some samples, `(len(rows), K)`."""
     predictor.eval()
     with torch.no_grad():
-        return torch.cat([predictor(x) for x in _batches(features, rows, READ_BATCH)])
+        return torch.cat([predictor(batch) for batch in batches(features, rows)])
 
 
-def _batches(features: np.ndarray, rows: np.ndarray, size: int) -> Iterator[Tensor]:
-    for start in range(0, len(rows), size):
-        yield torch.from_numpy(features[rows[start : start + size]])
+def batches(features: np.ndarray, rows: np.ndarray) -> Iterator[Tensor]:
+    """The features of some samples, in order, a part at a time."""
+    for start in range(0, len(rows), READ_BATCH):
+        yield torch.from_numpy(features[rows[start : start + READ_BATCH]])
 
 
 def _train_predictor(
@@ -69,7 +70,7 @@ def _train_predictor(
     batch: int = 128,
 ) -> None:
     """AdamW until the loss on `select` has not fallen for `patience` epochs."""
-    predictor.fit_scaling(_batches(features, train, READ_BATCH))
+    predictor.fit_scaling(batches(features, train))
     optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-3, weight_decay=0.05)
     best, best_loss, best_epoch = None, float("inf"), 0
     for epoch in range(epochs):

@@ -24,10 +24,8 @@ def measure(out: Path, calls: int) -> None:
 
     from deployments.measure import measure
 
-    started = not ray.is_initialized()
     hop, by_size = measure(calls)
-    if started:
-        ray.shutdown()
+    ray.shutdown()
     for size, ms in by_size.items():
         click.echo(f"{size / 1e3:8.0f} KB  {ms:6.2f} ms")
     out.write_text(hop.model_dump_json(indent=2) + "\n")

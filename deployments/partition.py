@@ -7,7 +7,6 @@ from ray import serve
 from cache_models.base_dnn import load
 from cache_models.cutting import cut
 from cache_models.device import resolve
-from cache_models.errors import ArtifactError
 from cache_models.features import extract
 from cache_models.layout import channels_last
 from cache_models.plan import Plan
@@ -31,11 +30,7 @@ class Partition:
         self._device = resolve(compute.device)
         self._dtype = getattr(torch, activation_dtype)
         self._base = load(plan.model)
-        if self._base.fingerprint() != plan.fingerprint:
-            raise ArtifactError(
-                f"the caches were built for other weights than {plan.model} has now: build them "
-                f"again with `python -m cache_models build --model {plan.model}`."
-            )
+        plan.check_base(self._base)
         model = cut(self._base)
         self._first = index == 0
         self._last = index == len(plan.cut_points)

@@ -16,7 +16,8 @@ def agreement(url: str, images: int, skip: int) -> None:
     """Ask about the sample images with caches on and off in turn; compare with the base DNN."""
     from cache_models.base_dnn import load
     from cache_models.default import sample
-    from workload.agreement import ask, base_answers, report
+    from cache_models.evaluation import base_answers
+    from workload.agreement import ask, report
 
     pictures, labels = (part[skip : skip + images] for part in sample())
     answers = base_answers(load("default"), pictures)

@@ -10,13 +10,9 @@ from time import perf_counter
 
 import httpx
 import numpy as np
-import torch
 from PIL import Image
 from scipy.stats import bootstrap
 from tqdm import tqdm
-
-from cache_models.base_dnn import BaseDNN
-from cache_models.recording import as_tensor
 
 
 @dataclass
@@ -26,16 +22,6 @@ class Side:
     class_ids: list[int] = field(default_factory=list)
     exits: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-
-
-def base_answers(base: BaseDNN, images: np.ndarray, batch: int = 50) -> np.ndarray:
-    """The unmodified float32 module's labels `(N,)` for decoded images `(N, h, w, C)` uint8."""
-    labels = []
-    with torch.inference_mode():
-        for start in tqdm(range(0, len(images), batch), desc="base DNN", unit="batch"):
-            inputs = base.inputs(as_tensor(images[start : start + batch]))
-            labels.append(base.module(inputs).argmax(1).numpy())
-    return np.concatenate(labels)
 
 
 def png(image: np.ndarray) -> bytes:
