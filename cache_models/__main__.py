@@ -143,8 +143,10 @@ def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
 
     base, version = load(model), Store(store or STORE).current()
     with tempfile.TemporaryDirectory(prefix="gati-evaluate-") as temporary:
-        images = open_samples(data, base.description, Path(temporary)).images
-        result = evaluate(base, version, images, resolve(device).type)
+        samples = open_samples(data, base.description, Path(temporary))
+        result = evaluate(base, version, samples.images, resolve(device).type)
+    for skipped in samples.skipped:
+        click.echo(f"skipped {skipped}", err=True)
     click.echo(describe_evaluation(result))
 
 

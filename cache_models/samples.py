@@ -156,7 +156,9 @@ def _frames(path: Path) -> Iterator[Image.Image | str]:
     try:
         import av
     except ImportError as error:
-        raise DataError("a video needs PyAV: pip install 'gati[video]'") from error
+        raise DataError(
+            "a video needs PyAV: pip install -e '.[video]' in this project, or pip install av"
+        ) from error
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
