@@ -6,6 +6,17 @@ from pathlib import Path
 import click
 
 from cache_models.errors import CacheModelsError
+from cache_models.options import (
+    data_option,
+    device_option,
+    false_hit_cost_option,
+    hop_cost,
+    hop_option,
+    limit_options,
+    model_option,
+    test_option,
+    work_option,
+)
 
 
 class _Group(click.Group):
@@ -21,14 +32,6 @@ class _Group(click.Group):
 @click.group(cls=_Group)
 def cli() -> None:
     """Learn caches for a base DNN."""
-
-
-model_option = click.option(
-    "--model",
-    default="default",
-    show_default=True,
-    help="default, torchvision:<builder>[?weights=…], or <package.module>:<factory>.",
-)
 
 
 @cli.command()
@@ -47,65 +50,32 @@ def pretrain(out: Path | None, seed: int) -> None:
 
 @cli.command()
 @model_option
-@click.option(
-    "--data",
-    default="default",
-    show_default=True,
-    help="default, a folder of images, an .npy or .npz, a video, or torchvision:<dataset>.",
-)
+@data_option
 @click.option("--out", type=click.Path(path_type=Path), help="The store; default: the shipped one.")
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    help="Keep recording (at most 16 KB a sample and cut point) and caches, to go on from.",
-)
-@click.option("--max-disagreement", default=0.01, show_default=True)
-@click.option("--max-class-disagreement", default=0.05, show_default=True)
-@click.option("--confidence", default=0.95, show_default=True)
-@click.option("--max-caches", default=3, show_default=True, help="At most 4.")
-@click.option("--max-cache-bytes", type=int)
-@click.option("--max-miss-latency-ms", type=float, help="Of a request that misses everywhere.")
-@click.option(
-    "--hop",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What `python -m deployments measure` wrote; default: the shipped figures.",
-)
-@click.option(
-    "--false-hit-cost",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="What a wrong hit costs the selector in training; a missed hit costs 1.",
-)
-@click.option("--device", default="cpu", show_default=True)
+@work_option
+@limit_options
+@hop_option
+@false_hit_cost_option
+@device_option
 def build(
     model: str,
     data: str,
     out: Path | None,
     work: Path | None,
+    limits,
     hop: Path | None,
     false_hit_cost: float,
     device: str,
-    **limits,
 ) -> None:
     """Learn, compose and calibrate caches, and publish them to a store."""
-    from pydantic import ValidationError
-
     from cache_models.base_dnn import load
     from cache_models.build import build
     from cache_models.default import STORE
     from cache_models.device import resolve
     from cache_models.inspect import describe_plan
-    from cache_models.plan import HopCost
-    from cache_models.promise import Limits
     from cache_models.samples import open_samples
     from cache_models.store import Store
 
-    try:
-        checked = Limits(**limits)
-        hop_cost = HopCost.model_validate_json(hop.read_text()) if hop else HopCost()
-    except ValidationError as error:
-        raise click.UsageError(str(error)) from error
     if out is None and (model, data) != ("default", "default"):
         raise click.UsageError("name the store with --out; the shipped one is the default model's.")
     store, base = Store(out or STORE), load(model)
@@ -116,8 +86,8 @@ def build(
             open_samples(data, base.description, folder),
             data,
             store,
-            checked,
-            hop_cost,
+            limits,
+            hop_cost(hop),
             folder,
             resolve(device).type,
             false_hit_cost=false_hit_cost,
@@ -130,7 +100,7 @@ def build(
 @model_option
 @click.option("--data", default="sample", show_default=True, help="As for build.")
 @click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
-@click.option("--device", default="cpu", show_default=True)
+@device_option
 def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
     """Run the cascade over samples that tuned nothing: disagreement, exits, milliseconds."""
     from cache_models.base_dnn import load
@@ -152,9 +122,125 @@ def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
 
 @cli.command()
 @model_option
+@data_option
+@test_option
+@work_option
+@limit_options
+@hop_option
+@false_hit_cost_option
+@click.option("--out", type=click.Path(path_type=Path), help="The table as CSV.")
+def compare(
+    model: str,
+    data: str,
+    test: str,
+    work: Path | None,
+    limits,
+    hop: Path | None,
+    false_hit_cost: float,
+    out: Path | None,
+) -> None:
+    """Compare learned caches with confidence exits, nearest neighbours and a model cascade.
+
+    Learns from --data as build does (and goes on from its --work); nothing is published.
+    """
+    from cache_models.base_dnn import load
+    from cache_models.comparison import Comparison, as_csv, table
+    from cache_models.composition import Pricing
+    from cache_models.exploration import explore
+    from cache_models.learning_data import prepare
+    from cache_models.recording import record
+    from cache_models.samples import open_samples
+
+    base = load(model)
+    with tempfile.TemporaryDirectory(prefix="gati-compare-") as temporary:
+        folder = work or Path(temporary)
+        samples = open_samples(data, base.description, folder)
+        tests = open_samples(test, base.description, folder / "test")
+        learning = prepare(base, samples, limits, folder)
+        points = learning.costs.candidates
+        explored = explore(
+            learning.recording,
+            points,
+            learning.train,
+            learning.select,
+            limits,
+            folder / "caches",
+            false_hit_cost,
+        )
+        names = [point.name for point in points]
+        classes = base.description.classes
+        rows = Comparison(
+            learning,
+            explored,
+            samples.images,
+            record(base, learning.model, names, tests.images, folder / "test"),
+            tests.images,
+            Pricing(
+                learning.costs.base_ms, samples.images[0].nbytes, 4 * len(classes), hop_cost(hop)
+            ),
+            limits,
+            classes,
+            false_hit_cost,
+        ).rows()
+    if out:
+        out.write_text(as_csv(rows))
+    click.echo(table(rows))
+
+
+@cli.command()
+@model_option
+@data_option
+@test_option
+@work_option
+@limit_options
+@click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
+@click.option("--trials", default=10, show_default=True)
+@click.option("--known-classes", default=3, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The trials as JSON lines.")
+def novelty(
+    model: str,
+    data: str,
+    test: str,
+    work: Path | None,
+    limits,
+    store: Path | None,
+    trials: int,
+    known_classes: int,
+    out: Path | None,
+) -> None:
+    """Try the novelty gate: learn the store's caches on a few classes, and show them the others."""
+    from cache_models.base_dnn import load
+    from cache_models.default import STORE
+    from cache_models.learning_data import prepare
+    from cache_models.leave_classes_out import leave_classes_out, summary
+    from cache_models.recording import record
+    from cache_models.samples import open_samples
+    from cache_models.store import Store
+
+    base, plan = load(model), Store(store or STORE).current().plan
+    with tempfile.TemporaryDirectory(prefix="gati-novelty-") as temporary:
+        folder = work or Path(temporary)
+        learning = prepare(base, open_samples(data, base.description, folder), limits, folder)
+        tests = open_samples(test, base.description, folder / "test")
+        names = [point.name for point in learning.costs.candidates]
+        made = leave_classes_out(
+            learning,
+            [(cache.cut_point, cache.variant) for cache in plan.caches],
+            record(base, learning.model, names, tests.images, folder / "test"),
+            limits,
+            trials,
+            known_classes,
+        )
+    if out:
+        out.write_text("".join(trial.model_dump_json() + "\n" for trial in made))
+    click.echo(summary(made, base.description.classes))
+
+
+@cli.command()
+@model_option
 @click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw exploration and plan (PNG).")
-@click.option("--device", default="cpu", show_default=True)
+@device_option
 def inspect(model: str, store: Path | None, picture: Path | None, device: str) -> None:
     """Print the cut points with cost and bytes, every variant explored, and the plan."""
     from cache_models.base_dnn import load

@@ -1,11 +1,4 @@
-"""Build a cache version: survey, record, explore, compose, calibrate, publish.
-
-The data are split once, by a fixed seed, into parts that nothing mixes:
-
-- train: the predictors learn on it;
-- select: early stopping, the selectors, and the composition;
-- calibrate: the promise, read once, after everything else is fixed.
-"""
+"""Build a cache version: survey, record, explore, compose, calibrate, publish."""
 
 from pathlib import Path
 
@@ -20,18 +13,13 @@ from cache_models.composition import (
     compute_ms_by_exit,
     latency_ms_by_exit,
 )
-from cache_models.cutting import cut
-from cache_models.errors import DataError
 from cache_models.exploration import Explored, ask, explore, table
-from cache_models.features import feature_shape
+from cache_models.features import feature_shape, is_constant
+from cache_models.learning_data import prepare
 from cache_models.plan import CacheRecord, Expected, HopCost, Plan
-from cache_models.promise import Limits, Promise, calibrate, cascade, min_samples
-from cache_models.recording import record
+from cache_models.promise import Limits, Promise, calibrate, cascade
 from cache_models.samples import Samples
 from cache_models.store import EXPLORATION, CacheVersion, Store
-from cache_models.survey import survey
-
-SHARES = {"train": 0.5, "select": 0.2, "calibrate": 0.3}
 
 
 def build(
@@ -58,31 +46,25 @@ def build(
     Raises:
         DataError: there are too few images for the promise.
     """
-    images = samples.images
-    order = np.arange(len(images))
-    if not samples.in_time:
-        np.random.default_rng(seed).shuffle(order)
-    train, select, calibration = _split(order)
-    needed = min_samples(limits.max_disagreement, 1 - limits.confidence)
-    if len(calibration) < needed:
-        raise DataError(
-            f"{len(images)} samples are too few: the promise of at most "
-            f"{limits.max_disagreement:.2%} disagreement at {limits.confidence:.0%} confidence "
-            f"needs {needed} for calibration alone, {round(needed / SHARES['calibrate']) + 1} in "
-            f"all. Give more, or raise --max-disagreement."
-        )
-
-    model = cut(base)
-    costs = survey(model, device, activation_bytes_per_value)
+    data = prepare(base, samples, limits, folder, device, activation_bytes_per_value, seed)
+    model, costs, recording = data.model, data.costs, data.recording
+    train, select, calibration = data.train, data.select, data.calibrate
     points = costs.candidates
-    recording = record(base, model, [p.name for p in points], images, folder, device)
     answers, classes = recording.answers, recording.probabilities.shape[1]
+    constant = [p for p in points if is_constant(recording.features[p.name])]
     explored = []
     if len(np.unique(answers)) > 1:
         explored = explore(
-            recording, points, train, select, limits, folder / "caches", false_hit_cost, seed
+            recording,
+            [point for point in points if point not in constant],
+            train,
+            select,
+            limits,
+            folder / "caches",
+            false_hit_cost,
+            seed,
         )
-    pricing = Pricing(costs.base_ms, images[0].nbytes, 4 * classes, hop)
+    pricing = Pricing(costs.base_ms, samples.images[0].nbytes, 4 * classes, hop)
     outcomes = [e.outcome for e in explored]
     chosen = compose(outcomes, answers[select], classes, pricing, limits)
     chosen = [e for o in chosen for e in explored if e.outcome is o]
@@ -119,7 +101,7 @@ def build(
         device=device,
         threads=torch.get_num_threads(),
         data=data_name,
-        notes=_notes(samples, answers, base.description.classes),
+        notes=_notes(samples, answers, base.description.classes, [p.name for p in constant]),
     )
     return store.publish(
         plan,
@@ -128,7 +110,9 @@ def build(
     )
 
 
-def _notes(samples: Samples, answers: np.ndarray, classes: tuple[str, ...]) -> list[str]:
+def _notes(
+    samples: Samples, answers: np.ndarray, classes: tuple[str, ...], constant: list[str]
+) -> list[str]:
     notes = []
     if samples.skipped:
         notes.append(f"{len(samples.skipped)} files skipped: {'; '.join(samples.skipped[:20])}")
@@ -142,6 +126,11 @@ def _notes(samples: Samples, answers: np.ndarray, classes: tuple[str, ...]) -> l
             f"the base DNN answers {classes[answers[0]]!r} to all {len(answers)} samples, so there "
             f"is nothing to learn: give samples of what it will be asked, prepared as it expects "
             f"them"
+        )
+    if constant:
+        notes.append(
+            f"features at {', '.join(constant)} are the same for all {len(answers)} samples, so no "
+            f"cache was tried there: are the samples all alike, or the activations dead?"
         )
     return notes
 
@@ -201,9 +190,3 @@ def _calibration_error(probabilities: np.ndarray, agrees: np.ndarray, bins: int 
     place = np.minimum((probabilities * bins).astype(int), bins - 1)
     gaps = np.bincount(place, probabilities - agrees, minlength=bins)
     return float(np.abs(gaps).sum() / len(probabilities))
-
-
-def _split(order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    ends = np.cumsum([round(share * len(order)) for share in SHARES.values()])
-    train, select, calibration = np.split(order, ends[:2])
-    return np.sort(train), np.sort(select), np.sort(calibration)

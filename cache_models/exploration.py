@@ -6,6 +6,7 @@ number of samples.
 """
 
 import csv
+import functools
 import hashlib
 import io
 import json
@@ -22,12 +23,14 @@ from tqdm import tqdm
 
 from cache_models.composition import Outcome
 from cache_models.cost import median_ms, module_bytes
+from cache_models.features import rows_in_batches
 from cache_models.learned_cache import LearnedCache, load_cache, save_cache
+from cache_models.novelty import fit_gate
 from cache_models.plan import CutPointRecord
 from cache_models.predictors import Variant, variants_for
 from cache_models.promise import Limits, calibrate
 from cache_models.recording import Recording
-from cache_models.training import batches, train_cache
+from cache_models.training import train_cache
 
 
 class ExplorationRecord(BaseModel):
@@ -81,6 +84,9 @@ def explore(
         f"{recording.digest} {false_hit_cost} {seed} {train.tolist()} {select.tolist()}".encode()
     ).hexdigest()
     answers, classes = recording.answers[select], recording.probabilities.shape[1]
+    gate_at = functools.cache(
+        lambda name: fit_gate(recording.features[name], recording.probabilities, train, select)
+    )
     explored = []
     with tqdm(jobs, desc="explore", unit="cache") as bar:
         for i, point, variant in bar:
@@ -91,7 +97,14 @@ def explore(
             if cache is None:
                 start = time.perf_counter()
                 cache = train_cache(
-                    variant, features, recording.probabilities, train, select, false_hit_cost, seed
+                    variant,
+                    features,
+                    recording.probabilities,
+                    train,
+                    select,
+                    false_hit_cost,
+                    seed,
+                    gate_at(point.name),
                 )
                 training_s = time.perf_counter() - start
                 _keep(file, digest, cache, training_s)
@@ -127,7 +140,7 @@ def ask(
     """Of some samples: labels, probabilities of agreement, and the labels' own probabilities."""
     said = []
     with torch.inference_mode():
-        for batch in batches(features, rows):
+        for batch in rows_in_batches(features, rows):
             probabilities, confidences = cache(batch)
             top, labels = probabilities.max(1)
             said.append((labels.numpy(), confidences.numpy(), top.numpy()))

@@ -1,13 +1,16 @@
 """Features: the small pooled form of an activation that every cache variant reads."""
 
 import math
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 MAX_VALUES = 8192
 """16 KB in fp16."""
+READ_BATCH = 500
 
 
 def feature_shape(activation_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -46,3 +49,49 @@ def extract(activation: Tensor) -> Tensor:
             pooled = flat if flat.shape[1] == length else F.adaptive_avg_pool1d(flat, length)
     limit = torch.finfo(torch.float16).max
     return pooled.clamp(-limit, limit).to(torch.float16)
+
+
+def pool_further(features: Tensor, grid: int) -> Tensor:
+    """Features pooled to at most `grid` x `grid`; of tokens the first, and `grid` of the others.
+
+    Args:
+        features: `(B, *feature_shape)` float32; a vector stays as it is.
+    """
+    if features.dim() == 2:
+        return features
+    if features.dim() == 4:
+        height, width = features.shape[-2:]
+        return F.adaptive_avg_pool2d(features, (min(grid, height), min(grid, width)))
+    first, rest = features[:, :1], features[:, 1:]
+    if rest.shape[1] > grid:
+        rest = F.adaptive_avg_pool1d(rest.transpose(1, 2), grid).transpose(1, 2)
+    return torch.cat([first, rest], dim=1)
+
+
+def rows_in_batches(features: np.ndarray, rows: np.ndarray) -> Iterator[Tensor]:
+    """Some samples of recorded features, in order, a part at a time, so that memory is bounded."""
+    for start in range(0, len(rows), READ_BATCH):
+        yield torch.from_numpy(features[rows[start : start + READ_BATCH]])
+
+
+def is_constant(features: np.ndarray) -> bool:
+    """Whether all recorded samples have the same features."""
+    return all(
+        bool((batch == torch.from_numpy(features[:1])).all())
+        for batch in rows_in_batches(features, np.arange(len(features)))
+    )
+
+
+def standardisation(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean of each value over `(B, ...)` float32 batches, and the inverse of its deviation.
+
+    A value that hardly varies is not blown up: a hundredth of the mean deviation is added.
+    """
+    count, total, squares = 0, 0.0, 0.0
+    for batch in batches:
+        count += len(batch)
+        total = total + batch.double().sum(0)
+        squares = squares + batch.double().square().sum(0)
+    mean = total / count
+    variance = (squares / count - mean**2).clamp(min=0)
+    return mean.float(), (1 / (variance.sqrt() + 1e-2 * variance.mean().sqrt() + 1e-6)).float()

@@ -1,4 +1,5 @@
-"""A learned cache: a predictor of the base DNN's answer, and a selector of when to trust it."""
+"""A learned cache: a predictor of the base DNN's answer, a selector of when to trust it, and a gate
+that trusts it on nothing unlike what it was trained on."""
 
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cache_models.novelty import NoveltyGate
 from cache_models.predictors import Predictor, Variant
 
 
@@ -43,18 +45,26 @@ class Selector(nn.Module):
 
 
 class LearnedCache(nn.Module):
-    """Predictor and selector at one cut point."""
+    """Predictor, selector and novelty gate at one cut point."""
 
-    def __init__(self, variant: Variant, feature_shape: tuple[int, ...], classes: int):
+    def __init__(
+        self,
+        variant: Variant,
+        feature_shape: tuple[int, ...],
+        classes: int,
+        gate: NoveltyGate | None = None,
+    ):
         super().__init__()
         self.variant = variant
         self.predictor = Predictor(variant, feature_shape, classes)
         self.selector = Selector()
+        self.gate = gate or NoveltyGate(feature_shape, classes)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """`(B, *feature_shape)` → class probabilities `(B, K)`, probability of agreement `(B,)`."""
+        """`(B, *feature_shape)` → class probabilities `(B, K)`, probability of agreement `(B,)`,
+        which is 0 for a novel input."""
         scores = self.predictor(features)
-        return scores.softmax(1), self.selector(scores)
+        return scores.softmax(1), self.selector(scores) * self.gate(features)
 
 
 def save_cache(cache: LearnedCache, file: Path) -> None:
@@ -64,6 +74,8 @@ def save_cache(cache: LearnedCache, file: Path) -> None:
 def load_cache(
     file: Path, variant: Variant, feature_shape: tuple[int, ...], classes: int
 ) -> LearnedCache:
-    cache = LearnedCache(variant, feature_shape, classes)
-    cache.load_state_dict(load_file(file))
+    weights = load_file(file)
+    gate = NoveltyGate(feature_shape, classes, unseen="gate.weight" in weights)
+    cache = LearnedCache(variant, feature_shape, classes, gate)
+    cache.load_state_dict(weights)
     return cache.eval()

@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from cache_models.features import pool_further, standardisation
 
 
 class Variant(BaseModel, frozen=True):
@@ -79,31 +80,16 @@ class Predictor(nn.Module):
 
     def fit_scaling(self, batches: Iterable[Tensor]) -> None:
         """Standardise each value by its mean and deviation over `(B, *feature_shape)` batches."""
-        count, total, squares = 0, 0.0, 0.0
-        for features in batches:
-            pooled = self._pool(features.float()).double()
-            count += len(pooled)
-            total = total + pooled.sum(0)
-            squares = squares + pooled.square().sum(0)
-        mean = total / count
-        variance = (squares / count - mean**2).clamp(min=0)
+        mean, scale = standardisation(self._pool(features.float()) for features in batches)
         self.mean.copy_(mean)
-        self.scale.copy_(1 / (variance.sqrt() + 1e-2 * variance.mean().sqrt() + 1e-6))
+        self.scale.copy_(scale)
 
     def forward(self, features: Tensor) -> Tensor:
         """`(B, *feature_shape)` float16 or float32 → `(B, K)` scores."""
         return self.layers((self._pool(features.float()) - self.mean) * self.scale)
 
     def _pool(self, features: Tensor) -> Tensor:
-        if self.grid is None or features.dim() == 2:
-            return features
-        if features.dim() == 4:
-            height, width = features.shape[-2:]
-            return F.adaptive_avg_pool2d(features, (min(self.grid, height), min(self.grid, width)))
-        first, rest = features[:, :1], features[:, 1:]
-        if rest.shape[1] > self.grid:
-            rest = F.adaptive_avg_pool1d(rest.transpose(1, 2), self.grid).transpose(1, 2)
-        return torch.cat([first, rest], dim=1)
+        return features if self.grid is None else pool_further(features, self.grid)
 
 
 def _convolution(shape: torch.Size, channels: int, classes: int) -> list[nn.Module]:

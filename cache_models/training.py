@@ -1,17 +1,16 @@
 """Train a learned cache on recorded features by distillation (Hinton et al. 2015)."""
 
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cache_models.features import rows_in_batches
 from cache_models.learned_cache import LearnedCache, Selector
-from cache_models.predictors import Predictor, Variant
-
-READ_BATCH = 500
+from cache_models.novelty import NoveltyGate
+from cache_models.predictors import Variant
 
 
 def train_cache(
@@ -22,6 +21,7 @@ def train_cache(
     select: np.ndarray,
     false_hit_cost: float = 1.0,
     seed: int = 0,
+    gate: NoveltyGate | None = None,
 ) -> LearnedCache:
     """A learned cache whose predictor learns on the samples `train`, and whose selector, and the
     moment at which training stops, on the samples `select`.
@@ -34,33 +34,26 @@ def train_cache(
         train, select: disjoint indices into the N samples, ascending.
         false_hit_cost: what a hit with another label than the base DNN's costs the selector, for a
             missed hit that costs 1.
+        gate: as `fit_gate` made it; none lets every input pass.
     """
     torch.manual_seed(seed)
-    cache = LearnedCache(variant, features.shape[1:], probabilities.shape[1])
+    cache = LearnedCache(variant, features.shape[1:], probabilities.shape[1], gate)
     targets = torch.from_numpy(np.ascontiguousarray(probabilities))
-    _train_predictor(cache.predictor, features, targets, train, select)
-    cache.eval()
-    scores = scores_of(cache.predictor, features, select)
+    scores = fit_predictor(cache.predictor, features, targets, train, select)
     agrees = scores.argmax(1) == targets[select].argmax(1)
-    _train_selector(cache.selector, scores, agrees, false_hit_cost)
+    train_selector(cache.selector, scores, agrees, false_hit_cost)
     return cache.eval()
 
 
-def scores_of(predictor: Predictor, features: np.ndarray, rows: np.ndarray) -> Tensor:
+def scores_of(predictor: nn.Module, features: np.ndarray, rows: np.ndarray) -> Tensor:
     """The predictor's scores of some samples, `(len(rows), K)`."""
     predictor.eval()
     with torch.no_grad():
-        return torch.cat([predictor(batch) for batch in batches(features, rows)])
+        return torch.cat([predictor(batch) for batch in rows_in_batches(features, rows)])
 
 
-def batches(features: np.ndarray, rows: np.ndarray) -> Iterator[Tensor]:
-    """The features of some samples, in order, a part at a time."""
-    for start in range(0, len(rows), READ_BATCH):
-        yield torch.from_numpy(features[rows[start : start + READ_BATCH]])
-
-
-def _train_predictor(
-    predictor: Predictor,
+def fit_predictor(
+    predictor: nn.Module,
     features: np.ndarray,
     targets: Tensor,
     train: np.ndarray,
@@ -68,11 +61,18 @@ def _train_predictor(
     epochs: int = 25,
     patience: int = 3,
     batch: int = 128,
-) -> None:
-    """AdamW until the loss on `select` has not fallen for `patience` epochs."""
-    predictor.fit_scaling(batches(features, train))
+) -> Tensor:
+    """AdamW until the loss on `select` has not fallen for `patience` epochs.
+
+    Args:
+        predictor: with `fit_scaling(batches)`; features `(B, ...)` → scores `(B, K)`.
+
+    Returns:
+        Its scores of the samples `select`, at the best epoch, which it is left in.
+    """
+    predictor.fit_scaling(rows_in_batches(features, train))
     optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-3, weight_decay=0.05)
-    best, best_loss, best_epoch = None, float("inf"), 0
+    best, best_scores, best_loss, best_epoch = None, None, float("inf"), 0
     for epoch in range(epochs):
         predictor.train()
         order = train[torch.randperm(len(train)).numpy()]
@@ -82,18 +82,26 @@ def _train_predictor(
             scores = predictor(torch.from_numpy(features[rows]))
             F.cross_entropy(scores, targets[rows]).backward()
             optimizer.step()
-        loss = F.cross_entropy(scores_of(predictor, features, select), targets[select]).item()
+        selected = scores_of(predictor, features, select)
+        loss = F.cross_entropy(selected, targets[select]).item()
         if loss < best_loss:
-            best, best_loss, best_epoch = copy.deepcopy(predictor.state_dict()), loss, epoch
+            best, best_scores = copy.deepcopy(predictor.state_dict()), selected
+            best_loss, best_epoch = loss, epoch
         elif epoch - best_epoch >= patience:
             break
     predictor.load_state_dict(best)
+    return best_scores
 
 
-def _train_selector(
+def train_selector(
     selector: Selector, scores: Tensor, agrees: Tensor, false_hit_cost: float
 ) -> None:
-    """Logistic regression, by L-BFGS, with a small L2 penalty."""
+    """Logistic regression, by L-BFGS, with a small L2 penalty.
+
+    Args:
+        scores: a predictor's, `(N, K)`.
+        agrees: whether their largest is the base DNN's label, `(N,)` bool.
+    """
     terms = selector.terms(scores)
     selector.mean.copy_(terms.mean(0))
     selector.scale.copy_(1 / (terms.std(0) + 1e-6))

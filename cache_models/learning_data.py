@@ -1,0 +1,73 @@
+"""What caches are learned from: recorded samples, split once into parts that nothing mixes.
+
+- train: the predictors and gates learn on it;
+- select: early stopping, the selectors, the gates' limits, and the composition;
+- calibrate: the promise, read once, after everything else is fixed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache_models.base_dnn import BaseDNN
+from cache_models.cutting import CutModel, cut
+from cache_models.errors import DataError
+from cache_models.promise import Limits, min_samples
+from cache_models.recording import Recording, record
+from cache_models.samples import Samples
+from cache_models.survey import Survey, survey
+
+SHARES = {"train": 0.5, "select": 0.2, "calibrate": 0.3}
+
+
+@dataclass(frozen=True)
+class LearningData:
+    """
+    Attributes:
+        model: the base DNN, to cut.
+        costs: its candidate cut points.
+        recording: the samples' features at those.
+        train, select, calibrate: disjoint indices into the samples, ascending.
+    """
+
+    model: CutModel
+    costs: Survey
+    recording: Recording
+    train: np.ndarray
+    select: np.ndarray
+    calibrate: np.ndarray
+
+
+def prepare(
+    base: BaseDNN,
+    samples: Samples,
+    limits: Limits,
+    folder: Path,
+    device: str = "cpu",
+    activation_bytes_per_value: int = 2,
+    seed: int = 0,
+) -> LearningData:
+    """Split the samples, in blocks of time if their neighbours depend on each other, and record.
+
+    Raises:
+        DataError: there are too few samples for the promise.
+    """
+    order = np.arange(len(samples.images))
+    if not samples.in_time:
+        np.random.default_rng(seed).shuffle(order)
+    ends = np.cumsum([round(share * len(order)) for share in SHARES.values()])
+    train, select, calibrate = (np.sort(part) for part in np.split(order, ends[:2]))
+    needed = min_samples(limits.max_disagreement, 1 - limits.confidence)
+    if len(calibrate) < needed:
+        raise DataError(
+            f"{len(order)} samples are too few: the promise of at most "
+            f"{limits.max_disagreement:.2%} disagreement at {limits.confidence:.0%} confidence "
+            f"needs {needed} for calibration alone, {round(needed / SHARES['calibrate']) + 1} in "
+            f"all. Give more, or raise --max-disagreement."
+        )
+    model = cut(base)
+    costs = survey(model, device, activation_bytes_per_value)
+    names = [point.name for point in costs.candidates]
+    recording = record(base, model, names, samples.images, folder, device)
+    return LearningData(model, costs, recording, train, select, calibrate)

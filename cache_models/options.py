@@ -1,0 +1,97 @@
+"""Options that commands share."""
+
+from functools import wraps
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from cache_models.plan import HopCost
+from cache_models.promise import Limits
+
+model_option = click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    help="default, torchvision:<builder>[?weights=…], or <package.module>:<factory>.",
+)
+
+
+data_option = click.option(
+    "--data",
+    default="default",
+    show_default=True,
+    help="default, a folder of images, an .npy or .npz, a video, or torchvision:<dataset>.",
+)
+work_option = click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    help="Keep recording (at most 16 KB a sample and cut point) and caches, to go on from.",
+)
+test_option = click.option(
+    "--test",
+    default="sample",
+    show_default=True,
+    help="Samples that tuned nothing; as for --data.",
+)
+hop_option = click.option(
+    "--hop",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What `python -m deployments measure` wrote; default: the shipped figures.",
+)
+false_hit_cost_option = click.option(
+    "--false-hit-cost",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="What a wrong hit costs the selector in training; a missed hit costs 1.",
+)
+device_option = click.option("--device", default="cpu", show_default=True)
+
+
+def limit_options(command):
+    """The operator's limits, as one argument `limits`."""
+
+    @wraps(command)
+    def checked(
+        max_disagreement,
+        max_class_disagreement,
+        confidence,
+        max_caches,
+        max_cache_bytes,
+        max_miss_latency_ms,
+        **arguments,
+    ):
+        try:
+            limits = Limits(
+                max_disagreement=max_disagreement,
+                max_class_disagreement=max_class_disagreement,
+                confidence=confidence,
+                max_caches=max_caches,
+                max_cache_bytes=max_cache_bytes,
+                max_miss_latency_ms=max_miss_latency_ms,
+            )
+        except ValidationError as error:
+            raise click.UsageError(str(error)) from error
+        return command(limits=limits, **arguments)
+
+    for option in (
+        click.option("--max-disagreement", default=0.01, show_default=True),
+        click.option("--max-class-disagreement", default=0.05, show_default=True),
+        click.option("--confidence", default=0.95, show_default=True),
+        click.option("--max-caches", default=3, show_default=True, help="At most 4."),
+        click.option("--max-cache-bytes", type=int),
+        click.option(
+            "--max-miss-latency-ms", type=float, help="Of a request that misses everywhere."
+        ),
+    ):
+        checked = option(checked)
+    return checked
+
+
+def hop_cost(file: Path | None) -> HopCost:
+    """What the file says, or the shipped figures."""
+    try:
+        return HopCost.model_validate_json(file.read_text()) if file else HopCost()
+    except ValidationError as error:
+        raise click.UsageError(str(error)) from error
