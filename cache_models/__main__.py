@@ -157,17 +157,16 @@ def compare(
         samples = open_samples(data, base.description, folder)
         tests = open_samples(test, base.description, folder / "test")
         learning = prepare(base, samples, limits, folder)
-        points = learning.costs.candidates
         explored = explore(
             learning.recording,
-            points,
+            learning.costs,
             learning.train,
             learning.select,
             limits,
             folder / "caches",
             false_hit_cost,
         )
-        names = [point.name for point in points]
+        names = [point.name for point in learning.costs.candidates]
         classes = base.description.classes
         rows = Comparison(
             learning,

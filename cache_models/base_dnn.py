@@ -48,6 +48,16 @@ class ModelDescription:
     preprocessing: Preprocessing | None = None
     scores: Literal["logits", "probabilities"] = "logits"
 
+    def inputs(self, images: Tensor, resized: bool = False) -> Tensor:
+        """Decoded images `(B, C, h, w)` uint8, or ready tensors, → `(B, *input_shape)` float32.
+
+        Args:
+            resized: whether images have the size of `input_shape` already.
+        """
+        if images.dtype != torch.uint8 or self.preprocessing is None:
+            return images
+        return self.preprocessing.normalise(images) if resized else self.preprocessing(images)
+
 
 @dataclass(frozen=True)
 class BaseDNN:
@@ -59,9 +69,7 @@ class BaseDNN:
 
     def inputs(self, images: Tensor) -> Tensor:
         """Decoded images `(B, C, h, w)` uint8, or ready tensors, → `(B, *input_shape)` float32."""
-        if images.dtype == torch.uint8 and self.description.preprocessing is not None:
-            return self.description.preprocessing(images)
-        return images
+        return self.description.inputs(images)
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """The module's output `(B, K)` as probabilities."""

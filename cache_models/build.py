@@ -55,14 +55,7 @@ def build(
     explored = []
     if len(np.unique(answers)) > 1:
         explored = explore(
-            recording,
-            [point for point in points if point not in constant],
-            train,
-            select,
-            limits,
-            folder / "caches",
-            false_hit_cost,
-            seed,
+            recording, costs, train, select, limits, folder / "caches", false_hit_cost, seed
         )
     pricing = Pricing(costs.base_ms, samples.images[0].nbytes, 4 * classes, hop)
     outcomes = [e.outcome for e in explored]

@@ -23,6 +23,7 @@ from cache_models.composition import (
     latency_ms_by_exit,
 )
 from cache_models.cost import median_ms, module_bytes, slice_flops
+from cache_models.cutting import INPUT
 from cache_models.exploration import Explored, ask
 from cache_models.learning_data import LearningData
 from cache_models.plan import CutPointRecord
@@ -243,6 +244,8 @@ class Comparison:
         features = self.data.recording.features[point.name]
         labels, confidences, _ = ask(cache, features, self.data.select)
         lookup_ms = _median_ms(cache, torch.from_numpy(features[:1]))
+        if point.name == INPUT:
+            lookup_ms += self.data.costs.input_features_ms[1]
         outcome = Outcome(
             point, variant, labels, confidences, lookup_ms, features[0].nbytes, memory_bytes
         )

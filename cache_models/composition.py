@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from cache_models.cutting import INPUT
 from cache_models.plan import CutPointRecord, HopCost
 from cache_models.predictors import Variant
 from cache_models.promise import PATH, Limits, allowed_disagreements
@@ -51,7 +52,10 @@ class Pricing:
     hop: HopCost
 
     def lookup_ms(self, before: CutPointRecord | None, cache: Outcome) -> float:
-        """From one cache's miss (or the input) to the next cache's verdict."""
+        """From one cache's miss (or the input) to the next cache's verdict. A cache at the input
+        waits for no partition, so that it costs one hop, not two."""
+        if cache.cut_point.name == INPUT:
+            return cache.lookup_ms + self.hop.ms(self.input_bytes + self.output_bytes)
         share, moved = self._at(before)
         slice_ms = (cache.cut_point.compute_share - share) * self.base_ms
         moved += cache.cut_point.activation_bytes + cache.feature_bytes

@@ -2,7 +2,8 @@
 
 A *cut point* is a node of the traced graph after which that node's tensor is the only value that
 later nodes still need. Cutting there leaves slices that take one tensor and return one tensor, and
-that run the very same operations in the same order as the whole module.
+that run the very same operations in the same order as the whole module. The first cut point is the
+input itself, where nothing has been computed yet.
 """
 
 import traceback
@@ -17,13 +18,16 @@ from torch.fx.passes.shape_prop import ShapeProp
 from cache_models.base_dnn import BaseDNN
 from cache_models.errors import UntraceableModelError
 
+INPUT = "input"
+
 
 @dataclass(frozen=True)
 class CutPoint:
     """A place that exactly one tensor crosses.
 
     Args:
-        name: the path of the module that ends here, as `named_modules` has it (`layer2.3`).
+        name: the path of the module that ends here, as `named_modules` has it (`layer2.3`), or
+            `INPUT`.
         shape: of the activation without the batch.
     """
 
@@ -57,14 +61,15 @@ class CutModel:
             f"no cut point {name!r}; there are {', '.join(c.name for c in self.cut_points)}"
         )
 
-    def slices(self, names: Sequence[str]) -> list[fx.GraphModule]:
+    def slices(self, names: Sequence[str]) -> list[nn.Module]:
         """The partitions between the input, the named cut points, and the output.
 
         Args:
             names: of cut points, in execution order.
 
         Returns:
-            `len(names) + 1` modules; each takes `(B, *shape)` of the cut point before it.
+            `len(names) + 1` modules; each takes `(B, *shape)` of the cut point before it. The slice
+            that ends at `INPUT` is the identity.
 
         Raises:
             KeyError: a name is not a cut point's.
@@ -81,7 +86,7 @@ class CutModel:
         start = next(node for node in nodes if node.op == "placeholder")
         for end in [*(self._nodes[name] for name in names), nodes[-1]]:
             between = nodes[nodes.index(start) + 1 : nodes.index(end) + 1]
-            modules.append(_slice(self._graph_module, start, between))
+            modules.append(_slice(self._graph_module, start, between) if between else nn.Identity())
             start = end
         return modules
 
@@ -121,9 +126,9 @@ def cut(base: BaseDNN) -> CutModel:
         live = {n for n in live if last_use[n] > position}
         if last_use[node] > position:
             live.add(node)
-        if live == {node} and node.op != "placeholder" and _is_batch_of_floats(node):
+        if live == {node} and _is_batch_of_floats(node):
             found.append(node)
-    names = _unique([_name(node, tracer) for node in found])
+    names = _unique([INPUT if n.op == "placeholder" else _name(n, tracer) for n in found])
     return CutModel(
         graph_module, dict(zip(names, found, strict=True)), base.description.input_shape
     )

@@ -22,14 +22,15 @@ from safetensors import SafetensorError
 from tqdm import tqdm
 
 from cache_models.composition import Outcome
-from cache_models.cost import median_ms, module_bytes
-from cache_models.features import rows_in_batches
+from cache_models.cost import BATCHES, median_ms, module_bytes
+from cache_models.cutting import INPUT
+from cache_models.features import is_constant, rows_in_batches
 from cache_models.learned_cache import LearnedCache, load_cache, save_cache
 from cache_models.novelty import fit_gate
-from cache_models.plan import CutPointRecord
 from cache_models.predictors import Variant, variants_for
 from cache_models.promise import Limits, calibrate
 from cache_models.recording import Recording
+from cache_models.survey import Survey
 from cache_models.training import train_cache
 
 
@@ -60,7 +61,7 @@ class Explored:
 
 def explore(
     recording: Recording,
-    points: Sequence[CutPointRecord],
+    costs: Survey,
     train: np.ndarray,
     select: np.ndarray,
     limits: Limits,
@@ -68,16 +69,18 @@ def explore(
     false_hit_cost: float = 1.0,
     seed: int = 0,
 ) -> list[Explored]:
-    """Train and measure all variants at all cut points.
+    """Train and measure all variants at all candidates whose features vary.
 
     Args:
+        costs: its candidates are the recording's cut points.
         train, select: disjoint indices into the recording's samples, ascending.
         folder: keeps the trained caches; those of the same recording are not trained again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [
         (i, point, variant)
-        for i, point in enumerate(points)
+        for i, point in enumerate(costs.candidates)
+        if not is_constant(recording.features[point.name])
         for variant in variants_for(recording.features[point.name].shape[1:])
     ]
     digest = hashlib.sha256(
@@ -110,14 +113,19 @@ def explore(
                 _keep(file, digest, cache, training_s)
             predictions, confidences, _ = ask(cache, features, select)
             alone = calibrate([predictions], [confidences], answers, classes, limits).threshold
+            lookup_ms = {
+                rows: _lookup_ms(cache, features.shape[1:], rows)
+                + (costs.input_features_ms[rows] if point.name == INPUT else 0.0)
+                for rows in BATCHES
+            }
             record = ExplorationRecord(
                 cut_point=point.name,
                 compute_share=point.compute_share,
                 variant=variant.name,
                 hit_rate=0.0 if alone is None else float((confidences >= alone).mean()),
                 agreement=float((predictions == answers).mean()),
-                lookup_ms_batch_1=_lookup_ms(cache, features.shape[1:], 1),
-                lookup_ms_batch_8=_lookup_ms(cache, features.shape[1:], 8),
+                lookup_ms_batch_1=lookup_ms[1],
+                lookup_ms_batch_8=lookup_ms[8],
                 memory_bytes=module_bytes(cache),
                 training_s=training_s,
             )

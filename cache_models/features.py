@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 MAX_VALUES = 8192
 """16 KB in fp16."""
+MAX_SIDE = 32
+"""Of a map: finer ones, which only inputs have, are slow to look at and tell little more."""
+GRIDS = (32, 16, 8, 4, 3, 2)
 READ_BATCH = 500
 
 
@@ -21,7 +24,7 @@ def feature_shape(activation_shape: tuple[int, ...]) -> tuple[int, ...]:
     """
     match activation_shape:
         case (channels, height, width) if channels <= MAX_VALUES:
-            side = math.isqrt(MAX_VALUES // channels)
+            side = min(MAX_SIDE, math.isqrt(MAX_VALUES // channels))
             return (channels, min(side, height), min(side, width))
         case (tokens, channels) if channels <= MAX_VALUES:
             return (min(tokens, MAX_VALUES // channels), channels)
@@ -66,6 +69,18 @@ def pool_further(features: Tensor, grid: int) -> Tensor:
     if rest.shape[1] > grid:
         rest = F.adaptive_avg_pool1d(rest.transpose(1, 2), grid).transpose(1, 2)
     return torch.cat([first, rest], dim=1)
+
+
+def finest_grid(feature_shape: tuple[int, ...], max_values: int) -> int:
+    """The finest grid of `pool_further` that leaves at most `max_values`; 1 if none does."""
+    match feature_shape:
+        case (channels, height, width):
+            sizes = {g: channels * min(g, height) * min(g, width) for g in GRIDS}
+        case (_, channels):
+            sizes = {g: channels * (g + 1) for g in GRIDS}
+        case _:
+            sizes = {}
+    return next((g for g, values in sizes.items() if values <= max_values), 1)
 
 
 def rows_in_batches(features: np.ndarray, rows: np.ndarray) -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cache_models.cost import BATCHES, slice_costs, slice_flops
-from cache_models.cutting import CutModel
+from cache_models.cutting import INPUT, CutModel
 from cache_models.evaluation import Evaluation
 from cache_models.exploration import ExplorationRecord
 from cache_models.plan import Plan
@@ -13,8 +13,10 @@ from cache_models.survey import candidates
 
 
 def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) -> str:
-    """One line a cut point: share of compute, milliseconds of its slice, bytes, caches."""
-    names = [point.name for point in model.cut_points]
+    """One line a cut point behind the input: share of compute, milliseconds of its slice, bytes,
+    caches."""
+    points = [point for point in model.cut_points if point.name != INPUT]
+    names = [point.name for point in points]
     costs = slice_costs(model, names, device)
     kept = {names[i] for i in candidates(slice_flops(model, names))}
     total = sum(cost[1] for cost in costs)
@@ -25,7 +27,7 @@ def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) 
         f"{'cut point':{width}}  {'compute':>7}  {'ms b1':>7}  {'ms b8':>7}  "
         f"{'activation':>16}  {'KB fp32':>8}  "
     ]
-    for point, cost, share in zip(model.cut_points, costs, reached, strict=False):
+    for point, cost, share in zip(points, costs, reached, strict=False):
         mark = "cache" if point.name in cached else "candidate" * (point.name in kept)
         shape = "x".join(map(str, point.shape))
         lines.append(

@@ -67,7 +67,7 @@ def prepare(
             f"all. Give more, or raise --max-disagreement."
         )
     model = cut(base)
-    costs = survey(model, device, activation_bytes_per_value)
+    costs = survey(base, model, samples.images, device, activation_bytes_per_value)
     names = [point.name for point in costs.candidates]
     recording = record(base, model, names, samples.images, folder, device)
     return LearningData(model, costs, recording, train, select, calibrate)

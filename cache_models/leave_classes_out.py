@@ -19,7 +19,7 @@ from cache_models.promise import Limits, calibrate, cascade
 from cache_models.recording import Recording
 from cache_models.training import train_cache
 
-CURVE = (1.0, 1.25, 1.5, SAFETY, 2.0, 2.5)
+CURVE = (1.0, 1.25, SAFETY, 1.75, 2.0, 2.5)
 
 
 class Trial(BaseModel):

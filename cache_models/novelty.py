@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cache_models.features import pool_further, rows_in_batches, standardisation
+from cache_models.features import finest_grid, pool_further, rows_in_batches, standardisation
 
 COMPONENTS = 16
 MAX_VALUES = 2048
@@ -30,7 +30,7 @@ FOLDS = 5
 KEPT = 0.99
 """Share of the selection samples that are near enough."""
 LEFT_OUT = 0.997
-SAFETY = 1.75
+SAFETY = 1.5
 
 
 class NoveltyGate(nn.Module):
@@ -44,7 +44,7 @@ class NoveltyGate(nn.Module):
         unseen: bool = False,
     ):
         super().__init__()
-        self._grid = _grid(feature_shape)
+        self._grid = finest_grid(feature_shape, MAX_VALUES)
         values = pool_further(torch.zeros(1, *feature_shape), self._grid).numel()
         components = min(components, values)
         self.register_buffer("mean", torch.zeros(values))
@@ -208,15 +208,3 @@ def _ask(
         if gate.unseen:
             leads.append(gate.lead(x, distances[-1]))
     return torch.cat(distances).numpy(), torch.cat(leads or [torch.zeros(0)]).numpy()
-
-
-def _grid(feature_shape: tuple[int, ...]) -> int:
-    """The finest grid that leaves at most `MAX_VALUES` values, at most 4; a vector has none."""
-    match feature_shape:
-        case (channels, _, _):
-            sizes = [g for g in (4, 3, 2) if channels * g * g <= MAX_VALUES]
-        case (_, channels):
-            sizes = [g for g in (4, 3, 2) if channels * (g + 1) <= MAX_VALUES]
-        case _:
-            sizes = []
-    return sizes[0] if sizes else 1

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from cache_models.base_dnn import BaseDNN, ModelDescription
+from cache_models.cutting import INPUT
 from cache_models.errors import ArtifactError
 from cache_models.predictors import Variant
 from cache_models.promise import Promise
@@ -98,3 +99,8 @@ class Plan(BaseModel):
     @property
     def cut_points(self) -> list[str]:
         return [cache.cut_point for cache in self.caches]
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether there is a cache at the input, which is asked before anything is computed."""
+        return INPUT in self.cut_points

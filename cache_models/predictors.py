@@ -3,8 +3,9 @@
 All read the same features: a map `(C, h, w)`, tokens `(T, C)`, or a vector `(n,)`.
 
 - *pool*: pooled further, then linear;
-- *fc*: pooled to at most 4x4, flattened, one hidden layer;
-- *conv*: one small convolution over the map or along the tokens, then linear.
+- *fc*: pooled to 4x4, or finer if few channels allow it, flattened, one hidden layer;
+- *conv*: one small convolution over the map or along the tokens, then linear; over a map as fine as
+  an input's, more of them, each followed by pooling.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from cache_models.features import pool_further, standardisation
+from cache_models.features import finest_grid, pool_further, standardisation
 
 
 class Variant(BaseModel, frozen=True):
@@ -35,7 +36,9 @@ class Variant(BaseModel, frozen=True):
 
 
 VARIANTS = {"pool": (1, 2, 4), "fc": (32, 128), "conv": (8, 32)}
-FC_GRID = 4
+FC_GRID, FC_VALUES = 4, 2048
+COARSE = 11
+"""Side of a map that one convolution may take in."""
 
 
 def variants_for(feature_shape: tuple[int, ...]) -> list[Variant]:
@@ -58,7 +61,8 @@ class Predictor(nn.Module):
 
     def __init__(self, variant: Variant, feature_shape: tuple[int, ...], classes: int):
         super().__init__()
-        self.grid = {"pool": variant.size, "fc": FC_GRID, "conv": None}[variant.family]
+        fc_grid = max(FC_GRID, finest_grid(feature_shape, FC_VALUES))
+        self.grid = {"pool": variant.size, "fc": fc_grid, "conv": None}[variant.family]
         shape = self._pool(torch.zeros(1, *feature_shape)).shape[1:]
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(shape))
@@ -94,14 +98,20 @@ class Predictor(nn.Module):
 
 def _convolution(shape: torch.Size, channels: int, classes: int) -> list[nn.Module]:
     """3x3 with stride 2 over a map, 1x1 over one that is smaller than that; 3 along the tokens."""
+    layers: list[nn.Module] = []
     if len(shape) == 3:
-        kernel, stride, padding = (3, 2, 1) if min(shape[1:]) >= 3 else (1, 1, 0)
-        convolution = [nn.Conv2d(shape[0], channels, kernel, stride, padding)]
+        inputs, side = shape[0], min(shape[1:])
+        while side > COARSE:
+            layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.BatchNorm2d(channels)]
+            layers += [nn.ReLU(), nn.MaxPool2d(2)]
+            inputs, channels, side = channels, 2 * channels, side // 2
+        kernel, stride, padding = (3, 2, 1) if side >= 3 else (1, 1, 0)
+        layers.append(nn.Conv2d(inputs, channels, kernel, stride, padding))
     else:
-        convolution = [_Transpose(), nn.Conv1d(shape[1], channels, 3, padding=1)]
-    layers = [*convolution, nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)]
+        layers += [_Transpose(), nn.Conv1d(shape[1], channels, 3, padding=1)]
+    layers += [nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)]
     with torch.no_grad():
-        width = nn.Sequential(*layers)(torch.zeros(1, *shape)).shape[1]
+        width = nn.Sequential(*layers).eval()(torch.zeros(1, *shape)).shape[1]
     return [*layers, nn.Linear(width, classes)]
 
 

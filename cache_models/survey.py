@@ -3,28 +3,47 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from cache_models.cost import slice_costs, slice_flops
-from cache_models.cutting import CutModel
+from cache_models.base_dnn import BaseDNN
+from cache_models.cost import BATCHES, median_ms, slice_costs, slice_flops
+from cache_models.cutting import INPUT, CutModel
+from cache_models.features import extract
 from cache_models.plan import CutPointRecord
+from cache_models.recording import as_tensor
 
 
 @dataclass(frozen=True)
 class Survey:
     """
     Attributes:
-        candidates: the cut points worth a cache, with the measured slice that ends at each.
+        candidates: the input and the cut points worth a cache, with the measured slice that ends
+            at each.
         base_ms: of the base DNN at batch 1, cut at the candidates.
+        input_features_ms: preprocessing for a cache at the input, by batch size; elsewhere the
+            partition has done it.
     """
 
     candidates: list[CutPointRecord]
     base_ms: float
+    input_features_ms: dict[int, float]
 
 
-def survey(model: CutModel, device: str = "cpu", activation_bytes_per_value: int = 2) -> Survey:
-    """Measure `model` on `device`."""
-    flops = slice_flops(model, [point.name for point in model.cut_points])
-    points = [model.cut_points[i] for i in candidates(flops)]
+def survey(
+    base: BaseDNN,
+    model: CutModel,
+    images: np.ndarray,
+    device: str = "cpu",
+    activation_bytes_per_value: int = 2,
+) -> Survey:
+    """Measure `model`, which was cut from `base`, on `device`.
+
+    Args:
+        images: samples of the input, `(N, h, w, C)` uint8 or `(N, *input_shape)` float32.
+    """
+    hidden = [point for point in model.cut_points if point.name != INPUT]
+    flops = slice_flops(model, [point.name for point in hidden])
+    points = [model[INPUT], *(hidden[i] for i in candidates(flops))]
     costs = slice_costs(model, [point.name for point in points], device)
     reached = np.cumsum([cost[1] for cost in costs])
     return Survey(
@@ -32,14 +51,25 @@ def survey(model: CutModel, device: str = "cpu", activation_bytes_per_value: int
             CutPointRecord(
                 name=point.name,
                 activation_shape=point.shape,
-                activation_bytes=point.activation_bytes(activation_bytes_per_value),
+                activation_bytes=(
+                    images[0].nbytes
+                    if point.name == INPUT
+                    else point.activation_bytes(activation_bytes_per_value)
+                ),
                 slice_ms=cost,
                 compute_share=float(ms / reached[-1]),
             )
             for point, cost, ms in zip(points, costs, reached, strict=False)
         ],
         float(reached[-1]),
+        {batch: _input_features_ms(base, images, batch) for batch in BATCHES},
     )
+
+
+def _input_features_ms(base: BaseDNN, images: np.ndarray, rows: int) -> float:
+    batch = as_tensor(np.resize(images[:rows], (rows, *images.shape[1:])))
+    with torch.inference_mode():
+        return median_ms(lambda: extract(base.inputs(batch)))
 
 
 def candidates(flops: list[int], min_share: float = 0.02) -> list[int]:

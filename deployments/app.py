@@ -13,8 +13,8 @@ from deployments.router import Router
 def build(args: AppArgs) -> serve.Application:
     """The app that `serve_config.yaml` names, from the store's current plan.
 
-    Deployments are `Router`, `Partition0` … `Partition<n>` and `Lookup0` … `Lookup<n-1>`, for the
-    plan's n caches in execution order.
+    Deployments are `Router`, `Lookup0` … for the plan's caches in execution order, and `Partition0`
+    … for the slices between them: one more than caches, or as many if one is at the input.
 
     Raises:
         ArtifactError: the store has no usable version, or its plan is for another model.
@@ -29,7 +29,8 @@ def build(args: AppArgs) -> serve.Application:
             f"name its model, or another store."
         )
     count = len(plan.caches)
-    partitions = {f"Partition{i}": args.partition for i in range(count + 1)}
+    first = int(plan.asks_first)
+    partitions = {f"Partition{i}": args.partition for i in range(count + 1 - first)}
     lookups = {f"Lookup{i}": args.lookup for i in range(count)}
     compute: dict[str, Compute] = {**partitions, **lookups}
     if unknown := args.overrides.keys() - compute.keys():
@@ -43,10 +44,10 @@ def build(args: AppArgs) -> serve.Application:
         version.number,
         [
             Partition.options(name=name).bind(i, plan, compute[name], args.activation_dtype)
-            for i, name in enumerate(partitions)
+            for i, name in enumerate(partitions, first)
         ],
         [
-            Lookup.options(name=name).bind(i, store, version.number, compute[name])
+            Lookup.options(name=name).bind(i, plan, store, version.number, compute[name])
             for i, name in enumerate(lookups)
         ],
     )

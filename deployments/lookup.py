@@ -4,8 +4,12 @@ import numpy as np
 import torch
 from ray import serve
 
+from cache_models.cutting import INPUT
 from cache_models.device import resolve
+from cache_models.features import extract
 from cache_models.learned_cache import LearnedCache
+from cache_models.plan import Plan
+from cache_models.recording import as_tensor
 from cache_models.store import Store
 from deployments.compute_thread import ComputeThread
 from deployments.config import Compute
@@ -18,35 +22,48 @@ KEPT_VERSIONS = 2
 class Lookup:
     """The learned cache at the plan's cut point `index`, in the version that a request names."""
 
-    def __init__(self, index: int, store: str, version: int, compute: Compute):
+    def __init__(self, index: int, plan: Plan, store: str, version: int, compute: Compute):
         self._thread = ComputeThread(compute.threads)
         self._device = resolve(compute.device)
         self._index = index
+        self._at_input = plan.cut_points[index] == INPUT
+        self._description = plan.description
         self._store = Store(store)
         self._caches: dict[int, tuple[LearnedCache, float]] = {}
         self._thread.run_now(self._load, version)
 
-    async def look_up(self, features: np.ndarray, version: int) -> Verdict:
-        """Ask the cache of `version` about features `(B, *feature_shape)` float16.
+    async def look_up(self, batch: np.ndarray, version: int, resized: bool = False) -> Verdict:
+        """Ask the cache of `version`.
+
+        Args:
+            batch: features `(B, *feature_shape)` float16; for a cache at the input what
+                `Partition.run` takes first, from which features are made here.
+            resized: as for `Partition.run`.
 
         Raises:
             ArtifactError: that version cannot be loaded; to the router, a miss.
         """
-        return await self._thread.run(self._look_up, features, version)
+        return await self._thread.run(self._look_up, batch, version, resized)
 
     async def ping(self) -> None:
         """Returns once a replica is there to answer."""
 
-    def _look_up(self, features: np.ndarray, version: int) -> Verdict:
+    def _look_up(self, batch: np.ndarray, version: int, resized: bool) -> Verdict:
         if version not in self._caches:
             self._load(version)
         cache, threshold = self._caches[version]
-        probabilities, confidence = cache(torch.tensor(features, device=self._device))
+        probabilities, confidence = cache(self._features(batch, resized))
         return Verdict(
             (confidence >= threshold).cpu().numpy(),
             probabilities.argmax(1).cpu().numpy(),
             probabilities.cpu().numpy(),
         )
+
+    def _features(self, batch: np.ndarray, resized: bool) -> torch.Tensor:
+        if not self._at_input:
+            return torch.tensor(batch, device=self._device)
+        images = as_tensor(batch).to(self._device)
+        return extract(self._description.inputs(images, resized))
 
     def _load(self, number: int) -> None:
         version = self._store.open(number)
@@ -54,7 +71,16 @@ class Lookup:
         self._caches[number] = (cache, version.plan.promise.threshold)
         for rows in (1, 2, 8):
             for _ in range(5):
-                shape = version.plan.caches[self._index].feature_shape
-                cache(torch.zeros(rows, *shape, dtype=torch.float16, device=self._device))
+                self._look_up(self._zeros(version.plan, rows), number, resized=False)
         while len(self._caches) > KEPT_VERSIONS:
             self._caches.pop(min(self._caches))
+
+    def _zeros(self, plan: Plan, rows: int) -> np.ndarray:
+        """Something to look up, of the shape that requests have."""
+        if not self._at_input:
+            return np.zeros((rows, *plan.caches[self._index].feature_shape), np.float16)
+        if self._description.preprocessing is None:
+            return np.zeros((rows, *self._description.input_shape), np.float32)
+        height, width = self._description.preprocessing.crop_size
+        channels = len(self._description.preprocessing.mean)
+        return np.zeros((rows, height // 2, width // 2, channels), np.uint8)

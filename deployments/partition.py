@@ -20,7 +20,11 @@ WARM_UP_ROUNDS = 2
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
 class Partition:
-    """The slice between two neighbouring cut points of `plan`; the last one gives the answer."""
+    """A slice between two neighbouring cut points of `plan`; the last one gives the answer.
+
+    Args:
+        index: of the slice; where the plan has a cache at the input, slice 0 is nothing to run.
+    """
 
     def __init__(self, index: int, plan: Plan, compute: Compute, activation_dtype: str):
         self._thread = ComputeThread(compute.threads)
@@ -32,10 +36,10 @@ class Partition:
         self._base = load(plan.model)
         plan.check_base(self._base)
         model = cut(self._base)
-        self._first = index == 0
+        self._first = index == int(plan.asks_first)
         self._last = index == len(plan.cut_points)
         self._slice = channels_last(model.slices(plan.cut_points)[index].to(self._device))
-        start = plan.cut_points[index - 1] if index else None
+        start = None if self._first else plan.cut_points[index - 1]
         self._warm_up(model.input_shape_of(start))
 
     async def run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
@@ -62,10 +66,8 @@ class Partition:
     def _inputs(self, batch: np.ndarray, resized: bool) -> torch.Tensor:
         if not self._first:
             return unpack(batch, self._device)
-        tensor = as_tensor(batch).to(self._device)
-        if resized:
-            return self._base.description.preprocessing.normalise(tensor)
-        return self._base.inputs(tensor)
+        images = as_tensor(batch).to(self._device)
+        return self._base.description.inputs(images, resized)
 
     def _warm_up(self, shape: tuple[int, ...]) -> None:
         for rows in (1, 2, 8):

@@ -76,15 +76,6 @@ class Router:
             args.lookup_timeout_ms,
             bytes_per_value,
         )
-        largest = max(
-            (
-                int(np.prod(point.activation_shape)) * bytes_per_value
-                for point in plan.candidates
-                if point.name in plan.cut_points
-            ),
-            default=1,
-        )
-        self._chunk_rows = max(1, min(CHUNK_ROWS, INLINE_BYTES // largest))
         self._stats = Stats()
 
     # --- answers ---------------------------------------------------------------------------------
@@ -190,7 +181,9 @@ class Router:
         """Answer all rows, in chunks that fit one message, and count them unless caches are off."""
         batch, resized = self._smallest_faithful_form(batch)
         use_caches_now = use_caches and self._args.mode == "serve"
-        chunks = [batch[i : i + self._chunk_rows] for i in range(0, len(batch), self._chunk_rows)]
+        row_bytes = max(batch[0].nbytes, self._late_binding.row_bytes)
+        size = max(1, min(CHUNK_ROWS, INLINE_BYTES // row_bytes))
+        chunks = [batch[i : i + size] for i in range(0, len(batch), size)]
         parts = await asyncio.gather(
             *(self._late_binding.answer(chunk, resized, use_caches_now) for chunk in chunks)
         )

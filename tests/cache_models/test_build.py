@@ -209,4 +209,4 @@ def test_one_answer_to_everything_is_noted_and_leaves_the_base_dnn_alone(tmp_pat
     assert version.plan.caches == []
     one_answer, constant = version.plan.notes
     assert "to all 300 samples" in one_answer
-    assert "features at stem" in constant and "are the samples all alike" in constant
+    assert "features at input, stem" in constant and "are the samples all alike" in constant

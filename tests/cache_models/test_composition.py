@@ -19,16 +19,16 @@ def candidates(seed: int) -> tuple[list[Outcome], np.ndarray]:
     answers = rng.integers(0, 3, 400)
     difficulty = rng.random(400)
     made = []
-    for i, share in enumerate(np.sort(rng.random(4))):
+    for i, share in enumerate([0.0, *np.sort(rng.random(3))]):
         point = CutPointRecord(
-            name=f"layer{i}",
+            name=f"layer{i}" if i else "input",
             activation_shape=(8,),
-            activation_bytes=int(rng.integers(1e3, 1e6)),
+            activation_bytes=int(rng.integers(1e3, 1e6)) if i else 784,
             slice_ms={1: 1.0},
             compute_share=float(share),
         )
         for size in (1, 2):
-            confidence = np.clip(share + 1.2 - difficulty + rng.normal(0, 0.2, 400), 0, 1)
+            confidence = np.clip(0.2 + share + 1.0 - difficulty + rng.normal(0, 0.2, 400), 0, 1)
             wrong = rng.random(400) > 0.8 + 0.2 * confidence
             predictions = np.where(wrong, (answers + 1) % 3, answers)
             variant = Variant(family="pool", size=size)
@@ -48,9 +48,11 @@ def walk(subset, answers, threshold, base_ms, hop) -> tuple[float, np.ndarray]:
         share, carried = 0.0, 784
         for o in subset:
             total += (o.cut_point.compute_share - share) * base_ms + o.lookup_ms
-            total += hop.fixed_ms * 2
-            moved = carried + o.cut_point.activation_bytes + 2 * o.feature_bytes + 12
-            total += hop.per_mb_ms * moved / 1e6
+            if o.cut_point.name == "input":  # the router asks the lookup itself
+                hops, moved = 1, 784 + 12
+            else:
+                hops, moved = 2, carried + o.cut_point.activation_bytes + 2 * o.feature_bytes + 12
+            total += hop.fixed_ms * hops + hop.per_mb_ms * moved / 1e6
             share, carried = o.cut_point.compute_share, o.cut_point.activation_bytes
             if o.confidences[n] >= threshold:
                 wrong[n] = o.predictions[n] != answers[n]

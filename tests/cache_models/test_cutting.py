@@ -45,7 +45,8 @@ def test_cut_points_have_the_names_and_shapes_that_a_user_knows():
     model = cut(load("torchvision:resnet50"))
     shapes = {cut_point.name: cut_point.shape for cut_point in model.cut_points}
     assert shapes["layer2.3"] == (512, 28, 28)
-    assert list(shapes)[:5] == ["conv1", "bn1", "relu", "maxpool", "layer1.0.add"]
+    assert list(shapes)[:6] == ["input", "conv1", "bn1", "relu", "maxpool", "layer1.0.add"]
+    assert shapes["input"] == (3, 224, 224)
     assert list(shapes)[-3:] == ["layer4.2", "avgpool", "flatten"]
 
 

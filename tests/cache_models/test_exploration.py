@@ -8,6 +8,7 @@ from cache_models.exploration import explore, read_table, table
 from cache_models.plan import CutPointRecord
 from cache_models.promise import Limits
 from cache_models.recording import Recording
+from cache_models.survey import Survey
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,14 +33,15 @@ def recorded():
         )
         for name, share in (("early", 0.2), ("late", 0.8))
     ]
-    return Recording(features, np.eye(2, dtype=np.float32)[labels], "digest"), points
+    recording = Recording(features, np.eye(2, dtype=np.float32)[labels], "digest")
+    return recording, Survey(points, 1.0, {1: 0.0, 8: 0.0})
 
 
 def test_every_variant_at_every_cut_point_is_measured_and_the_table_is_read_back(
     recorded, tmp_path
 ):
-    recording, points = recorded
-    explored = explore(recording, points, TRAIN, SELECT, Limits(max_disagreement=0.05), tmp_path)
+    recording, costs = recorded
+    explored = explore(recording, costs, TRAIN, SELECT, Limits(max_disagreement=0.05), tmp_path)
     records = [e.record for e in explored]
     assert [r.cut_point for r in records] == ["early"] * 3 + ["late"] * 3
     assert len({r.variant for r in records}) == 3
@@ -51,7 +53,7 @@ def test_every_variant_at_every_cut_point_is_measured_and_the_table_is_read_back
 
 
 def test_an_interrupted_exploration_trains_only_what_is_missing(recorded, tmp_path, monkeypatch):
-    recording, points = recorded
+    recording, costs = recorded
     limits = Limits(max_disagreement=0.05)
     train, trained = exploration.train_cache, []
 
@@ -63,13 +65,13 @@ def test_an_interrupted_exploration_trains_only_what_is_missing(recorded, tmp_pa
 
     monkeypatch.setattr(exploration, "train_cache", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        explore(recording, points, TRAIN, SELECT, limits, tmp_path)
-    explored = explore(recording, points, TRAIN, SELECT, limits, tmp_path)
+        explore(recording, costs, TRAIN, SELECT, limits, tmp_path)
+    explored = explore(recording, costs, TRAIN, SELECT, limits, tmp_path)
     assert len(trained) == 3 + 4
-    fresh = explore(recording, points, TRAIN, SELECT, limits, tmp_path / "fresh")
+    fresh = explore(recording, costs, TRAIN, SELECT, limits, tmp_path / "fresh")
     for a, b in zip(explored, fresh, strict=True):
         assert np.array_equal(a.outcome.confidences, b.outcome.confidences)
-    explore(recording, points, TRAIN[:200], SELECT, limits, tmp_path)
+    explore(recording, costs, TRAIN[:200], SELECT, limits, tmp_path)
     assert len(trained) == 7 + 6 + 6
-    explore(recording, points, TRAIN[:200], SELECT[:200], limits, tmp_path)
+    explore(recording, costs, TRAIN[:200], SELECT[:200], limits, tmp_path)
     assert len(trained) == 7 + 6 + 6 + 6

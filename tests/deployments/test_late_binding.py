@@ -17,6 +17,10 @@ NAMES = ("early", "late")
 
 @pytest.fixture
 def plan() -> Plan:
+    return plan_for(NAMES)
+
+
+def plan_for(names) -> Plan:
     return Plan(
         model="m",
         fingerprint="",
@@ -29,7 +33,7 @@ def plan() -> Plan:
                 slice_ms={1: 1.0},
                 compute_share=0.5,
             )
-            for name in NAMES
+            for name in names
         ],
         caches=[
             CacheRecord(
@@ -41,7 +45,7 @@ def plan() -> Plan:
                 lookup_ms=1,
                 agreement=1,
             )
-            for name in NAMES
+            for name in names
         ],
         promise=Promise(limits=Limits(), threshold=0.9, samples=1, disagreements=0, classes=[]),
         expected=Expected(
@@ -71,6 +75,7 @@ class FakePartition:
 
     async def call(self, method, batch, resized, expected_bytes):
         self.rows += len(batch)
+        self.resized = resized
         if self.last:
             return Answer(np.full(len(batch), 1), np.tile([0.0, 1.0], (len(batch), 1)))
         return Activation(batch, batch)
@@ -82,8 +87,9 @@ class FakeLookup:
     def __init__(self, below: float, fail: bool = False, delay_s: float = 0):
         self.below, self.fail, self.delay_s, self.calls = below, fail, delay_s, 0
 
-    async def call(self, method, features, version, expected_bytes):
+    async def call(self, method, features, version, resized, expected_bytes):
         self.calls += 1
+        self.resized = resized
         await asyncio.sleep(self.delay_s)
         if self.fail:
             raise RuntimeError("lost")
@@ -94,12 +100,12 @@ class FakeLookup:
 BATCH = np.array([[0.0], [5.0], [9.0]])
 
 
-def answer(plan, partitions, lookups, use_caches=True, times=1):
+def answer(plan, partitions, lookups, use_caches=True, times=1, resized=False):
     binding = LateBinding(plan, 7, partitions, lookups, lookup_timeout_ms=50, bytes_per_value=4)
 
     async def run():
         for _ in range(times):
-            answers = await binding.answer(BATCH, False, use_caches)
+            answers = await binding.answer(BATCH, resized, use_caches)
         return answers
 
     return asyncio.run(run()), binding
@@ -136,3 +142,20 @@ def test_a_lookup_that_keeps_failing_is_left_alone_for_a_while(plan):
     lost = FakeLookup(10, fail=True)
     answer(plan, partitions, [lost, FakeLookup(6)], times=10)
     assert lost.calls == 3
+
+
+def test_a_cache_at_the_input_is_asked_before_anything_is_computed():
+    partitions = [FakePartition(), FakePartition(last=True)]
+    lookups = [FakeLookup(1), FakeLookup(6)]
+    answers, _ = answer(plan_for(("input", "late")), partitions, lookups, resized=True)
+    assert answers.exits == ["input", "late", "base"]
+    assert answers.class_ids.tolist() == [0, 0, 1]
+    assert [p.rows for p in partitions] == [2, 1]
+    assert [p.resized for p in (*lookups, *partitions)] == [True, False, True, False]
+
+
+def test_a_cache_at_the_input_alone_leaves_the_base_dnn_whole():
+    partitions = [FakePartition(last=True)]
+    answers, _ = answer(plan_for(("input",)), partitions, [FakeLookup(1)], resized=True)
+    assert answers.exits == ["input", "base", "base"]
+    assert partitions[0].rows == 2 and partitions[0].resized
