@@ -236,6 +236,17 @@ def novelty(
 
 
 @cli.command()
+@click.option("--max-disagreement", default=0.01, show_default=True)
+@click.option("--samples-between-alarms", default=100_000, show_default=True)
+@click.option("--sample-rate", default=0.1, show_default=True)
+def guard(max_disagreement: float, samples_between_alarms: float, sample_rate: float) -> None:
+    """Simulate how soon the guard notices that caches are wrong, and how often it errs."""
+    from cache_models.guard import table
+
+    click.echo(table(max_disagreement, samples_between_alarms, sample_rate))
+
+
+@cli.command()
 @model_option
 @click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw exploration and plan (PNG).")

@@ -59,7 +59,7 @@ def build(
         )
     pricing = Pricing(costs.base_ms, samples.images[0].nbytes, 4 * classes, hop)
     outcomes = [e.outcome for e in explored]
-    chosen = compose(outcomes, answers[select], classes, pricing, limits)
+    chosen = compose(outcomes, answers[select], classes, pricing, limits, len(calibration))
     chosen = [e for o in chosen for e in explored if e.outcome is o]
     said = [ask(e.cache, recording.features[e.outcome.cut_point.name], calibration) for e in chosen]
 

@@ -258,6 +258,7 @@ class Comparison:
             len(self.classes),
             self.pricing,
             self.limits,
+            len(self.data.calibrate),
         )
         return self._calibrated(name, [c for o in chosen for c in contenders if c.outcome is o])
 

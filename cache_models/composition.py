@@ -99,18 +99,20 @@ def compose(
     classes: int,
     pricing: Pricing,
     limits: Limits,
+    calibration_samples: int | None = None,
 ) -> list[Outcome]:
     """The caches to deploy, in execution order; none if none helps.
 
     Args:
         outcomes: one per candidate and variant, on N selection samples.
         answers: the base DNN's labels of them, `(N,)`.
+        calibration_samples: on which the promise will be tested; by default N.
     """
     outcomes = sorted(outcomes, key=lambda o: o.cut_point.compute_share)
     if not outcomes:
         return []
     sizes = _sizes(outcomes, classes, pricing, limits)
-    weigh = _Weigher(outcomes, answers, classes, pricing, limits)
+    weigh = _Weigher(outcomes, answers, classes, pricing, limits, calibration_samples)
     for threshold in PATH:
         weigh.at(threshold, sizes)
         if not any(size.passes.any() for size in sizes):
@@ -185,13 +187,15 @@ def _sizes(
 class _Weigher:
     """Counts, for every set, who exits where and how many answers are wrong."""
 
-    def __init__(self, outcomes, answers, classes, pricing, limits):
+    def __init__(self, outcomes, answers, classes, pricing, limits, calibration_samples):
         by_class = np.argsort(answers, kind="stable")
         starts = np.searchsorted(answers[by_class], np.arange(classes + 1))
         self.classes = [slice(*pair) for pair in pairwise(starts)]
         self.confidences = np.stack([o.confidences[by_class] for o in outcomes])
         self.disagrees = np.stack([(o.predictions != answers)[by_class] for o in outcomes])
-        self.allowed, self.allowed_by_class = allowed_disagreements(answers, classes, limits)
+        self.allowed, self.allowed_by_class = allowed_disagreements(
+            answers, classes, limits, calibration_samples
+        )
         self.rest_ms = np.array([pricing.rest_ms(o.cut_point) for o in outcomes])
 
     def at(self, threshold: float, sizes: list[_Size]) -> None:

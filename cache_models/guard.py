@@ -95,3 +95,20 @@ def false_alarms(
             alarms += 1
             guard.reset()
     return alarms
+
+
+def table(max_disagreement: float, samples_between_alarms: float, sample_rate: float) -> str:
+    """Requests from a change to the alarm, and false alarms, measured on simulated streams."""
+    lines = ["disagreement after the change   requests to the alarm: median    95 of 100"]
+    for disagreement in (2, 5, 10, 30):
+        delays = detection_delays(max_disagreement, samples_between_alarms, disagreement / 100)
+        median, late = np.quantile(delays, (0.5, 0.95)) / sample_rate
+        lines.append(f"{disagreement:28} %   {median:29,.0f}   {late:10,.0f}")
+    samples = 1_000_000
+    alarms = false_alarms(max_disagreement, samples_between_alarms, samples)
+    lines.append(
+        f"false alarms with {max_disagreement:.2%} disagreement: {alarms} in {samples:,} sampled "
+        f"requests, {alarms * sample_rate * 1e6 / samples:.1f} per million requests; at most "
+        f"{sample_rate * 1e6 / samples_between_alarms:.1f} expected"
+    )
+    return "\n".join(lines)

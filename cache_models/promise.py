@@ -81,27 +81,33 @@ def min_samples(limit: float, level: float) -> int:
 
 
 def allowed_disagreements(
-    answers: np.ndarray, classes: int, limits: Limits
-) -> tuple[int, np.ndarray]:
+    answers: np.ndarray, classes: int, limits: Limits, samples: int | None = None
+) -> tuple[float, np.ndarray]:
     """The most disagreements with which a cascade passes the exact binomial tests.
 
     Every class is tested at `(1 - confidence) / classes`; one with fewer samples than could ever
     pass is left out.
+
+    Args:
+        answers: the base DNN's labels `(N,)`.
+        samples: the test would be on so many like them; more samples allow a larger share.
 
     Returns:
         Of all N samples, -1 if not even none passes; and of each class `(K,)`, infinite where a
         class is left out.
     """
     level = 1 - limits.confidence
-    total = _allowed(len(answers), limits.max_disagreement, level)
+    ratio = 1.0 if samples is None else samples / len(answers)
+    total = most_disagreements(round(len(answers) * ratio), limits.max_disagreement, level)
     by_class = [
-        _allowed(count, limits.max_class_disagreement, level / classes)
+        most_disagreements(round(count * ratio), limits.max_class_disagreement, level / classes)
         for count in np.bincount(answers, minlength=classes)
     ]
-    return total, np.array([np.inf if most < 0 else most for most in by_class])
+    return total / ratio, np.array([np.inf if most < 0 else most / ratio for most in by_class])
 
 
-def _allowed(samples: int, limit: float, level: float) -> int:
+def most_disagreements(samples: int, limit: float, level: float) -> int:
+    """The most of `samples` that may disagree in an exact binomial test of `limit`; -1 if none."""
     from scipy.special import bdtr  # the binomial distribution function; not needed to serve
 
     return int((bdtr(np.arange(samples + 1), samples, limit) <= level).sum()) - 1

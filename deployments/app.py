@@ -1,6 +1,9 @@
-"""Build the application: one deployment per partition, one per lookup, and the router."""
+"""Build the application: one deployment per partition, one per lookup, and the router with its
+trainer."""
 
+import ray
 from ray import serve
+from ray.serve.config import DeploymentActorConfig
 
 from cache_models.default import STORE
 from cache_models.store import Store
@@ -8,6 +11,8 @@ from deployments.config import AppArgs, Compute
 from deployments.lookup import Lookup
 from deployments.partition import Partition
 from deployments.router import Router
+from deployments.sampler import TRAINER
+from deployments.trainer import Trainer
 
 
 def build(args: AppArgs) -> serve.Application:
@@ -38,7 +43,13 @@ def build(args: AppArgs) -> serve.Application:
             f"args.overrides names {sorted(unknown)}; the plan has {', '.join(compute)}."
         )
     compute.update(args.overrides)
-    return Router.bind(
+    trainer = DeploymentActorConfig(
+        name=TRAINER,
+        actor_class=ray.remote(Trainer),
+        init_args=(args, plan.promise.limits),
+        actor_options={"num_cpus": 0},
+    )
+    return Router.options(deployment_actors=[trainer]).bind(
         args,
         plan,
         version.number,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
@@ -34,6 +34,43 @@ class HttpLimits(Strict):
     max_batch_rows: int = Field(1024, ge=1)
 
 
+class Sampling(Strict):
+    """Which requests are run on to the base DNN's end, after they have been answered.
+
+    Attributes:
+        rate: share of requests, while all is well.
+        min_rate: share under load; without so many samples caches go off.
+        max_backlog: of sampled requests that wait for an idle moment; beyond it the rate sinks.
+        max_wait_s: after which a sampled request waits no longer for one.
+    """
+
+    rate: float = Field(0.1, gt=0, le=1)
+    min_rate: float = Field(0.01, gt=0, le=1)
+    max_backlog: int = Field(32, ge=1)
+    max_wait_s: float = Field(1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.min_rate > self.rate:
+            raise ValueError(f"min_rate ({self.min_rate}) may be at most rate ({self.rate})")
+        return self
+
+
+class GuardArgs(Strict):
+    """When caches go off by themselves, and come back.
+
+    Attributes:
+        samples_between_alarms: false alarms are at least so many sampled requests apart on average.
+        probation_samples: sampled requests on which the caches must keep the promise, unasked, to
+            come back after an alarm.
+        trainer_lost_s: caches go off when the trainer has not been heard of for so long.
+    """
+
+    samples_between_alarms: float = Field(100_000, ge=100)
+    probation_samples: int = Field(1_000, ge=1)
+    trainer_lost_s: float = Field(60, gt=0)
+
+
 class AppArgs(Strict):
     """The application.
 
@@ -41,7 +78,8 @@ class AppArgs(Strict):
         name: of the model in the Open Inference Protocol.
         model: reference to the base DNN, as `cache_models.base_dnn` describes it.
         store: absolute path of the folder of cache versions, or `default` for the shipped one.
-        mode: `serve`, or `off`, where the base DNN answers everything.
+        mode: `serve`; `shadow`, where the base DNN answers everything and caches are only judged;
+            or `off`, where they are not asked at all.
         activation_dtype: of what travels between partitions.
         lookup_timeout_ms: a lookup that takes longer is a miss.
         partition, lookup: defaults for all deployments of that kind.
@@ -51,13 +89,15 @@ class AppArgs(Strict):
     name: str = Field("default", pattern=r"^[A-Za-z0-9._-]+$")
     model: str = "default"
     store: str = "default"
-    mode: Literal["serve", "off"] = "serve"
+    mode: Literal["serve", "shadow", "off"] = "serve"
     activation_dtype: Literal["float32", "float16", "bfloat16"] = "float16"
     lookup_timeout_ms: float = Field(100, gt=0)
     partition: Compute = Compute(threads=2)
     lookup: Compute = Compute(device="cpu", threads=1)
     overrides: dict[str, Compute] = {}
     http: HttpLimits = HttpLimits()
+    sampling: Sampling = Sampling()
+    guard: GuardArgs = GuardArgs()
 
     @field_validator("store")
     @classmethod

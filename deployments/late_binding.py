@@ -11,13 +11,15 @@ A lookup that fails or is late is a miss, never an error.
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from cache_models.cutting import INPUT
 from cache_models.plan import Plan
-from deployments.transport import Remote, Verdict
+from deployments.messages import Activation, Answer, Verdict
+from deployments.transport import Remote
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,24 @@ class Answers:
     probabilities: np.ndarray
     exits: list[str]
     cache_version: int
+
+
+@dataclass
+class Trace:
+    """What is kept of a sampled request until it has been run to the base DNN's end: what each
+    lookup was or would be asked, and the last activation that has all rows."""
+
+    resized: bool
+    asked: list[np.ndarray] = field(default_factory=list)
+    partition: int = 0
+    activation: np.ndarray | None = None
+    whole: bool = True
+
+    def passed(self, asked: np.ndarray, partition: int, activation: np.ndarray) -> None:
+        """A cut point was reached; `partition` takes `activation` next."""
+        if self.whole:
+            self.asked.append(asked)
+            self.partition, self.activation = partition, activation
 
 
 class LateBinding:
@@ -72,28 +92,29 @@ class LateBinding:
         self._closed_until = [0.0] * len(lookups)
         self.failures: dict[str, int] = {}
 
-    async def answer(self, batch: np.ndarray, resized: bool, use_caches: bool) -> Answers:
-        """The answers for `batch`, which is what `Partition.run` takes first."""
+    async def answer(
+        self, batch: np.ndarray, resized: bool, use_caches: bool, trace: Trace | None = None
+    ) -> Answers:
+        """The answers for `batch`, which is what `Partition.run` takes first.
+
+        Args:
+            trace: to fill, of a sampled request.
+        """
         version = self._version
         rows = np.arange(len(batch))
         exits = [BASE] * len(batch)
         classes = len(self._plan.description.classes)
         class_ids = np.empty(len(batch), np.int64)
         probabilities = np.empty((len(batch), classes), np.float32)
-        current, carried = batch, batch[0].nbytes
-        partitions = zip(self._partitions, [*self._activation_bytes, 0], strict=True)
+        current, partition = batch, 0
         for i, name in enumerate(self._plan.cut_points):
             if name == INPUT:
                 asked = current
             else:
-                partition, activation_bytes = next(partitions)
-                out = await partition.call(
-                    "run",
-                    current,
-                    resized and partition is self._partitions[0],
-                    expected_bytes=len(rows) * max(carried, activation_bytes),
-                )
-                asked, current, carried = out.features, out.activation, activation_bytes
+                out = await self._run(partition, current, resized)
+                asked, current, partition = out.features, out.activation, partition + 1
+            if trace is not None:
+                trace.passed(asked, partition, current)
             if not use_caches:
                 continue
             verdict = await self._look_up(i, asked, version, resized and name == INPUT)
@@ -105,17 +126,48 @@ class LateBinding:
             for row in hit:
                 exits[row] = name
             rows, current = rows[~verdict.hits], current[~verdict.hits]
+            if trace is not None:
+                trace.whole = False
             if not len(rows):
                 return Answers(class_ids, probabilities, exits, version)
-        partition, _ = next(partitions)
-        last = await partition.call(
-            "run",
-            current,
-            resized and partition is self._partitions[0],
-            expected_bytes=len(rows) * carried,
-        )
-        class_ids[rows], probabilities[rows] = last
+        class_ids[rows], probabilities[rows] = await self._run(partition, current, resized)
         return Answers(class_ids, probabilities, exits, version)
+
+    async def finish(self, trace: Trace, turn: Callable[[], Awaitable[None]]) -> np.ndarray:
+        """Run a sampled request on to the end: the base DNN's labels `(B,)`.
+
+        Args:
+            turn: awaited before every slice, so that others can go first.
+        """
+        current = trace.activation
+        for partition in range(trace.partition, len(self._partitions)):
+            await turn()
+            out = await self._run(partition, current, trace.resized)
+            current = out.class_ids if isinstance(out, Answer) else out.activation
+        return current
+
+    async def judge(self, trace: Trace, turn: Callable[[], Awaitable[None]]) -> Answers:
+        """What the caches would have said of a request that the base DNN has answered; -1 where
+        they would have said nothing."""
+        count = len(trace.asked[0]) if trace.asked else 0
+        exits, class_ids = [BASE] * count, np.full(count, -1)
+        for i, (name, asked) in enumerate(zip(self._plan.cut_points, trace.asked, strict=True)):
+            await turn()
+            verdict = await self._look_up(i, asked, self._version, trace.resized and name == INPUT)
+            if verdict is None:
+                continue
+            for row in np.flatnonzero(verdict.hits & (class_ids < 0)):
+                exits[row], class_ids[row] = name, verdict.class_ids[row]
+        return Answers(class_ids, np.empty((count, 0)), exits, self._version)
+
+    async def _run(self, partition: int, batch: np.ndarray, resized: bool) -> Activation | Answer:
+        row_bytes = [*self._activation_bytes, 0][partition]
+        return await self._partitions[partition].call(
+            "run",
+            batch,
+            resized and partition == 0,
+            expected_bytes=max(batch.nbytes, len(batch) * row_bytes),
+        )
 
     async def _look_up(
         self, index: int, asked: np.ndarray, version: int, resized: bool

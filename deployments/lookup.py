@@ -13,7 +13,7 @@ from cache_models.recording import as_tensor
 from cache_models.store import Store
 from deployments.compute_thread import ComputeThread
 from deployments.config import Compute
-from deployments.transport import Verdict
+from deployments.messages import Verdict
 
 KEPT_VERSIONS = 2
 

@@ -13,7 +13,8 @@ from cache_models.plan import Plan
 from cache_models.recording import as_tensor
 from deployments.compute_thread import ComputeThread
 from deployments.config import Compute
-from deployments.transport import Activation, Answer, pack, unpack
+from deployments.messages import Activation, Answer
+from deployments.transport import pack, unpack
 
 WARM_UP_ROUNDS = 2
 

@@ -20,7 +20,8 @@ from deployments import inference_protocol as protocol
 from deployments.config import AppArgs
 from deployments.decoding import decode_image, image_bytes, read_body
 from deployments.errors import InvalidInput, NotFound, RequestError, Unavailable
-from deployments.late_binding import BASE, Answers, LateBinding
+from deployments.late_binding import BASE, Answers, LateBinding, Trace
+from deployments.sampler import Sampler
 from deployments.stats import Stats, merge
 from deployments.transport import INLINE_BYTES, Remote
 
@@ -76,6 +77,7 @@ class Router:
             args.lookup_timeout_ms,
             bytes_per_value,
         )
+        self._sampler = Sampler(args, self._late_binding)
         self._stats = Stats()
 
     # --- answers ---------------------------------------------------------------------------------
@@ -167,6 +169,7 @@ class Router:
             **merge(snapshots),
             "model": self._args.name,
             "mode": self._args.mode,
+            "guard": await self._sampler.guard_status(),
             "cache_version": self._version,
             "plan": self._plan.model_dump(mode="json", exclude={"description": {"classes"}}),
         }
@@ -180,13 +183,22 @@ class Router:
     async def _answer(self, batch: np.ndarray, use_caches: bool, start: float) -> Answers:
         """Answer all rows, in chunks that fit one message, and count them unless caches are off."""
         batch, resized = self._smallest_faithful_form(batch)
-        use_caches_now = use_caches and self._args.mode == "serve"
+        use_caches_now = use_caches and self._sampler.caches_on
         row_bytes = max(batch[0].nbytes, self._late_binding.row_bytes)
         size = max(1, min(CHUNK_ROWS, INLINE_BYTES // row_bytes))
-        chunks = [batch[i : i + size] for i in range(0, len(batch), size)]
-        parts = await asyncio.gather(
-            *(self._late_binding.answer(chunk, resized, use_caches_now) for chunk in chunks)
-        )
+
+        async def answer(chunk: np.ndarray) -> Answers:
+            inclusion = self._sampler.choose() if use_caches else 0.0
+            trace = Trace(resized) if inclusion else None
+            answers = await self._late_binding.answer(chunk, resized, use_caches_now, trace)
+            if use_caches:
+                self._sampler.add(trace, answers, use_caches_now, inclusion)
+            return answers
+
+        with self._sampler.waiting():
+            parts = await asyncio.gather(
+                *(answer(batch[i : i + size]) for i in range(0, len(batch), size))
+            )
         answers = Answers(
             np.concatenate([part.class_ids for part in parts]),
             np.concatenate([part.probabilities for part in parts]),

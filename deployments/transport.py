@@ -1,10 +1,8 @@
 """Everything that crosses from one deployment to another.
 
-Router, partitions and lookups know the three messages below and `Remote.call`; how they travel is
+Router, partitions and lookups know `deployments.messages` and `Remote.call`; how they travel is
 decided here alone.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,33 +12,6 @@ from ray.serve.handle import DeploymentHandle
 
 INLINE_BYTES = 2_000_000
 """Larger messages go by reference through the object store; inline is 4 MiB at most."""
-
-
-class Activation(NamedTuple):
-    """What a partition hands on: features for the lookup, the activation for the next partition.
-
-    Attributes:
-        features: `(B, *feature_shape)` float16.
-        activation: `(B, *shape)` as `pack` made it.
-    """
-
-    features: np.ndarray
-    activation: np.ndarray
-
-
-class Answer(NamedTuple):
-    """The base DNN's labels `(B,)` int64 and probabilities `(B, K)` float32."""
-
-    class_ids: np.ndarray
-    probabilities: np.ndarray
-
-
-class Verdict(NamedTuple):
-    """A learned cache's hits `(B,)` bool, and its labels and probabilities as in `Answer`."""
-
-    hits: np.ndarray
-    class_ids: np.ndarray
-    probabilities: np.ndarray
 
 
 class Remote:

@@ -16,6 +16,8 @@ from deployments.config import AppArgs
         ({"activation_dtype": "int8"}, "'float32', 'float16' or 'bfloat16'"),
         ({"store": "my_store"}, "store\n.*absolute path"),
         ({"lookup_timeout_ms": -1}, "lookup_timeout_ms\n.*greater than 0"),
+        ({"mode": "on"}, "'serve', 'shadow' or 'off'"),
+        ({"sampling": {"rate": 0.01, "min_rate": 0.1}}, r"min_rate \(0.1\) may be at most rate"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(args, message):

@@ -10,7 +10,7 @@ from cache_models.plan import CacheRecord, CutPointRecord, Expected, HopCost, Pl
 from cache_models.predictors import Variant
 from cache_models.promise import Limits, Promise
 from deployments.late_binding import LateBinding
-from deployments.transport import Activation, Answer, Verdict
+from deployments.messages import Activation, Answer, Verdict
 
 NAMES = ("early", "late")
 

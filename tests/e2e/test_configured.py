@@ -1,4 +1,6 @@
-"""The same graph with float32 activations and two routers."""
+"""The same graph with float32 activations and two routers, in shadow mode."""
+
+import time
 
 import httpx
 import numpy as np
@@ -18,7 +20,7 @@ def url(tmp_path_factory):
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["http_options"]["port"] = 8017
     app = config["applications"][0]
-    app["args"]["activation_dtype"] = "float32"
+    app["args"] |= {"activation_dtype": "float32", "mode": "shadow", "sampling": {"rate": 1.0}}
     next(d for d in app["deployments"] if d["name"] == "Router")["num_replicas"] = 2
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with serve_run(folder / "config.yaml", folder / "serve.log") as url:
@@ -43,3 +45,23 @@ def test_stats_speak_for_all_routers(url):
     stats = httpx.get(f"{url}/stats", timeout=60).json()
     assert stats["routers"] == 2
     assert stats["requests"] == 20
+
+
+def test_in_shadow_mode_the_base_dnn_answers_and_the_caches_are_judged(url):
+    images = sample()[0][800:900]
+    answers = base_answers(load("default"), images)
+    before = httpx.get(f"{url}/stats", timeout=60).json()["guard"]["sampled"]
+    with httpx.Client(base_url=url, timeout=60) as client:
+        given = [client.post("/predict", content=png(image)).json() for image in images]
+    assert {answer["exit"] for answer in given} == {"base"}
+    assert np.array_equal([answer["class_id"] for answer in given], answers)
+    deadline = time.monotonic() + 120
+    while True:
+        guard = httpx.get(f"{url}/stats", timeout=60).json()["guard"]
+        if guard["sampled"] >= before + 100:
+            break
+        assert time.monotonic() < deadline, guard
+        time.sleep(0.5)
+    assert guard["caches"] == "shadow"
+    assert guard["recent"]["exits"]["base"] < guard["recent"]["sampled"] / 2
+    assert guard["recent"]["disagreement"] <= 0.05

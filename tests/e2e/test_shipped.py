@@ -2,6 +2,7 @@
 busy machine one may be late, which is a miss and would blur what is tested here."""
 
 import json
+import time
 
 import httpx
 import numpy as np
@@ -61,6 +62,15 @@ def test_answers_agree_with_the_base_dnn_as_promised(client):
     assert (np.array(sides["on"].class_ids) != answers).sum() <= 9
     assert set(sides["off"].exits) == {"base"}
     assert np.mean([exit != "base" for exit in sides["on"].exits]) > 0.5
+
+
+def test_some_requests_are_sampled_and_the_guard_keeps_the_caches_on(client):
+    deadline = time.monotonic() + 60
+    while not (guard := client.get("/stats").json()["guard"])["sampled"]:
+        assert time.monotonic() < deadline, guard
+        time.sleep(0.5)
+    assert guard["caches"] == "serve"
+    assert guard["alarms"] == 0
 
 
 def test_requests_with_the_cache_off_are_not_counted(client):

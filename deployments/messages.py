@@ -1,0 +1,61 @@
+"""What deployments say to each other. Nothing here needs PyTorch, which takes seconds to import."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Activation(NamedTuple):
+    """What a partition hands on: features for the lookup, the activation for the next partition.
+
+    Attributes:
+        features: `(B, *feature_shape)` float16.
+        activation: `(B, *shape)` as `pack` made it.
+    """
+
+    features: np.ndarray
+    activation: np.ndarray
+
+
+class Answer(NamedTuple):
+    """The base DNN's labels `(B,)` int64 and probabilities `(B, K)` float32."""
+
+    class_ids: np.ndarray
+    probabilities: np.ndarray
+
+
+class Verdict(NamedTuple):
+    """A learned cache's hits `(B,)` bool, and its labels and probabilities as in `Answer`."""
+
+    hits: np.ndarray
+    class_ids: np.ndarray
+    probabilities: np.ndarray
+
+
+class Observation(NamedTuple):
+    """A sampled request's row: what the caches said of it, and what the base DNN did.
+
+    Attributes:
+        exit: of the cascade, a cut point or `base`.
+        class_id, base_class_id: the cascade's and the base DNN's label.
+        version: of the caches.
+        inclusion: probability with which it was sampled, whatever it was.
+    """
+
+    exit: str
+    class_id: int
+    base_class_id: int
+    version: int
+    inclusion: float
+
+
+class Control(NamedTuple):
+    """What the trainer tells the routers.
+
+    Attributes:
+        caches_on: whether caches may answer.
+        sample_rate: share of requests to run on to the base DNN's end.
+    """
+
+    caches_on: bool
+    sample_rate: float

@@ -1,0 +1,106 @@
+"""Sampled requests are run on after everybody else, and what they show reaches the trainer."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from deployments import sampler as module
+from deployments.config import AppArgs
+from deployments.late_binding import LateBinding, Trace
+from deployments.messages import Control
+from deployments.sampler import Sampler
+from tests.deployments.test_late_binding import BATCH, FakeLookup, FakePartition, plan_for
+
+
+class Remote:
+    def __init__(self, function):
+        self.remote = function
+
+
+class FakeTrainer:
+    def __init__(self):
+        self.control, self.observations, self.answered = Control(True, 1.0), [], 0
+        self.exchange = Remote(self._exchange)
+
+    async def _exchange(self, observations, answered):
+        self.observations += observations
+        self.answered += answered
+        return self.control
+
+
+@pytest.fixture
+def trainer(monkeypatch):
+    trainer = FakeTrainer()
+    monkeypatch.setattr(module.serve, "get_deployment_actor", lambda name: trainer)
+    monkeypatch.setattr(module, "EXCHANGE_S", 0.01)
+    return trainer
+
+
+def serve_one(use_caches=True, names=("early", "late"), **more):
+    """Answer BATCH, sampled, and wait for the trainer to hear of it."""
+    partitions = [FakePartition() for name in names if name != "input"]
+    partitions.append(FakePartition(last=True))
+    binding = LateBinding(plan_for(names), 7, partitions, [FakeLookup(1), FakeLookup(6)], 50, 4)
+
+    async def run():
+        sampler = Sampler(AppArgs.model_validate(more), binding)
+        trace = Trace(False)
+        with sampler.waiting():
+            answers = await binding.answer(BATCH, False, use_caches, trace)
+            sampler.add(trace, answers, use_caches, 0.5)
+            await asyncio.sleep(0.05)
+            before = sum(p.rows for p in partitions)
+        await asyncio.sleep(0.1)
+        return before, sum(p.rows for p in partitions), sampler
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("use_caches", [True, False])
+@pytest.mark.parametrize("names", [("early", "late"), ("input", "late")])
+def test_the_trainer_hears_what_caches_and_base_dnn_said(trainer, names, use_caches):
+    serve_one(use_caches, names)
+    assert [tuple(o) for o in trainer.observations] == [
+        (names[0], 0, 1, 7, 0.5),
+        ("late", 0, 1, 7, 0.5),
+        ("base", 1, 1, 7, 0.5),
+    ]
+    assert trainer.answered == 3
+
+
+def test_nothing_is_run_on_while_a_client_waits(trainer):
+    before, after, _ = serve_one()
+    assert before == 3 + 2 + 1
+    assert after == before + 3 + 3  # all three rows, from the first hit's cut point on
+
+
+def test_the_trainer_switches_caches_off(trainer):
+    trainer.control = Control(False, 1.0)
+    assert not serve_one()[2].caches_on
+
+
+def test_caches_go_off_when_the_trainer_is_lost(monkeypatch):
+    def gone(name):
+        raise ValueError("no such actor")
+
+    monkeypatch.setattr(module.serve, "get_deployment_actor", gone)
+    monkeypatch.setattr(module, "EXCHANGE_S", 0.01)
+    assert not serve_one(guard={"trainer_lost_s": 0.02})[2].caches_on
+
+
+def test_requests_are_sampled_at_the_rate_that_is_wanted():
+    async def run():
+        sampler = Sampler(AppArgs.model_validate({"sampling": {"rate": 0.2}}), None)
+        chosen = [sampler.choose() for _ in range(10_000)]
+        for _ in range(AppArgs().sampling.max_backlog):
+            sampler.add(Trace(False), Answers([]), True, 0.2)
+        return chosen, [sampler.choose() for _ in range(10_000)]
+
+    class Answers:
+        def __init__(self, exits):
+            self.exits = exits
+
+    chosen, under_load = asyncio.run(run())
+    assert set(chosen) == {0.0, 0.2} and 1800 < np.count_nonzero(chosen) < 2200
+    assert set(under_load) == {0.0, 0.01} and 50 < np.count_nonzero(under_load) < 150
