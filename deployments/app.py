@@ -46,7 +46,7 @@ def build(args: AppArgs) -> serve.Application:
     trainer = DeploymentActorConfig(
         name=TRAINER,
         actor_class=ray.remote(Trainer),
-        init_args=(args, plan.promise.limits),
+        init_args=(args.model_dump_json(), plan.promise.limits.model_dump_json()),
         actor_options={"num_cpus": 0},
     )
     return Router.options(deployment_actors=[trainer]).bind(

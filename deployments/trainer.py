@@ -23,8 +23,13 @@ COUNTED = 5_000
 class Trainer:
     """Deployment-scoped: Serve starts it with the router, restarts it, and ends it."""
 
-    def __init__(self, args: AppArgs, limits: Limits):
-        self._args, self._limits = args, limits
+    def __init__(self, args: str, limits: str):
+        """
+        Args:
+            args, limits: `AppArgs` and `Limits` as JSON; Serve hands models on as dictionaries.
+        """
+        self._args = args = AppArgs.model_validate_json(args)
+        self._limits = limits = Limits.model_validate_json(limits)
         self._guard = Guard(limits.max_disagreement, args.guard.samples_between_alarms)
         self._recent: deque[Observation] = deque(maxlen=RECENT)
         self._observed = 0

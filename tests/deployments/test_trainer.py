@@ -20,7 +20,7 @@ ARGS = AppArgs.model_validate(
 
 @pytest.fixture
 def trainer():
-    return Trainer(ARGS, Limits())
+    return Trainer(ARGS.model_dump_json(), Limits().model_dump_json())
 
 
 def observe(trainer, wrong_share, count, seed=0, answered=None):
@@ -55,6 +55,8 @@ def test_too_few_samples_switch_caches_off(trainer):
 
 
 def test_in_shadow_mode_caches_are_judged_and_never_answer():
-    trainer = Trainer(ARGS.model_copy(update={"mode": "shadow"}), Limits())
+    trainer = Trainer(
+        ARGS.model_copy(update={"mode": "shadow"}).model_dump_json(), Limits().model_dump_json()
+    )
     assert not observe(trainer, 0.0, 2000).caches_on
     assert asyncio.run(trainer.status())["recent"]["sampled"] == 2000
