@@ -7,13 +7,14 @@ mistakes; what the gate costs is hits on the classes that were learned.
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from pydantic import BaseModel
 from tqdm import tqdm
 
 from cache_models.exploration import ask
-from cache_models.learned_cache import LearnedCache
+from cache_models.features import rows_in_batches
 from cache_models.learning_data import LearningData
-from cache_models.novelty import SAFETY, NoveltyGate, fit_gate
+from cache_models.novelty import SAFETY, fit_gate
 from cache_models.predictors import Variant
 from cache_models.promise import Limits, calibrate, cascade
 from cache_models.recording import Recording
@@ -61,17 +62,26 @@ def leave_classes_out(
             rows[np.isin(answers[rows], known)]
             for rows in (data.train, data.select, data.calibrate)
         )
-        trained = [_train(data.recording, *cache, train, select) for cache in caches]
         own = np.isin(test.answers, known)
+        # The gate only takes hits away, so predictors and selectors are asked once.
+        asked = [
+            _Asked(data.recording, name, variant, train, select, calibration, test)
+            for name, variant in caches
+        ]
         for safety in (None, *curve):
-            for (name, _), cache in zip(caches, trained, strict=True):
-                cache.gate = _gate(data.recording, name, train, select, safety)
-            predictions, confidences = _ask_all(caches, trained, data.recording, calibration)
-            promise = calibrate(predictions, confidences, answers[calibration], classes, limits)
+            said, tested = zip(*(cache.gated(safety) for cache in asked), strict=True)
+            promise = calibrate(
+                [labels for labels, _ in said],
+                [confidences for _, confidences in said],
+                answers[calibration],
+                classes,
+                limits,
+            )
             hits, wrong = np.zeros(len(own), bool), np.zeros(len(own), bool)
             if promise.threshold is not None:
-                said = _ask_all(caches, trained, test, np.arange(len(own)))
-                _, labels = cascade(*said, promise.threshold)
+                labels = [labels for labels, _ in tested]
+                confidences = [confidences for _, confidences in tested]
+                _, labels = cascade(labels, confidences, promise.threshold)
                 hits = labels >= 0
                 wrong = hits & (labels != test.answers)
             made.append(
@@ -86,23 +96,33 @@ def leave_classes_out(
     return made
 
 
-def _train(recording, name, variant, train, select) -> LearnedCache:
-    return train_cache(variant, recording.features[name], recording.probabilities, train, select)
+class _Asked:
+    """One cache, trained without a gate, and what it says of calibration and test samples."""
 
+    def __init__(self, recording, name, variant, train, select, calibration, test):
+        self.features, self.probabilities = recording.features[name], recording.probabilities
+        self.train, self.select = train, select
+        cache = train_cache(variant, self.features, self.probabilities, train, select)
+        self.samples = [
+            (self.features, calibration),
+            (test.features[name], np.arange(len(test.answers))),
+        ]
+        self.said = [ask(cache, *samples)[:2] for samples in self.samples]
 
-def _gate(recording, name, train, select, safety) -> NoveltyGate:
-    features, probabilities = recording.features[name], recording.probabilities
-    if safety is None:
-        return NoveltyGate(features.shape[1:], probabilities.shape[1])
-    return fit_gate(features, probabilities, train, select, safety)
-
-
-def _ask_all(caches, trained, recording, rows) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    said = [
-        ask(cache, recording.features[name], rows)
-        for (name, _), cache in zip(caches, trained, strict=True)
-    ]
-    return [labels for labels, _, _ in said], [confidences for _, confidences, _ in said]
+    def gated(self, safety: float | None) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Labels and confidences of both, behind a gate of that safety."""
+        if safety is None:
+            return self.said
+        gate = fit_gate(self.features, self.probabilities, self.train, self.select, safety)
+        with torch.inference_mode():
+            familiar = [
+                torch.cat([gate(batch) for batch in rows_in_batches(*samples)]).numpy()
+                for samples in self.samples
+            ]
+        return [
+            (labels, confidences * mask)
+            for (labels, confidences), mask in zip(self.said, familiar, strict=True)
+        ]
 
 
 def summary(trials: Sequence[Trial], classes: Sequence[str]) -> str:
