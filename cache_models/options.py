@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from cache_models.plan import HopCost
 from cache_models.promise import Limits
 
 model_option = click.option(
@@ -89,8 +88,10 @@ def limit_options(command):
     return checked
 
 
-def hop_cost(file: Path | None) -> HopCost:
-    """What the file says, or the shipped figures."""
+def hop_cost(file: Path | None):
+    """The `HopCost` that the file holds, or the shipped one."""
+    from cache_models.plan import HopCost  # takes PyTorch along, which `--help` need not wait for
+
     try:
         return HopCost.model_validate_json(file.read_text()) if file else HopCost()
     except ValidationError as error:
