@@ -217,6 +217,8 @@ def novelty(
     from cache_models.store import Store
 
     base, plan = load(model), Store(store or STORE).current().plan
+    if not plan.caches:
+        raise click.UsageError("the store's plan has no caches; name another with --store.")
     with tempfile.TemporaryDirectory(prefix="gati-novelty-") as temporary:
         folder = work or Path(temporary)
         learning = prepare(base, open_samples(data, base.description, folder), limits, folder)

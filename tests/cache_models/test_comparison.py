@@ -55,12 +55,20 @@ def test_all_contenders_keep_the_promise_and_none_beats_the_oracle(folder):
             assert float(row["mflop"]) >= float(rows["oracle"]["mflop"])
 
 
-def test_leaving_classes_out_shows_what_the_gate_stops_and_what_it_costs(folder):
+def test_leaving_classes_out_shows_what_the_gate_stops_and_what_it_costs(folder, monkeypatch):
+    # a lookup costs more than this base DNN; the composition is told that a slice costs 100 ms
+    monkeypatch.setattr(
+        "cache_models.survey.slice_costs",
+        lambda model, names, device="cpu", batches=(1, 8): [
+            dict.fromkeys(batches, 100.0) for _ in range(len(names) + 1)
+        ],
+    )
     build = ["build", "--model", "tests.tiny:tiny", "--data", str(folder / "data.npy"), *PROMISE]
     store = ["--out", str(folder / "store"), "--work", str(folder / "work")]
     free = folder / "hop.json"
     free.write_text('{"fixed_ms": 0, "per_mb_ms": 0}')
-    CliRunner().invoke(cli, [*build, *store, "--hop", str(free)], catch_exceptions=False)
+    built = CliRunner().invoke(cli, [*build, *store, "--hop", str(free)], catch_exceptions=False)
+    assert "no cache" not in built.output
     options = ["--store", str(folder / "store"), "--trials", "2", "--known-classes", "3"]
     output = _run(folder, "novelty", *options)
     assert "hits on others" in output and "no gate" in output
