@@ -85,8 +85,8 @@ class LateBinding:
             bytes_per_value * int(np.prod(by_name[name].activation_shape))
             for name in plan.cut_points
             if name != INPUT
-        ]
-        self.row_bytes = max(self._activation_bytes, default=1)
+        ] + [0]
+        self.row_bytes = max(self._activation_bytes)
         """Of the largest activation that travels."""
         self._in_a_row = [0] * len(lookups)
         self._closed_until = [0.0] * len(lookups)
@@ -146,10 +146,9 @@ class LateBinding:
             current = out.class_ids if isinstance(out, Answer) else out.activation
         return current
 
-    async def judge(self, trace: Trace, turn: Callable[[], Awaitable[None]]) -> Answers:
-        """What the caches would have said of a request that the base DNN has answered; -1 where
-        they would have said nothing."""
-        count = len(trace.asked[0]) if trace.asked else 0
+    async def judge(self, trace: Trace, count: int, turn: Callable[[], Awaitable[None]]) -> Answers:
+        """What the caches would have said of a request with `count` rows that the base DNN has
+        answered; -1 where they would have said nothing."""
         exits, class_ids = [BASE] * count, np.full(count, -1)
         for i, (name, asked) in enumerate(zip(self._plan.cut_points, trace.asked, strict=True)):
             await turn()
@@ -161,7 +160,7 @@ class LateBinding:
         return Answers(class_ids, np.empty((count, 0)), exits, self._version)
 
     async def _run(self, partition: int, batch: np.ndarray, resized: bool) -> Activation | Answer:
-        row_bytes = [*self._activation_bytes, 0][partition]
+        row_bytes = self._activation_bytes[partition]
         return await self._partitions[partition].call(
             "run",
             batch,

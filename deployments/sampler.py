@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ray import serve
 from ray.exceptions import RayError
@@ -102,8 +102,8 @@ class Sampler:
                     if not trace.whole:
                         base = await self._late_binding.finish(trace, self._turn)
                 else:
-                    said = await self._late_binding.judge(trace, self._turn)
                     base = answers.class_ids
+                    said = await self._late_binding.judge(trace, len(base), self._turn)
             except Exception as error:  # a lost replica costs a sample, never an answer
                 logger.warning("a sampled request was lost: %r", error)
                 continue
@@ -114,10 +114,8 @@ class Sampler:
                 )
 
     async def _turn(self) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._args.sampling.max_wait_s)
-        except TimeoutError:
-            return
 
     async def _exchange(self) -> None:
         while True:

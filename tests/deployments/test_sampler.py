@@ -69,6 +69,11 @@ def test_the_trainer_hears_what_caches_and_base_dnn_said(trainer, names, use_cac
     assert trainer.answered == 3
 
 
+def test_a_plan_without_caches_is_judged_too(trainer):
+    serve_one(use_caches=False, names=())
+    assert [tuple(o) for o in trainer.observations] == [("base", 1, 1, 7, 0.5)] * 3
+
+
 def test_nothing_is_run_on_while_a_client_waits(trainer):
     before, after, _ = serve_one()
     assert before == 3 + 2 + 1
