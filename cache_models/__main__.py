@@ -148,7 +148,6 @@ def compare(
     from cache_models.composition import Pricing
     from cache_models.exploration import explore
     from cache_models.learning_data import prepare
-    from cache_models.recording import record
     from cache_models.samples import open_samples
 
     base = load(model)
@@ -166,13 +165,12 @@ def compare(
             folder / "caches",
             false_hit_cost,
         )
-        names = [point.name for point in learning.costs.candidates]
         classes = base.description.classes
         rows = Comparison(
             learning,
             explored,
             samples.images,
-            record(base, learning.model, names, tests.images, folder / "test"),
+            learning.record(base, tests.images, folder / "test"),
             tests.images,
             Pricing(
                 learning.costs.base_ms, samples.images[0].nbytes, 4 * len(classes), hop_cost(hop)
@@ -212,7 +210,6 @@ def novelty(
     from cache_models.default import STORE
     from cache_models.learning_data import prepare
     from cache_models.leave_classes_out import leave_classes_out, summary
-    from cache_models.recording import record
     from cache_models.samples import open_samples
     from cache_models.store import Store
 
@@ -223,11 +220,10 @@ def novelty(
         folder = work or Path(temporary)
         learning = prepare(base, open_samples(data, base.description, folder), limits, folder)
         tests = open_samples(test, base.description, folder / "test")
-        names = [point.name for point in learning.costs.candidates]
         made = leave_classes_out(
             learning,
             [(cache.cut_point, cache.variant) for cache in plan.caches],
-            record(base, learning.model, names, tests.images, folder / "test"),
+            learning.record(base, tests.images, folder / "test"),
             limits,
             trials,
             known_classes,

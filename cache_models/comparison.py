@@ -3,8 +3,6 @@ promise: each contender is learned on `train`, chosen and tuned on `select`, cal
 `calibrate`, and reported on test samples that none of them has seen.
 """
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from pydantic import BaseModel
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from cache_models import tables
 from cache_models.composition import (
     Outcome,
     Pricing,
@@ -22,8 +20,8 @@ from cache_models.composition import (
     compute_ms_by_exit,
     latency_ms_by_exit,
 )
-from cache_models.cost import median_ms, module_bytes, slice_flops
-from cache_models.cutting import INPUT
+from cache_models.cost import count_flops, median_ms, module_bytes, slice_flops
+from cache_models.evaluation import disagreement_by_class
 from cache_models.exploration import Explored, ask
 from cache_models.learning_data import LearningData
 from cache_models.plan import CutPointRecord
@@ -244,8 +242,7 @@ class Comparison:
         features = self.data.recording.features[point.name]
         labels, confidences, _ = ask(cache, features, self.data.select)
         lookup_ms = _median_ms(cache, torch.from_numpy(features[:1]))
-        if point.name == INPUT:
-            lookup_ms += self.data.costs.input_features_ms[1]
+        lookup_ms += self.data.costs.features_ms(point, 1)
         outcome = Outcome(
             point, variant, labels, confidences, lookup_ms, features[0].nbytes, memory_bytes
         )
@@ -315,8 +312,6 @@ class Comparison:
             latency_ms, compute_ms, flops: by exit.
         """
         wrong = labels != self.test.answers
-        counts = np.bincount(self.test.answers, minlength=len(self.classes))
-        wrong_by_class = np.bincount(self.test.answers[wrong], minlength=len(self.classes))
         taken = np.bincount(exits, minlength=len(exit_names)) / len(exits)
         return Row(
             contender=name,
@@ -327,11 +322,7 @@ class Comparison:
             memory_bytes=memory_bytes,
             lookup_ms=lookup_ms,
             disagreement=float(wrong.mean()),
-            disagreement_by_class={
-                c: float(w / n)
-                for c, w, n in zip(self.classes, wrong_by_class, counts, strict=True)
-                if n
-            },
+            disagreement_by_class=disagreement_by_class(wrong, self.test.answers, self.classes),
         )
 
     def _promise(self, said: Sequence[tuple], rows: np.ndarray):
@@ -370,13 +361,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """For pandas; exits and classes as JSON."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(Row.model_fields), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        values = row.model_dump()
-        writer.writerow({k: json.dumps(v) if isinstance(v, dict) else v for k, v in values.items()})
-    return out.getvalue()
+    return tables.as_csv(rows, Row, lambda v: json.dumps(v) if isinstance(v, dict) else v)
 
 
 def _kind(contender: Contender) -> str:
@@ -396,6 +381,5 @@ def _median_ms(cache: Callable, features: torch.Tensor) -> float:
 
 
 def _flops(cache: torch.nn.Module, shape: tuple[int, ...]) -> int:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        cache(torch.zeros(1, *shape))
-    return counter.get_total_flops()
+    with torch.no_grad():
+        return count_flops(cache, torch.zeros(1, *shape))[1]

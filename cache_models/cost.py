@@ -3,9 +3,10 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cache_models.cutting import CutModel
@@ -68,10 +69,16 @@ def slice_flops(model: CutModel, names: Sequence[str]) -> list[int]:
     activation = torch.zeros(1, *model.input_shape_of(None))
     with torch.no_grad():
         for module in model.slices(names):
-            with FlopCounterMode(display=False) as counter:
-                activation = module(activation)
-            flops.append(counter.get_total_flops())
+            activation, counted = count_flops(module, activation)
+            flops.append(counted)
     return flops
+
+
+def count_flops(module: nn.Module, inputs: Tensor) -> tuple[Any, int]:
+    """What `module` makes of `inputs`, and the floating point operations it takes."""
+    with FlopCounterMode(display=False) as counter:
+        out = module(inputs)
+    return out, counter.get_total_flops()
 
 
 def module_bytes(module: nn.Module) -> int:

@@ -6,6 +6,7 @@ can come near to, and the check of what the plan expects.
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,19 +117,27 @@ def evaluate(
         plan.expected.base_compute_ms,
     )
     wrong = np.array(labels) != answers
-    counts = np.bincount(answers, minlength=len(plan.description.classes))
-    wrong_by_class = np.bincount(answers[wrong], minlength=len(counts))
     taken = Counter(exits)
     return Evaluation(
         samples=len(images),
         disagreements=int(wrong.sum()),
-        disagreement_by_class={
-            name: float(w / n)
-            for name, w, n in zip(plan.description.classes, wrong_by_class, counts, strict=True)
-            if n
-        },
+        disagreement_by_class=disagreement_by_class(wrong, answers, plan.description.classes),
         exits={name: taken[i] / len(images) for i, name in enumerate(cascade.exits)},
         cascade_ms=float(np.mean(cascade_s) * 1e3),
         base_ms=float(np.mean(base_s) * 1e3),
         expected_ms=float(expected_ms[exits].mean()),
     )
+
+
+def disagreement_by_class(
+    wrong: np.ndarray, answers: np.ndarray, classes: Sequence[str]
+) -> dict[str, float]:
+    """Share of wrong answers among the samples of each class that has any.
+
+    Args:
+        wrong: `(N,)` bool.
+        answers: the base DNN's labels, `(N,)`.
+    """
+    counts = np.bincount(answers, minlength=len(classes))
+    wrong_counts = np.bincount(answers[wrong], minlength=len(classes))
+    return {c: float(w / n) for c, w, n in zip(classes, wrong_counts, counts, strict=True) if n}

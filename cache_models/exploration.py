@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from cache_models.composition import Outcome
 from cache_models.cost import BATCHES, median_ms, module_bytes
-from cache_models.cutting import INPUT
 from cache_models.features import is_constant, rows_in_batches
 from cache_models.learned_cache import LearnedCache, load_cache, save_cache
 from cache_models.novelty import fit_gate
@@ -31,6 +30,7 @@ from cache_models.predictors import Variant, variants_for
 from cache_models.promise import Limits, calibrate
 from cache_models.recording import Recording
 from cache_models.survey import Survey
+from cache_models.tables import as_csv
 from cache_models.training import train_cache
 
 
@@ -114,8 +114,7 @@ def explore(
             predictions, confidences, _ = ask(cache, features, select)
             alone = calibrate([predictions], [confidences], answers, classes, limits).threshold
             lookup_ms = {
-                rows: _lookup_ms(cache, features.shape[1:], rows)
-                + (costs.input_features_ms[rows] if point.name == INPUT else 0.0)
+                rows: _lookup_ms(cache, features.shape[1:], rows) + costs.features_ms(point, rows)
                 for rows in BATCHES
             }
             record = ExplorationRecord(
@@ -157,13 +156,7 @@ def ask(
 
 def table(records: Sequence[ExplorationRecord]) -> str:
     """The records as CSV."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(ExplorationRecord.model_fields), lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        values = record.model_dump()
-        writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values.items()})
-    return out.getvalue()
+    return as_csv(records, ExplorationRecord, lambda v: f"{v:.5g}" if isinstance(v, float) else v)
 
 
 def read_table(text: str) -> list[ExplorationRecord]:

@@ -38,6 +38,11 @@ class LearningData:
     select: np.ndarray
     calibrate: np.ndarray
 
+    def record(self, base: BaseDNN, images: np.ndarray, folder: Path) -> Recording:
+        """Other samples at the same cut points."""
+        names = [point.name for point in self.costs.candidates]
+        return record(base, self.model, names, images, folder)
+
 
 def prepare(
     base: BaseDNN,

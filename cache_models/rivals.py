@@ -53,8 +53,7 @@ class NeighbourCache:
         self, features: np.ndarray, answers: np.ndarray, rows: np.ndarray, false_hit_cost: float
     ) -> None:
         scores = torch.cat([self._scores(batch) for batch in rows_in_batches(features, rows)])
-        agrees = torch.from_numpy(scores.argmax(1).numpy() == answers[rows])
-        train_selector(self._selector, scores, agrees, false_hit_cost)
+        train_selector(self._selector, scores, torch.from_numpy(answers[rows]), false_hit_cost)
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
         scores = self._scores(features)
@@ -183,6 +182,5 @@ def small_cnn(
     front = Front(network)
     targets = torch.from_numpy(probabilities)
     scores = fit_predictor(network, images, targets, train, select, epochs=60, patience=8)
-    agrees = scores.argmax(1) == targets[select].argmax(1)
-    train_selector(front.selector, scores, agrees, false_hit_cost)
+    train_selector(front.selector, scores, targets[select].argmax(1), false_hit_cost)
     return front.eval()

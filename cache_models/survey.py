@@ -28,6 +28,10 @@ class Survey:
     base_ms: float
     input_features_ms: dict[int, float]
 
+    def features_ms(self, point: CutPointRecord, batch: int) -> float:
+        """What a lookup at `point` has to do before it can ask its cache."""
+        return self.input_features_ms[batch] if point.name == INPUT else 0.0
+
 
 def survey(
     base: BaseDNN,

@@ -40,8 +40,7 @@ def train_cache(
     cache = LearnedCache(variant, features.shape[1:], probabilities.shape[1], gate)
     targets = torch.from_numpy(np.ascontiguousarray(probabilities))
     scores = fit_predictor(cache.predictor, features, targets, train, select)
-    agrees = scores.argmax(1) == targets[select].argmax(1)
-    train_selector(cache.selector, scores, agrees, false_hit_cost)
+    train_selector(cache.selector, scores, targets[select].argmax(1), false_hit_cost)
     return cache.eval()
 
 
@@ -94,14 +93,15 @@ def fit_predictor(
 
 
 def train_selector(
-    selector: Selector, scores: Tensor, agrees: Tensor, false_hit_cost: float
+    selector: Selector, scores: Tensor, answers: Tensor, false_hit_cost: float
 ) -> None:
     """Logistic regression, by L-BFGS, with a small L2 penalty.
 
     Args:
         scores: a predictor's, `(N, K)`.
-        agrees: whether their largest is the base DNN's label, `(N,)` bool.
+        answers: the base DNN's labels, `(N,)`.
     """
+    agrees = scores.argmax(1) == answers
     terms = selector.terms(scores)
     selector.mean.copy_(terms.mean(0))
     selector.scale.copy_(1 / (terms.std(0) + 1e-6))
