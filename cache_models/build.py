@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cache_models import prior_calibration, reservoir
 from cache_models.base_dnn import BaseDNN
 from cache_models.composition import (
     Outcome,
@@ -74,6 +75,7 @@ def build(
         fingerprint=base.fingerprint(),
         description=base.description,
         candidates=points,
+        class_shares=tuple(np.bincount(answers[train], minlength=classes) / len(train)),
         caches=[
             CacheRecord(
                 cut_point=name,
@@ -100,6 +102,15 @@ def build(
         plan,
         {f"{name}.safetensors": e.cache for name, e in zip(names, chosen, strict=True)},
         {EXPLORATION: table([e.record for e in explored])},
+        {
+            prior_calibration.FILE: prior_calibration.say(
+                [e.cache for e in chosen],
+                [recording.features[name] for name in names],
+                answers,
+                calibration,
+            ),
+            reservoir.FILE: reservoir.pick(data, samples.images),
+        },
     )
 
 

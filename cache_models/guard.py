@@ -48,6 +48,15 @@ class Guard:
         return self.strength >= 1
 
     @property
+    def evidence(self) -> list[float]:
+        """For every alternative; to go on from after a crash."""
+        return self._evidence.tolist()
+
+    @evidence.setter
+    def evidence(self, evidence: list[float]) -> None:
+        self._evidence[:] = evidence
+
+    @property
     def strength(self) -> float:
         """Evidence of a change; 1 raises the alarm."""
         return float(self._evidence.mean() / self._limit)

@@ -69,12 +69,14 @@ class Expected(BaseModel):
 class Plan(BaseModel):
     """Cut points, caches, threshold, the promise they passed and what to expect."""
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     model: str
     fingerprint: str
     """SHA-256 of the base DNN's weights; a plan serves no other."""
     description: ModelDescription
     candidates: list[CutPointRecord]
+    class_shares: tuple[float, ...]
+    """Of the base DNN's answers among the samples that the predictors learned on."""
     caches: list[CacheRecord]
     promise: Promise
     expected: Expected

@@ -17,11 +17,14 @@ import logging
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from cache_models.errors import ArtifactError
 from cache_models.learned_cache import LearnedCache, load_cache, save_cache
@@ -73,13 +76,18 @@ class Store:
         return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
 
     def publish(
-        self, plan: Plan, caches: dict[str, LearnedCache], tables: dict[str, str] | None = None
+        self,
+        plan: Plan,
+        caches: dict[str, LearnedCache],
+        tables: dict[str, str] | None = None,
+        tensors: dict[str, dict[str, Tensor]] | None = None,
     ) -> CacheVersion:
         """Write a new version and make it current.
 
         Args:
             caches: by the `file` of the plan's cache records.
             tables: text files for people, by name, kept beside the plan.
+            tensors: for the trainer, by file name, likewise.
         """
         number = max(self.versions(), default=0) + 1
         target = self.folder / "versions" / str(number)
@@ -89,11 +97,14 @@ class Store:
             (partial / "plan.json").write_text(plan.model_dump_json(indent=2) + "\n")
             for file, text in (tables or {}).items():
                 (partial / file).write_text(text)
+            for file, named in (tensors or {}).items():
+                save_file(named, partial / file)
             for file, cache in caches.items():
                 save_cache(cache, partial / file)
             manifest = {entry.name: _sha256(entry) for entry in sorted(partial.iterdir())}
             (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
             for entry in partial.iterdir():
+                entry.chmod(0o644)
                 _sync(entry)
             partial.chmod(0o755)
             partial.rename(target)
@@ -158,12 +169,70 @@ class Store:
             )
         return CacheVersion(number, plan, folder)
 
+    def serving(self, plan: Plan) -> CacheVersion:
+        """The version to serve where partitions and lookups were deployed for `plan`: the current
+        one, or, if that has other cut points, the newest with the same.
+
+        Raises:
+            ArtifactError: there is none.
+        """
+        version = self.current()
+        if fits(version.plan, plan):
+            return version
+        for number in reversed(self.versions()):
+            with suppress(ArtifactError):
+                version = self.open(number)
+                if fits(version.plan, plan):
+                    return version
+        raise ArtifactError(f"no version in {self.folder} has caches at {plan.cut_points}")
+
+    def remove(self, numbers: set[int]) -> None:
+        """Remove versions, never the current one."""
+        for number in numbers - {self.current().number}:
+            shutil.rmtree(self.folder / "versions" / str(number), ignore_errors=True)
+
+    def make_current(self, number: int) -> CacheVersion:
+        """Go back, or forth, to a version.
+
+        Raises:
+            ArtifactError: it cannot be opened.
+        """
+        version = self.open(number)
+        self._set_current(number)
+        return version
+
     def _set_current(self, number: int) -> None:
         partial = self.folder / f".current.{os.getpid()}"
         partial.write_text(json.dumps({"version": number}) + "\n")
         _sync(partial)
         partial.replace(self.folder / "current")
         _sync(self.folder)
+
+
+def fits(plan: Plan, deployed: Plan) -> bool:
+    """Whether the caches of `plan` can serve where `deployed` was deployed."""
+    same = plan.fingerprint == deployed.fingerprint and plan.cut_points == deployed.cut_points
+    return same and [c.feature_shape for c in plan.caches] == [
+        c.feature_shape for c in deployed.caches
+    ]
+
+
+def working_copy(store: Store, folder: Path) -> Store:
+    """A copy of `store` under `folder` that may be written to; made where there is none yet."""
+    digest = hashlib.sha256()
+    for number in store.versions():
+        digest.update((store.folder / "versions" / str(number) / "manifest.json").read_bytes())
+    copy = folder / digest.hexdigest()[:16]
+    if not copy.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".copy.", dir=folder))
+        shutil.copytree(store.folder, partial, dirs_exist_ok=True)
+        partial.chmod(0o755)
+        try:
+            partial.rename(copy)
+        except OSError:  # somebody else was quicker
+            shutil.rmtree(partial)
+    return Store(copy)
 
 
 def _sha256(file: Path) -> str:

@@ -1,0 +1,121 @@
+"""The class mix of the moment, and what it makes of a predictor's scores.
+
+Where few classes occur, early layers suffice. A predictor's log probabilities, plus the log ratio
+of the classes' recent shares to those that it was trained on, are those of a predictor trained on
+the recent mix (prior correction: Saerens, Latinne and Decaestecker 2002).
+"""
+
+import numpy as np
+
+MEMORY = 100.0
+"""Requests after which an observation counts half."""
+SMOOTHING = 20.0
+"""Of the trained mix, in requests, that is added to what was observed."""
+CHANGED = 5.0
+"""Log likelihood ratio of the trained mix against the recent one; a false alarm at most every
+exp(5) observations."""
+ENTERS, LEAVES = 0.05, 0.01
+"""Shares from which a class counts as present, and below which it is gone."""
+
+
+class ClassPrior:
+    """Recency-weighted shares of the base DNN's answers among all requests.
+
+    Learned from requests that missed everywhere, each with weight 1, and sampled ones that hit,
+    each with the inverse of its inclusion probability (Horvitz and Thompson 1952); never from a
+    hit's own answer, which the prior itself may have caused. When observations speak against the
+    recent mix (a cumulative sum of log likelihood ratios: Page 1954), it is forgotten at once.
+
+    Args:
+        trained: `(K,)` shares of the classes that the predictors learned on.
+        least_share: of its trained share that every class keeps, which bounds how much a class that
+            is not there can be talked down; 1 is no correction.
+
+    >>> prior = ClassPrior(np.full(4, 0.25), least_share=0.1)
+    >>> for _ in range(500):
+    ...     prior.advance(1)
+    ...     changed = prior.observe(2, 1.0)
+    >>> prior.log_ratio().round(1)
+    array([-1.5, -1.5,  1.2, -1.5])
+    """
+
+    def __init__(
+        self,
+        trained: np.ndarray,
+        least_share: float = 1.0,
+    ):
+        self.trained = np.maximum(np.asarray(trained, float), 1e-3)
+        self.trained /= self.trained.sum()
+        self.least_share = least_share
+        self.forget()
+
+    def start(self, shares: np.ndarray) -> None:
+        """As if the recent requests had had these shares."""
+        self._seen = shares / shares.sum() * MEMORY
+
+    def forget(self) -> None:
+        self._seen = np.zeros(len(self.trained))
+        self._against = 0.0
+
+    def advance(self, requests: int) -> None:
+        """So many requests have been answered since the last call."""
+        self._seen *= 0.5 ** (requests / MEMORY)
+
+    def observe(self, class_id: int, weight: float) -> bool:
+        """Take in one base answer; True where the mix has changed, and what was seen is forgotten.
+
+        Args:
+            weight: inverse of the probability with which the request was observed.
+        """
+        log_ratio = self.log_ratio()[class_id]
+        self._against = max(0.0, self._against - float(log_ratio))
+        changed = self._against > CHANGED
+        if changed:
+            self.forget()
+        self._seen[class_id] += weight
+        return changed
+
+    @property
+    def shares(self) -> np.ndarray:
+        """`(K,)`, of the recent requests."""
+        smoothed = self._seen + SMOOTHING * self.trained
+        return smoothed / smoothed.sum()
+
+    def log_ratio(self) -> np.ndarray:
+        """`(K,)`, to add to a predictor's scores."""
+        prior = self.least_share * self.trained + (1 - self.least_share) * self.shares
+        return np.log(prior / self.trained)
+
+
+class Arrivals:
+    """How often classes come that were not there, from a sequence of recent shares.
+
+    Args:
+        window: requests to look back on.
+        settle: requests before the first mix is taken for settled.
+    """
+
+    def __init__(self, window: int = 10_000, settle: int = 300):
+        self._window, self._settle = window, settle
+        self._requests = 0
+        self._at: list[int] = []
+        self.present: np.ndarray | None = None
+
+    def update(self, requests: int, shares: np.ndarray) -> None:
+        """The shares after so many more requests."""
+        self._requests += requests
+        if self.present is None:
+            if self._requests >= self._settle:
+                self.present = shares > ENTERS
+            return
+        came = ~self.present & (shares > ENTERS)
+        self.present = (self.present | came) & (shares > LEAVES)
+        self._at += [self._requests] * int(came.sum())
+        self._at = [at for at in self._at if at > self._requests - self._window]
+
+    def rate(self, confidence: float = 0.9) -> float:
+        """Arrivals a request, an upper confidence bound (Poisson)."""
+        from scipy.special import gammaincinv  # not needed to serve
+
+        seen = max(self._settle, min(self._requests, self._window))
+        return float(gammaincinv(len(self._at) + 1, confidence)) / seen

@@ -1,0 +1,97 @@
+"""The class prior follows the traffic, learns nothing from hits, and is as sharp as is safe."""
+
+import numpy as np
+import torch
+
+from cache_models.class_prior import MEMORY, SMOOTHING, Arrivals, ClassPrior
+from cache_models.learned_cache import Selector
+from cache_models.prior_calibration import Said, calibrate_prior
+from cache_models.promise import Limits
+
+K = 10
+
+
+def follow(prior, classes, hit_rate, sample_rate, seed=0):
+    """What a router would tell of requests of `classes`, all right, of which some hit."""
+    rng = np.random.default_rng(seed)
+    changed = []
+    for class_id in classes:
+        prior.advance(1)
+        if rng.random() >= hit_rate[class_id]:
+            changed.append(prior.observe(class_id, 1.0))
+        elif rng.random() < sample_rate:
+            changed.append(prior.observe(class_id, 1 / sample_rate))
+    return changed
+
+
+def test_shares_are_right_though_hits_are_seldom_seen():
+    hit_rate = np.where(np.arange(K) == 0, 0.9, 0.2)
+    found = []
+    for seed in range(40):
+        prior = ClassPrior(np.full(K, 1 / K))
+        classes = np.random.default_rng(seed).choice(2, 2000)  # two classes, equally often
+        follow(prior, classes, hit_rate, 0.1, seed)
+        found.append(prior.shares[:2])
+    seen = MEMORY / np.log(2)
+    expected = (0.5 * seen + SMOOTHING / K) / (seen + SMOOTHING)
+    assert np.allclose(np.mean(found, 0), expected, atol=0.02)
+
+
+def test_a_class_that_comes_is_given_back_its_share_at_once():
+    prior = ClassPrior(np.full(K, 1 / K), least_share=0.1)
+    follow(prior, np.tile([0, 1, 2], 300), np.full(K, 0.9), 0.1)
+    assert prior.log_ratio()[5] < -1.5
+    assert any(follow(prior, np.tile([5, 6, 7], 20), np.full(K, 0.5), 0.1))
+    assert (prior.log_ratio()[5:8] > 0).all()
+
+
+def test_a_settled_mix_is_seldom_taken_for_changed():
+    prior = ClassPrior(np.full(K, 1 / K), least_share=0.1)
+    changed = follow(prior, np.random.default_rng(0).choice(3, 20_000), np.full(K, 0.8), 0.1)
+    assert sum(changed) <= 3
+
+
+def test_arrivals_are_counted_with_a_margin():
+    arrivals = Arrivals()
+    shares = np.full(K, 1e-3)
+    for i in range(1000):
+        present = (np.arange(3) + i // 100) % K  # one class goes and one comes every 1,000 requests
+        now = shares.copy()
+        now[present] = 0.33
+        arrivals.update(10, now)
+    assert 1e-3 < arrivals.rate() < 2e-3
+
+
+def said(outside_mistaken):
+    """Caches that know all classes, but not surely; with a prior, more is sure."""
+    rng = np.random.default_rng(0)
+    answers = np.repeat(np.arange(K), 300)
+    scores = np.zeros((len(answers), K), np.float32)
+    scores[np.arange(len(answers)), answers] = rng.normal(3, 1, len(answers))
+    rivals = (answers + 1) % K
+    scores[np.arange(len(answers)), rivals] = rng.normal(outside_mistaken, 1, len(answers))
+    selector = Selector()
+    with torch.no_grad():  # sure from a margin of about 3 on
+        selector.linear.weight.zero_()
+        selector.linear.weight[0, 3] = 2.0
+        selector.linear.bias.fill_(-3.0)
+    familiar = torch.ones(len(answers), dtype=torch.bool)
+    return Said([torch.from_numpy(scores).log_softmax(1)], [familiar], [selector], answers)
+
+
+def judge(said, arrivals, classes=(0, 2, 4)):
+    mix = np.full(K, 1e-6)
+    mix[list(classes)] = 1 / len(classes)
+    trained = np.full(K, 1 / K)
+    return calibrate_prior(said, trained, mix, arrivals, 0.95, 0.1, Limits())
+
+
+def test_the_prior_is_sharper_where_fewer_classes_come():
+    calm, busy = judge(said(2.6), 1e-4), judge(said(2.6), 4e-2)
+    assert calm.least_share < busy.least_share
+    assert calm.disagreement <= 0.01 and busy.disagreement <= 0.01
+    assert busy.arriving > busy.settled
+
+
+def test_there_is_no_prior_where_none_is_safe():
+    assert judge(said(3.0), 1e-2).least_share == 1.0
