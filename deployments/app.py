@@ -5,8 +5,9 @@ import ray
 from ray import serve
 from ray.serve.config import DeploymentActorConfig
 
+from cache_models.datasets import cache_home
 from cache_models.default import STORE
-from cache_models.store import Store
+from cache_models.store import Store, working_copy
 from deployments.config import AppArgs, Compute
 from deployments.lookup import Lookup
 from deployments.partition import Partition
@@ -25,13 +26,15 @@ def build(args: AppArgs) -> serve.Application:
         ArtifactError: the store has no usable version, or its plan is for another model.
         ValueError: `overrides` names a deployment that the plan does not have.
     """
-    store = str(STORE if args.store == "default" else args.store)
-    version = Store(store).current()
-    plan = version.plan
+    store = Store(args.store)
+    if args.store == "default":
+        store = working_copy(Store(STORE), cache_home() / "stores")
+    args = args.model_copy(update={"store": str(store.folder)})
+    plan = store.current().plan
     if plan.model != args.model:
         raise ValueError(
-            f"args.model is {args.model!r}, but the store {store} was built for {plan.model!r}; "
-            f"name its model, or another store."
+            f"args.model is {args.model!r}, but the store {store.folder} was built for "
+            f"{plan.model!r}; name its model, or another store."
         )
     count = len(plan.caches)
     first = int(plan.asks_first)
@@ -46,19 +49,18 @@ def build(args: AppArgs) -> serve.Application:
     trainer = DeploymentActorConfig(
         name=TRAINER,
         actor_class=ray.remote(Trainer),
-        init_args=(args.model_dump_json(), plan.promise.limits.model_dump_json()),
+        init_args=(args.model_dump_json(), plan.model_dump_json()),
         actor_options={"num_cpus": 0},
     )
     return Router.options(deployment_actors=[trainer]).bind(
         args,
         plan,
-        version.number,
         [
             Partition.options(name=name).bind(i, plan, compute[name], args.activation_dtype)
             for i, name in enumerate(partitions, first)
         ],
         [
-            Lookup.options(name=name).bind(i, plan, store, version.number, compute[name])
+            Lookup.options(name=name).bind(i, plan, args.store, compute[name])
             for i, name in enumerate(lookups)
         ],
     )

@@ -39,12 +39,16 @@ class Sampling(Strict):
 
     Attributes:
         rate: share of requests, while all is well.
+        raised_rate: share after a change of the class mix, for `raised_samples`; without caches,
+            after an alarm and before the first have been learned, all requests are samples.
         min_rate: share under load; without so many samples caches go off.
         max_backlog: of sampled requests that wait for an idle moment; beyond it the rate sinks.
         max_wait_s: after which a sampled request waits no longer for one.
     """
 
     rate: float = Field(0.1, gt=0, le=1)
+    raised_rate: float = Field(0.3, gt=0, le=1)
+    raised_samples: int = Field(60, ge=0)
     min_rate: float = Field(0.01, gt=0, le=1)
     max_backlog: int = Field(32, ge=1)
     max_wait_s: float = Field(1.0, ge=0)
@@ -54,6 +58,37 @@ class Sampling(Strict):
         if self.min_rate > self.rate:
             raise ValueError(f"min_rate ({self.min_rate}) may be at most rate ({self.rate})")
         return self
+
+
+class Retraining(Strict):
+    """How caches follow the traffic.
+
+    Attributes:
+        prior: add the recent class mix to the predictors' scores.
+        rounds: retrain and publish by itself; a round can be asked for anyway.
+        window: recent samples to learn from.
+        new_samples: since the last round, after which another is due; a change of class mix or hit
+            rate makes it due after `changed_samples`.
+        mix_moved: total variation distance of the class mix that is a change, and `hits_fell` the
+            fall of the hit rate.
+        min_interval_s, max_interval_s: between rounds.
+        threads: of PyTorch, in the background at the lowest priority.
+        kept_versions: besides the build's and the one in service.
+        expire_s: age at which stored samples of the traffic are deleted.
+    """
+
+    prior: bool = True
+    rounds: bool = True
+    window: int = Field(3_000, ge=100)
+    new_samples: int = Field(1_000, ge=1)
+    changed_samples: int = Field(400, ge=1)
+    mix_moved: float = Field(0.3, gt=0, le=1)
+    hits_fell: float = Field(0.1, gt=0, le=1)
+    min_interval_s: float = Field(60, ge=0)
+    max_interval_s: float = Field(3_600, gt=0)
+    threads: int = Field(1, ge=1, le=64)
+    kept_versions: int = Field(5, ge=1)
+    expire_s: float = Field(7 * 24 * 3600, gt=0)
 
 
 class GuardArgs(Strict):
@@ -98,6 +133,7 @@ class AppArgs(Strict):
     http: HttpLimits = HttpLimits()
     sampling: Sampling = Sampling()
     guard: GuardArgs = GuardArgs()
+    retraining: Retraining = Retraining()
 
     @field_validator("store")
     @classmethod

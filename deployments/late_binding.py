@@ -44,6 +44,8 @@ class Trace:
     lookup was or would be asked, and the last activation that has all rows."""
 
     resized: bool
+    version: int = 0
+    log_ratio: np.ndarray | None = None
     asked: list[np.ndarray] = field(default_factory=list)
     partition: int = 0
     activation: np.ndarray | None = None
@@ -62,7 +64,7 @@ class LateBinding:
     Args:
         partitions: in execution order, one more than `lookups`, or as many if the first of those is
             at the input.
-        version: of the caches; a request keeps the one it started with.
+        version: of the caches, to begin with; a request keeps the one it started with.
         failures: counts lookups that failed or were late, by cut point.
     """
 
@@ -76,7 +78,9 @@ class LateBinding:
         bytes_per_value: int,
     ):
         self._plan = plan
-        self._version = version
+        self.version = version
+        self.log_ratio: np.ndarray | None = None
+        """Of the class mix of the moment; a request keeps the one that it started with."""
         self._partitions = partitions
         self._lookups = lookups
         self._timeout_s = lookup_timeout_ms / 1e3
@@ -100,7 +104,9 @@ class LateBinding:
         Args:
             trace: to fill, of a sampled request.
         """
-        version = self._version
+        version, log_ratio = self.version, self.log_ratio
+        if trace is not None:
+            trace.version, trace.log_ratio = version, log_ratio
         rows = np.arange(len(batch))
         exits = [BASE] * len(batch)
         classes = len(self._plan.description.classes)
@@ -117,7 +123,7 @@ class LateBinding:
                 trace.passed(asked, partition, current)
             if not use_caches:
                 continue
-            verdict = await self._look_up(i, asked, version, resized and name == INPUT)
+            verdict = await self._look_up(i, asked, version, log_ratio, resized and name == INPUT)
             if verdict is None or not verdict.hits.any():
                 continue
             hit = rows[verdict.hits]
@@ -133,8 +139,8 @@ class LateBinding:
         class_ids[rows], probabilities[rows] = await self._run(partition, current, resized)
         return Answers(class_ids, probabilities, exits, version)
 
-    async def finish(self, trace: Trace, turn: Callable[[], Awaitable[None]]) -> np.ndarray:
-        """Run a sampled request on to the end: the base DNN's labels `(B,)`.
+    async def finish(self, trace: Trace, turn: Callable[[], Awaitable[None]]) -> Answer:
+        """Run a sampled request on to the end, whose answer is the base DNN's; completes the trace.
 
         Args:
             turn: awaited before every slice, so that others can go first.
@@ -143,8 +149,11 @@ class LateBinding:
         for partition in range(trace.partition, len(self._partitions)):
             await turn()
             out = await self._run(partition, current, trace.resized)
-            current = out.class_ids if isinstance(out, Answer) else out.activation
-        return current
+            if isinstance(out, Answer):
+                return out
+            trace.asked.append(out.features)
+            current = out.activation
+        raise AssertionError("the last partition answers")
 
     async def judge(self, trace: Trace, count: int, turn: Callable[[], Awaitable[None]]) -> Answers:
         """What the caches would have said of a request with `count` rows that the base DNN has
@@ -152,12 +161,14 @@ class LateBinding:
         exits, class_ids = [BASE] * count, np.full(count, -1)
         for i, (name, asked) in enumerate(zip(self._plan.cut_points, trace.asked, strict=True)):
             await turn()
-            verdict = await self._look_up(i, asked, self._version, trace.resized and name == INPUT)
+            verdict = await self._look_up(
+                i, asked, trace.version, trace.log_ratio, trace.resized and name == INPUT
+            )
             if verdict is None:
                 continue
             for row in np.flatnonzero(verdict.hits & (class_ids < 0)):
                 exits[row], class_ids[row] = name, verdict.class_ids[row]
-        return Answers(class_ids, np.empty((count, 0)), exits, self._version)
+        return Answers(class_ids, np.empty((count, 0)), exits, trace.version)
 
     async def _run(self, partition: int, batch: np.ndarray, resized: bool) -> Activation | Answer:
         row_bytes = self._activation_bytes[partition]
@@ -169,14 +180,19 @@ class LateBinding:
         )
 
     async def _look_up(
-        self, index: int, asked: np.ndarray, version: int, resized: bool
+        self,
+        index: int,
+        asked: np.ndarray,
+        version: int,
+        log_ratio: np.ndarray | None,
+        resized: bool,
     ) -> Verdict | None:
         """What the lookup says, or None where it fails or is late. After `MAX_FAILURES` in a row it
         is left alone for a while, so that requests do not wait for what is not there."""
         if time.monotonic() < self._closed_until[index]:
             return None
         lookup = self._lookups[index].call(
-            "look_up", asked, version, resized, expected_bytes=asked.nbytes
+            "look_up", asked, version, log_ratio, resized, expected_bytes=asked.nbytes
         )
         try:
             verdict = await asyncio.wait_for(lookup, self._timeout_s)

@@ -22,7 +22,7 @@ KEPT_VERSIONS = 2
 class Lookup:
     """The learned cache at the plan's cut point `index`, in the version that a request names."""
 
-    def __init__(self, index: int, plan: Plan, store: str, version: int, compute: Compute):
+    def __init__(self, index: int, plan: Plan, store: str, compute: Compute):
         self._thread = ComputeThread(compute.threads)
         self._device = resolve(compute.device)
         self._index = index
@@ -30,29 +30,47 @@ class Lookup:
         self._description = plan.description
         self._store = Store(store)
         self._caches: dict[int, tuple[LearnedCache, float]] = {}
-        self._thread.run_now(self._load, version)
+        self._thread.run_now(self._load, self._store.serving(plan).number)
 
-    async def look_up(self, batch: np.ndarray, version: int, resized: bool = False) -> Verdict:
+    async def look_up(
+        self,
+        batch: np.ndarray,
+        version: int,
+        log_ratio: np.ndarray | None = None,
+        resized: bool = False,
+    ) -> Verdict:
         """Ask the cache of `version`.
 
         Args:
             batch: features `(B, *feature_shape)` float16; for a cache at the input what
                 `Partition.run` takes first, from which features are made here.
+            log_ratio: `(K,)` of the class mix of the moment to the one that was trained on.
             resized: as for `Partition.run`.
 
         Raises:
             ArtifactError: that version cannot be loaded; to the router, a miss.
         """
-        return await self._thread.run(self._look_up, batch, version, resized)
+        return await self._thread.run(self._look_up, batch, version, log_ratio, resized)
+
+    async def prepare(self, version: int) -> None:
+        """Load a version before requests name it.
+
+        Raises:
+            ArtifactError: it cannot be loaded.
+        """
+        await self._thread.run(self._load, version)
 
     async def ping(self) -> None:
         """Returns once a replica is there to answer."""
 
-    def _look_up(self, batch: np.ndarray, version: int, resized: bool) -> Verdict:
+    def _look_up(
+        self, batch: np.ndarray, version: int, log_ratio: np.ndarray | None, resized: bool
+    ) -> Verdict:
         if version not in self._caches:
             self._load(version)
         cache, threshold = self._caches[version]
-        probabilities, confidence = cache(self._features(batch, resized))
+        correction = None if log_ratio is None else torch.tensor(log_ratio, device=self._device)
+        probabilities, confidence = cache(self._features(batch, resized), correction)
         return Verdict(
             (confidence >= threshold).cpu().numpy(),
             probabilities.argmax(1).cpu().numpy(),
@@ -66,14 +84,17 @@ class Lookup:
         return extract(self._description.inputs(images, resized))
 
     def _load(self, number: int) -> None:
+        if number in self._caches:
+            return
         version = self._store.open(number)
         cache = version.load(self._index).to(self._device)
-        self._caches[number] = (cache, version.plan.promise.threshold)
+        threshold = version.plan.promise.threshold
+        self._caches[number] = (cache, np.inf if threshold is None else threshold)
         for rows in (1, 2, 8):
             for _ in range(5):
-                self._look_up(self._zeros(version.plan, rows), number, resized=False)
+                self._look_up(self._zeros(version.plan, rows), number, None, resized=False)
         while len(self._caches) > KEPT_VERSIONS:
-            self._caches.pop(min(self._caches))
+            self._caches.pop(next(iter(self._caches)))  # the one loaded first
 
     def _zeros(self, plan: Plan, rows: int) -> np.ndarray:
         """Something to look up, of the shape that requests have."""

@@ -33,13 +33,17 @@ class Verdict(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """A sampled request's row: what the caches said of it, and what the base DNN did.
+    """A request's row of which the base DNN's answer is known.
 
     Attributes:
         exit: of the cascade, a cut point or `base`.
         class_id, base_class_id: the cascade's and the base DNN's label.
         version: of the caches.
-        inclusion: probability with which it was sampled, whatever it was.
+        inclusion: probability with which it was sampled, whatever it was; 0 for one that was not,
+            and is known because it missed everywhere, or caches were off.
+        known: probability with which the base DNN's answer to it became known.
+        asked: what the lookup at each cut point was or would be asked, a row each; or None.
+        probabilities: the base DNN's, `(K,)`.
     """
 
     exit: str
@@ -47,15 +51,25 @@ class Observation(NamedTuple):
     base_class_id: int
     version: int
     inclusion: float
+    known: float
+    asked: tuple[np.ndarray, ...] | None
+    probabilities: np.ndarray | None
 
 
 class Control(NamedTuple):
     """What the trainer tells the routers.
 
     Attributes:
+        mode: `serve`, `shadow` or `off`.
         caches_on: whether caches may answer.
         sample_rate: share of requests to run on to the base DNN's end.
+        version: of the caches.
+        log_ratio: `(K,)` of the class mix of the moment to the one that the caches were trained on;
+            None changes nothing.
     """
 
+    mode: str
     caches_on: bool
     sample_rate: float
+    version: int
+    log_ratio: np.ndarray | None

@@ -1,6 +1,7 @@
 """The ingress: checks and decodes requests over HTTP, and has them answered with late binding."""
 
 import asyncio
+import os
 import time
 import uuid
 from contextlib import contextmanager
@@ -10,18 +11,20 @@ import torch
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from ray import serve
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from cache_models.plan import Plan
 from cache_models.recording import as_tensor
+from cache_models.store import Store
+from deployments import admin
 from deployments import inference_protocol as protocol
 from deployments.config import AppArgs
 from deployments.decoding import decode_image, image_bytes, read_body
 from deployments.errors import InvalidInput, NotFound, RequestError, Unavailable
 from deployments.late_binding import BASE, Answers, LateBinding, Trace
-from deployments.sampler import Sampler
+from deployments.sampler import TRAINER, Sampler
 from deployments.stats import Stats, merge
 from deployments.transport import INLINE_BYTES, Remote
 
@@ -32,6 +35,8 @@ INLINE_DECODING_BYTES = 64 * 1024
 """A smaller body is decoded at once, a larger one in a thread, so that others need not wait."""
 
 CHUNK_ROWS = 32
+
+TRAINER_S = 60.0
 
 app = FastAPI(title="GATI on Ray Serve")
 
@@ -55,7 +60,6 @@ class Router:
         self,
         args: AppArgs,
         plan: Plan,
-        version: int,
         partitions: list[DeploymentHandle],
         lookups: list[DeploymentHandle],
     ):
@@ -63,7 +67,6 @@ class Router:
         torch.set_num_threads(1)
         self._args = args
         self._plan = plan
-        self._version = version
         self._description = plan.description
         self._partitions = [Remote(handle) for handle in partitions]
         self._lookups = [Remote(handle) for handle in lookups]
@@ -71,13 +74,13 @@ class Router:
         bytes_per_value = getattr(torch, args.activation_dtype).itemsize
         self._late_binding = LateBinding(
             plan,
-            version,
+            Store(args.store).serving(plan).number,
             self._partitions,
             self._lookups,
             args.lookup_timeout_ms,
             bytes_per_value,
         )
-        self._sampler = Sampler(args, self._late_binding)
+        self._sampler = Sampler(args, self._late_binding, self._lookups)
         self._stats = Stats()
 
     # --- answers ---------------------------------------------------------------------------------
@@ -168,15 +171,84 @@ class Router:
             "routers": len(snapshots),
             **merge(snapshots),
             "model": self._args.name,
-            "mode": self._args.mode,
-            "guard": await self._sampler.guard_status(),
-            "cache_version": self._version,
+            **await self._trainer_status(),
             "plan": self._plan.model_dump(mode="json", exclude={"description": {"classes"}}),
         }
 
     async def local_stats(self) -> dict:
         """This replica's share of `/stats`."""
         return self._stats.snapshot(self._late_binding.failures)
+
+    async def _trainer_status(self) -> dict:
+        try:
+            return await self._trainer("status")
+        except Unavailable as error:
+            caches = "on" if self._sampler.caches_on else "off"
+            return {
+                "guard": {"caches": caches, "trainer": str(error)},
+                "mode": self._sampler.mode,
+                "cache_version": self._late_binding.version,
+            }
+
+    # --- operators -------------------------------------------------------------------------------
+
+    @app.get("/admin/versions")
+    async def versions(self, request: Request):
+        self._check_token(request)
+        return await self._trainer("versions")
+
+    @app.get("/admin/rounds")
+    async def rounds(self, request: Request):
+        self._check_token(request)
+        return await self._trainer("rounds")
+
+    @app.post("/admin/retrain", status_code=202)
+    async def retrain(self, request: Request):
+        self._check_token(request)
+        await self._trainer("retrain")
+        return {"retrain": "as soon as the trainer is free; see /admin/rounds"}
+
+    @app.post("/admin/rollback")
+    async def rollback(self, request: Request):
+        self._check_token(request)
+        version = admin.field(await self._body(request), "version", admin.VERSION)
+        return await self._trainer("roll_back", version)
+
+    @app.post("/admin/pin")
+    async def pin(self, request: Request):
+        self._check_token(request)
+        pinned = admin.field(await self._body(request), "pinned", admin.PINNED)
+        await self._trainer("pin", pinned)
+        return {"pinned": pinned}
+
+    @app.post("/admin/mode")
+    async def mode(self, request: Request):
+        self._check_token(request)
+        mode = admin.field(await self._body(request), "mode", admin.MODE)
+        await self._trainer("set_mode", mode)
+        return {"mode": mode}
+
+    @app.delete("/admin/samples")
+    async def delete_samples(self, request: Request):
+        self._check_token(request)
+        await self._trainer("delete_samples")
+        return {"samples": "deleted"}
+
+    def _check_token(self, request: Request) -> None:
+        admin.check_token(request.headers.get("authorization"), os.environ.get(admin.TOKEN))
+
+    async def _body(self, request: Request) -> bytes:
+        return await read_body(request, self._args.http.max_body_bytes)
+
+    async def _trainer(self, method: str, *args):
+        """Ask the trainer; it may take as long as a round."""
+        try:
+            trainer = serve.get_deployment_actor(TRAINER)
+            return await asyncio.wait_for(getattr(trainer, method).remote(*args), TRAINER_S)
+        except RayTaskError as error:
+            raise admin.Refused(str(error.cause)) from error
+        except (RayError, ValueError, TimeoutError) as error:
+            raise Unavailable(f"the trainer does not answer: {error!r}") from error
 
     # --- how -------------------------------------------------------------------------------------
 
@@ -189,7 +261,7 @@ class Router:
 
         async def answer(chunk: np.ndarray) -> Answers:
             inclusion = self._sampler.choose() if use_caches else 0.0
-            trace = Trace(resized) if inclusion else None
+            trace = Trace(resized) if use_caches else None
             answers = await self._late_binding.answer(chunk, resized, use_caches_now, trace)
             if use_caches:
                 self._sampler.add(trace, answers, use_caches_now, inclusion)

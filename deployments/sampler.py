@@ -1,9 +1,10 @@
-"""A router's sampled requests: answered as usual, then run on to the base DNN's end when nobody
-waits, and told to the trainer.
+"""A router's side of the watch: which requests are run on to the base DNN's end after they have
+been answered, what is told of them to the trainer, and what the trainer says in return.
 
-A request is chosen before anything is known of it. Under load the share sinks to `min_rate`, and
-those are run on after `max_wait_s` even if others wait, because without samples nobody could tell
-whether the caches are right.
+A request is chosen before anything is known of it. It is run on when nobody waits; under load the
+share sinks to `min_rate`, and those are run on after `max_wait_s` even if others wait, because
+without samples nobody could tell whether the caches are right. Requests that the base DNN answered
+anyway are told of, too.
 """
 
 import asyncio
@@ -12,12 +13,14 @@ import random
 import time
 from contextlib import contextmanager, suppress
 
+import numpy as np
 from ray import serve
 from ray.exceptions import RayError
 
 from deployments.config import AppArgs
 from deployments.late_binding import BASE, Answers, LateBinding, Trace
-from deployments.messages import Control, Observation
+from deployments.messages import Answer, Control, Observation
+from deployments.transport import Remote
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +28,26 @@ TRAINER = "trainer"
 EXCHANGE_S = 0.5
 MAX_WAITING = 8
 """Times `max_backlog`; beyond it a sampled request is dropped."""
+MIX_FORGOTTEN_S = 5.0
+"""Without the trainer's word, the class mix of the moment is not known any longer than this."""
+MAX_WHOLE = 64
+"""Observations in one exchange that carry features; more are told of without."""
 
 
 class Sampler:
-    """Chooses requests, runs them on, and exchanges with the trainer."""
+    """Chooses requests, runs them on, and exchanges with the trainer.
 
-    def __init__(self, args: AppArgs, late_binding: LateBinding):
+    Args:
+        lookups: told to load a cache version before requests name it.
+    """
+
+    def __init__(self, args: AppArgs, late_binding: LateBinding, lookups: list[Remote]):
         self._args = args
         self._late_binding = late_binding
-        self._control = Control(args.mode == "serve", args.sampling.rate)
+        self._lookups = lookups
+        self._control = Control(
+            args.mode, args.mode == "serve", args.sampling.rate, late_binding.version, None
+        )
         self._heard_at = time.monotonic()
         self._active, self._idle = 0, asyncio.Event()
         self._idle.set()
@@ -43,6 +57,10 @@ class Sampler:
         self._tasks: list[asyncio.Task] = []
 
     @property
+    def mode(self) -> str:
+        return self._control.mode
+
+    @property
     def caches_on(self) -> bool:
         """Whether caches may answer: the trainer says so, and has been heard of lately."""
         lost = time.monotonic() - self._heard_at > self._args.guard.trainer_lost_s
@@ -50,7 +68,7 @@ class Sampler:
 
     def choose(self) -> float:
         """The probability with which the request at hand was sampled; 0 if it was not."""
-        if self._args.mode == "off":
+        if self.mode == "off":
             return 0.0
         rate = self._control.sample_rate
         if self._backlog.qsize() >= self._args.sampling.max_backlog:
@@ -62,7 +80,7 @@ class Sampler:
     @contextmanager
     def waiting(self):
         """While a client waits for its answer, sampled requests do not run."""
-        self._start()
+        self.start()
         self._active += 1
         self._idle.clear()
         try:
@@ -72,24 +90,24 @@ class Sampler:
             if not self._active:
                 self._idle.set()
 
-    def add(self, trace: Trace | None, answers: Answers, used_caches: bool, inclusion: float):
-        """An answered request; `trace` if it was sampled."""
+    def add(self, trace: Trace, answers: Answers, used_caches: bool, inclusion: float) -> None:
+        """An answered request.
+
+        Args:
+            inclusion: what `choose` said of it.
+        """
         self._answered += len(answers.exits)
-        if trace is not None:
+        if inclusion:
             self._backlog.put_nowait((trace, answers, used_caches, inclusion))
+        elif self.mode != "off":
+            asked = trace.asked if trace.whole else None
+            for row, exit in enumerate(answers.exits):
+                if exit == BASE:
+                    self._observe(row, answers, answers, 0.0, 1.0, asked)
 
-    async def guard_status(self) -> dict:
-        """What the trainer says of itself, for `/stats`."""
-        if self._args.mode == "off":
-            return {"caches": "off"}
-        try:
-            trainer = serve.get_deployment_actor(TRAINER)
-            return await asyncio.wait_for(trainer.status.remote(), 5)
-        except (RayError, ValueError, TimeoutError) as error:
-            return {"caches": "on" if self.caches_on else "off", "trainer": repr(error)}
-
-    def _start(self) -> None:
-        if not self._tasks and self._args.mode != "off":
+    def start(self) -> None:
+        """Begin to run on and to exchange, on the running event loop; at once if it has begun."""
+        if not self._tasks:
             loops = (self._run_on(), self._exchange())
             self._tasks = [asyncio.get_running_loop().create_task(loop) for loop in loops]
 
@@ -97,21 +115,41 @@ class Sampler:
         while True:
             trace, answers, used_caches, inclusion = await self._backlog.get()
             try:
-                if used_caches:
-                    said, base = answers, answers.class_ids
-                    if not trace.whole:
-                        base = await self._late_binding.finish(trace, self._turn)
-                else:
-                    base = answers.class_ids
-                    said = await self._late_binding.judge(trace, len(base), self._turn)
+                said = base = answers
+                if not used_caches:
+                    said = await self._late_binding.judge(trace, len(base.exits), self._turn)
+                elif not trace.whole:
+                    base = await self._late_binding.finish(trace, self._turn)
             except Exception as error:  # a lost replica costs a sample, never an answer
                 logger.warning("a sampled request was lost: %r", error)
                 continue
-            for exit, label, truth in zip(said.exits, said.class_ids, base, strict=True):
-                label = truth if exit == BASE else label
-                self._observations.append(
-                    Observation(exit, int(label), int(truth), said.cache_version, inclusion)
-                )
+            for row, exit in enumerate(answers.exits):
+                known = 1.0 if exit == BASE else inclusion
+                self._observe(row, said, base, inclusion, known, trace.asked)
+
+    def _observe(
+        self,
+        row: int,
+        said: Answers,
+        base: Answers | Answer,
+        inclusion: float,
+        known: float,
+        asked: list[np.ndarray] | None,
+    ) -> None:
+        truth, exit = int(base.class_ids[row]), said.exits[row]
+        whole = asked is not None and len(self._observations) < MAX_WHOLE
+        self._observations.append(
+            Observation(
+                exit,
+                truth if exit == BASE else int(said.class_ids[row]),
+                truth,
+                said.cache_version,
+                inclusion,
+                known,
+                tuple(np.array(part[row]) for part in asked) if whole else None,
+                base.probabilities[row] if whole else None,
+            )
+        )
 
     async def _turn(self) -> None:
         with suppress(TimeoutError):
@@ -125,9 +163,27 @@ class Sampler:
             try:
                 # by name each time: a restarted trainer is another actor
                 trainer = serve.get_deployment_actor(TRAINER)
-                self._control = await asyncio.wait_for(
+                control = await asyncio.wait_for(
                     trainer.exchange.remote(observations, answered), 10
                 )
-                self._heard_at = time.monotonic()
             except (RayError, ValueError, TimeoutError) as error:
                 logger.warning("the trainer does not answer: %r", error)
+                if time.monotonic() - self._heard_at > MIX_FORGOTTEN_S:
+                    self._late_binding.log_ratio = None
+                continue
+            self._heard_at = time.monotonic()
+            await self._follow(control)
+
+    async def _follow(self, control: Control) -> None:
+        """Do as the trainer says; a new version once every lookup replica has it."""
+        if control.version != self._late_binding.version:
+            try:
+                loaded = (lookup.broadcast("prepare", control.version) for lookup in self._lookups)
+                await asyncio.wait_for(asyncio.gather(*loaded), 10)
+            except Exception as error:  # a replica is on its way; try again with the next exchange
+                logger.warning("version %d is not everywhere yet: %r", control.version, error)
+                control = control._replace(log_ratio=None)
+            else:
+                self._late_binding.version = control.version
+        self._late_binding.log_ratio = control.log_ratio
+        self._control = control

@@ -1,120 +1,366 @@
-"""The actor that watches the caches in service, on requests that routers sampled for it.
+"""The actor that watches the caches in service, follows the class mix, and retrains.
 
-Routers send what they observed and are told in return whether caches may answer, and how much to
-sample; one exchange, twice a second, is all that binds them. Where the guard raises its alarm,
-caches go off everywhere with the next exchange; they are judged on, unasked, and come back when
-they keep the promise on a block of new samples.
+Routers send what they observed and are told in return what to do; one exchange, twice a second, is
+all that binds them. The event loop only counts. What needs PyTorch or the disk is done by two
+threads: one writes samples down as they come, one learns, at the lowest priority and in turn:
+
+1. record the build's samples, once;
+2. judge how sharp the class prior may be, when the mix has moved;
+3. run a round of retraining, when there is reason to.
+
+After a crash Serve starts the actor anew; what it wrote down at most `TICK_S` before is there
+again.
 """
 
+import asyncio
+import json
 import logging
-from collections import Counter, deque
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
-from cache_models.guard import Guard
-from cache_models.promise import Limits, min_samples, most_disagreements
+import numpy as np
+
+from cache_models.class_prior import Arrivals, ClassPrior
+from cache_models.promise import Limits
+from cache_models.traffic_log import TrafficLog
 from deployments.config import AppArgs
 from deployments.messages import Control, Observation
+from deployments.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-RECENT = 2_000
-COUNTED = 5_000
+TICK_S = 1.0
+QUEUED = 2_000
+"""Observations with features that wait to be written down; more are dropped."""
+RECALIBRATE_S, MIX_MOVED = 30.0, 0.1
+"""The prior is judged anew when the mix has moved so far, and at least so often."""
+LOG = "traffic.sqlite"
 
 
 class Trainer:
     """Deployment-scoped: Serve starts it with the router, restarts it, and ends it."""
 
-    def __init__(self, args: str, limits: str):
+    def __init__(self, args: str, plan: str):
         """
         Args:
-            args, limits: `AppArgs` and `Limits` as JSON; Serve hands models on as dictionaries.
+            args, plan: `AppArgs`, its store a path, and the deployed `Plan`, as JSON: Serve hands
+                models on as dictionaries, and `Plan` needs PyTorch, which only threads wait for.
         """
         self._args = args = AppArgs.model_validate_json(args)
-        self._limits = limits = Limits.model_validate_json(limits)
-        self._guard = Guard(limits.max_disagreement, args.guard.samples_between_alarms)
-        self._recent: deque[Observation] = deque(maxlen=RECENT)
-        self._observed = 0
-        self._alarms = 0
-        self._why_off: str | None = None
-        self._probation = _Probation(limits, args.guard.probation_samples)
-        self._answered, self._sampled = 0, 0
+        self._plan_json, plan = plan, json.loads(plan)
+        limits = Limits.model_validate(plan["promise"]["limits"])
+        self._confidence = limits.confidence
+        self._watch = Watch(limits, args.guard, args.sampling)
+        self._has_caches = bool(plan["caches"])
+        self._trained = plan["promise"]["threshold"] is not None
+        classes = len(plan["description"]["classes"])
+        self._log = TrafficLog(
+            Path(args.store) / LOG,
+            [tuple(cache["feature_shape"]) for cache in plan["caches"]],
+            classes,
+            args.retraining.window,
+            args.retraining.expire_s,
+        )
+        self._prior = ClassPrior(np.array(plan["class_shares"] or [1 / classes] * classes))
+        self._arrivals = Arrivals()
+        self._prior_record: dict | None = None
+        self._judged_mix, self._judged_at = None, 0.0
+        self._mode = self._log.state("mode", args.mode)
+        self._pinned = self._log.state("pinned", False)
+        self._unproven = set(self._log.state("unproven", []))
+        if watch := self._log.state("watch"):
+            self._watch.restore(watch)
+        self._raised = 0
+        self._asked_for: str | None = None
+        self._new_samples = 0
+        self._last_round = {"at": time.time(), "mix": None, "hit_rate": None}
+        self._queue: list[Observation] = []
+        self._learner = None
+        self._busy = False
+        self._build_recorded = not args.retraining.rounds
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._learning = ThreadPoolExecutor(
+            1, thread_name_prefix="learn", initializer=_lowest_priority
+        )
+        self._ticking: asyncio.Task | None = None
+
+    # --- routers ---------------------------------------------------------------------------------
 
     async def exchange(self, observations: list[Observation], answered: int) -> Control:
         """Take in what a router observed among the `answered` requests since its last exchange."""
+        if self._ticking is None:
+            self._ticking = asyncio.get_running_loop().create_task(self._tick_for_ever())
+        self._prior.advance(answered)
         for observation in observations:
-            self._observe(observation)
-        self._count(answered, len(observations))
-        sampling = self._args.sampling
+            if self._prior.observe(observation.base_class_id, 1 / observation.known):
+                self._raised = self._args.sampling.raised_samples
+            if observation.inclusion:
+                self._raised -= self._raised > 0
+                if self._version in (None, observation.version):
+                    self._watch.observe(observation)
+            if observation.asked is not None and len(self._queue) < QUEUED:
+                self._queue.append(observation)
+        self._watch.count(answered, sum(o.inclusion > 0 for o in observations))
+        self._arrivals.update(answered, self._prior.shares)
+        return self._control()
+
+    @property
+    def _version(self) -> int | None:
+        return self._learner.version.number if self._learner else None
+
+    def _control(self) -> Control:
+        caches_on = self._mode == "serve" and self._trained and self._watch.why_off is None
+        sharp = self._prior.least_share < 1
         return Control(
-            self._args.mode == "serve" and self._why_off is None,
-            1.0 if self._why_off else sampling.rate,
+            self._mode,
+            caches_on,
+            self._sample_rate(),
+            self._version,
+            self._prior.log_ratio().astype(np.float32) if sharp else None,
         )
 
+    def _sample_rate(self) -> float:
+        sampling = self._args.sampling
+        if self._watch.why_off or (self._has_caches and not self._trained):
+            return 1.0
+        return max(sampling.rate, sampling.raised_rate) if self._raised else sampling.rate
+
+    # --- operators -------------------------------------------------------------------------------
+
     async def status(self) -> dict:
-        """For `/stats`: what the guard has seen."""
-        recent = list(self._recent)
-        wrong = sum(o.class_id != o.base_class_id for o in recent)
+        """For `/stats`."""
+        watch = self._watch
         return {
-            "caches": "off: " + self._why_off if self._why_off else self._args.mode,
-            "alarms": self._alarms,
-            "alarm_strength": round(self._guard.strength, 6),
-            "sampled": self._observed,
-            "recent": {
-                "sampled": len(recent),
-                "disagreement": wrong / len(recent) if recent else None,
-                "exits": dict(Counter(o.exit for o in recent)),
+            "guard": {
+                "caches": "off: " + watch.why_off if watch.why_off else self._mode,
+                **watch.status(),
+            },
+            "mode": self._mode,
+            "cache_version": self._version,
+            "unproven": self._version in self._unproven,
+            "pinned": self._pinned,
+            "sample_rate": self._sample_rate(),
+            "class_mix": self._prior.shares.round(4).tolist(),
+            "prior": self._prior_record,
+            "retraining": {
+                "new_samples": self._new_samples,
+                "build_samples_recorded": self._build_recorded,
+                "rounds": len(await self._write(self._log.rounds)),
             },
         }
 
-    def _observe(self, observation: Observation) -> None:
-        self._recent.append(observation)
-        self._observed += 1
-        wrong = observation.class_id != observation.base_class_id
-        if self._why_off is None:
-            if self._guard.update(wrong):
-                self._alarms += 1
-                self._switch_off("the guard's alarm")
-        elif self._probation.update(wrong):
-            logger.warning("caches on again: they kept the promise on new samples")
-            self._why_off = None
-            self._guard.reset()
+    async def set_mode(self, mode: str) -> None:
+        """`serve`, `shadow` or `off`, also after a restart."""
+        self._mode = mode
+        await self._keep("mode", mode)
 
-    def _count(self, answered: int, sampled: int) -> None:
-        """Without samples nobody can tell whether the caches are right."""
-        self._answered += answered
-        self._sampled += sampled
-        if self._answered < COUNTED:
-            return
-        if self._sampled < self._args.sampling.min_rate / 2 * self._answered:
-            self._switch_off(f"only {self._sampled} samples of {self._answered} requests")
-        self._answered, self._sampled = 0, 0
+    async def pin(self, pinned: bool) -> None:
+        """Whether to stop publishing; rounds go on, and say what they would have done."""
+        self._pinned = pinned
+        await self._keep("pinned", pinned)
 
-    def _switch_off(self, why: str) -> None:
-        if self._why_off is None:
-            logger.error("caches off: %s", why)
-            self._why_off = why
-            self._probation = _Probation(self._limits, self._args.guard.probation_samples)
+    async def retrain(self) -> None:
+        """Run a round as soon as the learning thread is free."""
+        self._asked_for = "an operator asked for it"
 
+    async def roll_back(self, number: int) -> dict:
+        """Serve another kept version.
 
-class _Probation:
-    """Tests on blocks of new samples whether the promise is kept; the k-th block has its share
-    `1 / (k (k + 1))` of the promise's error probability, so that trying again does not add up."""
+        Raises:
+            ValueError: it is not there, or has other cut points.
+        """
+        await self._have_learner()
+        from cache_models.errors import ArtifactError
 
-    def __init__(self, limits: Limits, samples: int):
-        self._limits, self._samples, self._block = limits, samples, 0
-        self._next_block()
+        try:
+            proven = await self._learn(self._learner.roll_back, number, self._level())
+        except ArtifactError as error:
+            raise ValueError(str(error)) from error
+        self._unproven = self._unproven - {number} if proven else self._unproven | {number}
+        await self._keep("unproven", sorted(self._unproven))
+        self._follow_version()
+        self._watch.switch_on()
+        return {"cache_version": number, "proven": proven}
 
-    def update(self, wrong: bool) -> bool:
-        """Take in one sample; True when a whole block has passed."""
-        self._seen += 1
-        self._wrong += wrong
-        if self._wrong > self._allowed:
-            self._next_block()
+    async def versions(self) -> list[dict]:
+        """What could be served."""
+        await self._have_learner()
+        return [
+            {
+                "cache_version": version.number,
+                "serving": version.number == self._version,
+                "unproven": version.number in self._unproven,
+                "data": version.plan.data,
+                "threshold": version.plan.promise.threshold,
+                "disagreements": version.plan.promise.disagreements,
+                "tested_on": version.plan.promise.samples,
+                "expected": version.plan.expected.model_dump(),
+            }
+            for version in await self._write(self._learner.versions)
+        ]
+
+    async def rounds(self) -> list[dict]:
+        """Records of the last rounds."""
+        return await self._write(self._log.rounds)
+
+    async def delete_samples(self) -> None:
+        """Forget all stored samples of the traffic."""
+        self._queue.clear()
+        await self._write(self._log.delete_samples)
+
+    # --- work ------------------------------------------------------------------------------------
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                await self._tick()
+            except Exception:  # the next tick may do better; serving does not wait for it
+                logger.exception("the trainer's work failed")
+
+    async def _tick(self) -> None:
+        await self._have_learner()
+        queue, self._queue = self._queue, []
+        self._new_samples += len(queue)
+        await self._write(self._write_down, queue, self._watch.state())
+        if not self._busy:
+            self._busy = True
+            asyncio.get_running_loop().create_task(self._next_work())
+
+    async def _next_work(self) -> None:
+        try:
+            if self._args.retraining.prior and self._prior_is_due():
+                await self._judge_prior()
+            elif not self._build_recorded:
+                self._build_recorded = await self._learn(self._learner.record_build)
+            elif why := self._why_now():
+                await self._round(why)
+        except Exception:
+            logger.exception("the trainer's work failed")
+        finally:
+            self._busy = False
+
+    def _write_down(self, queue: list[Observation], watch: dict) -> None:
+        self._log.add(map(self._learner.sample, queue))
+        self._log.set_state("watch", watch)
+        self._log.commit()
+
+    def _prior_is_due(self) -> bool:
+        if self._arrivals.present is None or not self._trained:
             return False
-        return self._seen >= self._size
+        moved = self._judged_mix is None or _distance(self._judged_mix, self._prior.shares)
+        return moved > MIX_MOVED or time.monotonic() - self._judged_at > RECALIBRATE_S
 
-    def _next_block(self) -> None:
-        self._block += 1
-        self._seen = self._wrong = 0
-        level = (1 - self._limits.confidence) / (self._block * (self._block + 1))
-        self._size = max(self._samples, min_samples(self._limits.max_disagreement, level))
-        self._allowed = most_disagreements(self._size, self._limits.max_disagreement, level)
+    async def _judge_prior(self) -> None:
+        mix = self._prior.shares
+        record = await self._learn(
+            self._learner.calibrate_prior, mix, self._arrivals.rate(), self._args.sampling.rate
+        )
+        self._judged_mix, self._judged_at = mix, time.monotonic()
+        self._prior.least_share = record.least_share if record else 1.0
+        self._prior_record = record.model_dump() if record else None
+
+    def _why_now(self) -> str | None:
+        """The reason to run a round now, if there is one."""
+        if self._asked_for:
+            return self._asked_for
+        args, last = self._args.retraining, self._last_round
+        since = time.time() - last["at"]
+        if not args.rounds or not self._has_caches or since < args.min_interval_s:
+            return None
+        if self._new_samples >= args.new_samples:
+            return f"{self._new_samples} new samples"
+        if self._new_samples < args.changed_samples:
+            return None
+        if self._watch.why_off:
+            return f"caches are off: {self._watch.why_off}"
+        if last["mix"] is not None and _distance(last["mix"], self._prior.shares) > args.mix_moved:
+            return "the class mix has moved"
+        hit_rate = self._watch.hit_rate
+        if (
+            None not in (hit_rate, last["hit_rate"])
+            and hit_rate < last["hit_rate"] - args.hits_fell
+        ):
+            return f"the hit rate fell from {last['hit_rate']:.1%} to {hit_rate:.1%}"
+        if since > args.max_interval_s:
+            return f"the last round was {since:.0f} s ago"
+        return None
+
+    def _level(self) -> float:
+        """The share of the error probability that the next test may use; all sum to the whole."""
+        tests = self._log.state("tests", 0) + 1
+        return (1 - self._confidence) / (tests * (tests + 1))
+
+    async def _round(self, why: str) -> None:
+        self._asked_for, self._new_samples = None, 0
+        self._last_round = {
+            "at": time.time(),
+            "mix": self._prior.shares,
+            "hit_rate": self._watch.hit_rate,
+        }
+        logger.info("round of retraining: %s", why)
+        record = await self._learn(self._learner.round, why, self._level(), self._pinned)
+        await self._write(self._decided, record)
+        if record["published"] is not None:
+            self._follow_version()
+            self._watch.switch_on()
+        logger.info("round decided: %s", record)
+
+    def _decided(self, record: dict) -> None:
+        if record["tested"]:
+            self._log.set_state("tests", self._log.state("tests", 0) + 1)
+        self._log.add_round(json.dumps(record))
+        self._log.prune()
+        self._learner.retain(self._args.retraining.kept_versions)
+
+    def _follow_version(self) -> None:
+        """The learner's version is in service from the next exchange on."""
+        plan = self._learner.version.plan
+        self._trained = plan.promise.threshold is not None
+        shares = self._prior.shares
+        self._prior = ClassPrior(np.array(plan.class_shares))
+        self._prior.start(shares)
+        self._judged_mix = None
+
+    async def _have_learner(self) -> None:
+        if self._learner is None:
+            self._learner = await self._learn(self._make_learner)
+            self._follow_version()
+
+    def _make_learner(self):
+        import torch
+
+        from cache_models.plan import Plan
+        from deployments.learner import Learner
+
+        torch.set_num_threads(self._args.retraining.threads)
+        plan = Plan.model_validate_json(self._plan_json)
+        return Learner(plan, self._args.store, self._log)
+
+    async def _keep(self, name: str, value) -> None:
+        def keep():
+            self._log.set_state(name, value)
+            self._log.commit()
+
+        await self._write(keep)
+
+    async def _write(self, function, *args):
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writing, partial(function, *args))
+
+    async def _learn(self, function, *args):
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._learning, partial(function, *args))
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Total variation."""
+    return float(np.abs(a - b).sum() / 2)
+
+
+def _lowest_priority() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)

@@ -18,10 +18,15 @@ class Remote:
     """One deployment, as the router sees it."""
 
     def __init__(self, handle: DeploymentHandle):
+        self._handle = handle
         self._inline = handle.options(
             _by_reference=False, request_serialization="pickle", response_serialization="pickle"
         )
         self._by_reference = handle.options(_by_reference=True)
+
+    async def broadcast(self, method: str, *args) -> list:
+        """Call `method` on every replica that is known now; all results, or the first error."""
+        return await self._handle.broadcast(method, *args).results_async(timeout_s=10)
 
     async def call(self, method: str, *args, expected_bytes: int = 0):
         """Call `method` on one replica; again on another if that one dies, since no method here

@@ -35,6 +35,7 @@ def plan_for(names) -> Plan:
             )
             for name in names
         ],
+        class_shares=(0.5, 0.5),
         caches=[
             CacheRecord(
                 cut_point=name,
@@ -87,14 +88,19 @@ class FakeLookup:
     def __init__(self, below: float, fail: bool = False, delay_s: float = 0):
         self.below, self.fail, self.delay_s, self.calls = below, fail, delay_s, 0
 
-    async def call(self, method, features, version, resized, expected_bytes):
+    async def call(self, method, features, version, log_ratio, resized, expected_bytes):
         self.calls += 1
-        self.resized = resized
+        self.resized, self.asked_with = resized, (version, log_ratio)
         await asyncio.sleep(self.delay_s)
         if self.fail:
             raise RuntimeError("lost")
         n = len(features)
         return Verdict(features[:, 0] < self.below, np.zeros(n, int), np.tile([1.0, 0.0], (n, 1)))
+
+    async def broadcast(self, method, version):
+        if self.fail:
+            raise RuntimeError("lost")
+        self.prepared = version
 
 
 BATCH = np.array([[0.0], [5.0], [9.0]])
@@ -159,3 +165,19 @@ def test_a_cache_at_the_input_alone_leaves_the_base_dnn_whole():
     answers, _ = answer(plan_for(("input",)), partitions, [FakeLookup(1)], resized=True)
     assert answers.exits == ["input", "base", "base"]
     assert partitions[0].rows == 2 and partitions[0].resized
+
+
+def test_a_request_keeps_the_version_and_the_mix_that_it_started_with(plan):
+    partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
+    lookups = [FakeLookup(1, delay_s=0.02), FakeLookup(6)]
+    binding = LateBinding(plan, 7, partitions, lookups, lookup_timeout_ms=50, bytes_per_value=4)
+    binding.log_ratio = np.zeros(2)
+
+    async def run():
+        answering = asyncio.create_task(binding.answer(BATCH, False, True))
+        await asyncio.sleep(0.01)
+        binding.version, binding.log_ratio = 8, None
+        return await answering
+
+    assert asyncio.run(run()).cache_version == 7
+    assert all(version == 7 and mix is not None for version, mix in (x.asked_with for x in lookups))

@@ -20,7 +20,8 @@ class Remote:
 
 class FakeTrainer:
     def __init__(self):
-        self.control, self.observations, self.answered = Control(True, 1.0), [], 0
+        self.control = Control("serve", True, 1.0, 7, None)
+        self.observations, self.answered = [], 0
         self.exchange = Remote(self._exchange)
 
     async def _exchange(self, observations, answered):
@@ -37,18 +38,19 @@ def trainer(monkeypatch):
     return trainer
 
 
-def serve_one(use_caches=True, names=("early", "late"), **more):
+def serve_one(use_caches=True, names=("early", "late"), inclusion=0.5, lookups=None, **more):
     """Answer BATCH, sampled, and wait for the trainer to hear of it."""
     partitions = [FakePartition() for name in names if name != "input"]
     partitions.append(FakePartition(last=True))
-    binding = LateBinding(plan_for(names), 7, partitions, [FakeLookup(1), FakeLookup(6)], 50, 4)
+    lookups = lookups or [FakeLookup(1), FakeLookup(6)]
+    binding = LateBinding(plan_for(names), 7, partitions, lookups, 50, 4)
 
     async def run():
-        sampler = Sampler(AppArgs.model_validate(more), binding)
+        sampler = Sampler(AppArgs.model_validate(more), binding, lookups)
         trace = Trace(False)
         with sampler.waiting():
             answers = await binding.answer(BATCH, False, use_caches, trace)
-            sampler.add(trace, answers, use_caches, 0.5)
+            sampler.add(trace, answers, use_caches, inclusion)
             await asyncio.sleep(0.05)
             before = sum(p.rows for p in partitions)
         await asyncio.sleep(0.1)
@@ -61,17 +63,36 @@ def serve_one(use_caches=True, names=("early", "late"), **more):
 @pytest.mark.parametrize("names", [("early", "late"), ("input", "late")])
 def test_the_trainer_hears_what_caches_and_base_dnn_said(trainer, names, use_caches):
     serve_one(use_caches, names)
-    assert [tuple(o) for o in trainer.observations] == [
-        (names[0], 0, 1, 7, 0.5),
-        ("late", 0, 1, 7, 0.5),
-        ("base", 1, 1, 7, 0.5),
+    known = 0.5 if use_caches else 1.0
+    assert [tuple(o[:6]) for o in trainer.observations] == [
+        (names[0], 0, 1, 7, 0.5, known),
+        ("late", 0, 1, 7, 0.5, known),
+        ("base", 1, 1, 7, 0.5, 1.0),
     ]
     assert trainer.answered == 3
+    for row, observation in enumerate(trainer.observations):
+        assert [part.tolist() for part in observation.asked] == [BATCH[row].tolist()] * 2
+        assert observation.probabilities.tolist() == [0, 1]
+
+
+def test_misses_are_told_of_though_nobody_sampled_them(trainer):
+    serve_one(inclusion=0.0)
+    assert [tuple(o[:6]) for o in trainer.observations] == [("base", 1, 1, 7, 0.0, 1.0)]
+
+
+def test_a_version_is_served_once_every_lookup_has_it(trainer):
+    trainer.control = Control("serve", True, 1.0, 8, np.zeros(2))
+    willing, lost = FakeLookup(1), FakeLookup(6, fail=True)
+    sampler = serve_one(lookups=[willing, lost])[2]
+    assert sampler._late_binding.version == 7 and sampler._late_binding.log_ratio is None
+    lost.fail = False
+    sampler = serve_one(lookups=[willing, lost])[2]
+    assert sampler._late_binding.version == 8 and sampler._late_binding.log_ratio is not None
 
 
 def test_a_plan_without_caches_is_judged_too(trainer):
     serve_one(use_caches=False, names=())
-    assert [tuple(o) for o in trainer.observations] == [("base", 1, 1, 7, 0.5)] * 3
+    assert [tuple(o[:6]) for o in trainer.observations] == [("base", 1, 1, 7, 0.5, 1.0)] * 3
 
 
 def test_nothing_is_run_on_while_a_client_waits(trainer):
@@ -81,7 +102,7 @@ def test_nothing_is_run_on_while_a_client_waits(trainer):
 
 
 def test_the_trainer_switches_caches_off(trainer):
-    trainer.control = Control(False, 1.0)
+    trainer.control = Control("serve", False, 1.0, 7, None)
     assert not serve_one()[2].caches_on
 
 
@@ -95,8 +116,10 @@ def test_caches_go_off_when_the_trainer_is_lost(monkeypatch):
 
 
 def test_requests_are_sampled_at_the_rate_that_is_wanted():
+    binding = LateBinding(plan_for(()), 7, [], [], 50, 4)
+
     async def run():
-        sampler = Sampler(AppArgs.model_validate({"sampling": {"rate": 0.2}}), None)
+        sampler = Sampler(AppArgs.model_validate({"sampling": {"rate": 0.2}}), binding, [])
         chosen = [sampler.choose() for _ in range(10_000)]
         for _ in range(AppArgs().sampling.max_backlog):
             sampler.add(Trace(False), Answers([]), True, 0.2)

@@ -1,0 +1,180 @@
+"""The trainer's learning: what it does in its thread, with PyTorch.
+
+Nothing here is called from the event loop; the store is written first, and whoever reads it later
+finds the old version or the new one.
+"""
+
+import logging
+import time
+
+import numpy as np
+import torch
+from cache_models.retraining import candidate_plan, keeps_promise, retrain
+
+from cache_models import prior_calibration, reservoir
+from cache_models.base_dnn import load
+from cache_models.cutting import INPUT
+from cache_models.errors import ArtifactError
+from cache_models.features import extract
+from cache_models.plan import Plan
+from cache_models.prior_calibration import PriorRecord, calibrate_prior, load_said, say
+from cache_models.recording import as_tensor
+from cache_models.store import CacheVersion, Store, fits
+from cache_models.traffic import TEST, Traffic
+from cache_models.traffic_log import Sample, TrafficLog
+from deployments.messages import Observation
+
+logger = logging.getLogger(__name__)
+
+RECORD_S = 5.0
+"""The build's samples are recorded so long at a time, so that other work gets its turn."""
+
+
+class Learner:
+    """
+    Args:
+        plan: that the graph was deployed for.
+
+    Attributes:
+        version: in service.
+    """
+
+    def __init__(self, plan: Plan, store: str, log: TrafficLog):
+        self._deployed = plan
+        self._limits = plan.promise.limits
+        self._store = Store(store)
+        self._log = log
+        self._base = None
+        self._serve(self._store.serving(plan))
+
+    def _serve(self, version: CacheVersion) -> None:
+        self.version = version
+        try:
+            self._said = load_said(version)
+        except ArtifactError as error:
+            logger.warning("no class prior for version %d: %s", version.number, error)
+            self._said = None
+
+    def sample(self, observation: Observation) -> Sample:
+        """What is kept of an observation that carries features."""
+        features = []
+        for name, asked in zip(self._deployed.cut_points, observation.asked, strict=True):
+            if name == INPUT:
+                inputs = self._deployed.description.inputs(as_tensor(asked[None]))
+                with torch.inference_mode():
+                    asked = extract(inputs)[0].numpy()
+            features.append(asked)
+        return Sample(features, observation.probabilities, observation.inclusion)
+
+    def calibrate_prior(
+        self, mix: np.ndarray, arrivals_per_request: float, sample_rate: float
+    ) -> PriorRecord | None:
+        """How sharp the prior may be for the mix of the moment; None if nobody can tell."""
+        plan = self.version.plan
+        if self._said is None or plan.promise.threshold is None:
+            return None
+        return calibrate_prior(
+            self._said,
+            np.array(plan.class_shares),
+            mix,
+            arrivals_per_request,
+            plan.promise.threshold,
+            sample_rate,
+            self._limits,
+        )
+
+    def record_build(self) -> bool:
+        """Record some of the build's samples; True when all are there."""
+        if self._base is None:
+            self._base = load(self._deployed.model)
+        stop = time.monotonic() + RECORD_S
+        version = next((v for v in self.versions() if (v.folder / reservoir.FILE).exists()), None)
+        if version is None:
+            return True
+        return reservoir.record_build(
+            version, self._base, self._log, lambda: time.monotonic() < stop
+        )
+
+    def round(self, why: str, level: float, pinned: bool) -> dict:
+        """One round of retraining: a candidate, tested, and published if it is better.
+
+        Args:
+            level: probability with which a candidate that breaks the promise may pass.
+
+        Returns:
+            Its record.
+        """
+        window, kept = self._log.window(), self._log.reservoir()
+        before = self.version
+        caches = [before.load(i) for i in range(len(before.plan.caches))]
+        candidate = retrain(before.plan, caches, window, kept, self._limits, level)
+        published = None
+        why_not = candidate.why_not
+        if candidate.worth_it and pinned:
+            why_not = f"version {before.number} is pinned"
+        elif candidate.worth_it:
+            published = self._publish(candidate, kept, window)
+        return {
+            "at": time.time(),
+            "why": why,
+            "version": before.number,
+            "published": published,
+            "why_not": why_not,
+            "level": level,
+            "window_samples": len(window.roles),
+            "reservoir_samples": len(kept.roles),
+            "window_classes": np.bincount(
+                window.answers, minlength=window.probabilities.shape[1]
+            ).tolist(),
+            **candidate.record(),
+        }
+
+    def _publish(self, candidate, kept: Traffic, window: Traffic) -> int:
+        plan = candidate_plan(self.version.plan, candidate)
+        tested = kept if (kept.roles == TEST).any() else window
+        rows = np.flatnonzero((tested.roles == TEST) & tested.independent)
+        said = say(candidate.caches, tested.features, tested.answers, rows)
+        files = [record.file for record in plan.caches]
+        version = self._store.publish(
+            plan,
+            dict(zip(files, candidate.caches, strict=True)),
+            tensors={prior_calibration.FILE: said},
+        )
+        self._serve(version)
+        return version.number
+
+    def retain(self, count: int) -> None:
+        """Remove old versions but for the newest `count` and those with a build's samples."""
+        kept = self.versions()
+        old = {v.number for v in kept[:-count] if not (v.folder / reservoir.FILE).exists()}
+        self._store.remove(old - {self.version.number})
+
+    def roll_back(self, number: int, level: float) -> bool:
+        """Serve version `number`; True if it kept the promise on recent samples.
+
+        Raises:
+            ArtifactError: there is no such version, or it cannot be served here.
+        """
+        version = self._store.open(number)
+        if not fits(version.plan, self._deployed):
+            raise ArtifactError(
+                f"cache version {number} has caches at {version.plan.cut_points}; served are "
+                f"{self._deployed.cut_points}. Restart the application to serve it."
+            )
+        caches = [version.load(i) for i in range(len(version.plan.caches))]
+        proven = keeps_promise(version.plan, caches, self._log.window(), self._limits, level)
+        self._serve(self._store.make_current(number))
+        return proven
+
+    def versions(self) -> list[CacheVersion]:
+        """Those that can be served here, oldest first."""
+        found = []
+        for number in self._store.versions():
+            try:
+                version = self._store.open(number)
+            except ArtifactError as error:
+                logger.warning("%s", error)
+                continue
+            if fits(version.plan, self._deployed):
+                found.append(version)
+        return found
