@@ -98,6 +98,31 @@ def build(
 
 @cli.command()
 @model_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The store.")
+@click.option("--cut-points", help="By commas; default: the input, and about half of the compute.")
+@limit_options
+@hop_option
+@device_option
+def cold(
+    model: str, out: Path, cut_points: str | None, limits, hop: Path | None, device: str
+) -> None:
+    """Without samples: a plan whose caches will learn from the traffic."""
+    from cache_models.base_dnn import load
+    from cache_models.cold import cold_start
+    from cache_models.device import resolve
+    from cache_models.inspect import describe_plan
+    from cache_models.store import Store
+
+    names = cut_points.split(",") if cut_points else None
+    version = cold_start(
+        load(model), Store(out), limits, hop_cost(hop), names, resolve(device).type
+    )
+    click.echo(f"cache version {version.number} in {out}")
+    click.echo(describe_plan(version.plan))
+
+
+@cli.command()
+@model_option
 @click.option("--data", default="sample", show_default=True, help="As for build.")
 @click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
 @device_option

@@ -25,7 +25,7 @@ from cache_models.traffic import SELECT, TEST, TRAIN, Traffic
 
 logger = logging.getLogger(__name__)
 
-ROLE_SHARES = {TRAIN: 0.4, SELECT: 0.2, TEST: 0.4}
+ROLE_SHARES = {TRAIN: 0.3, SELECT: 0.2, TEST: 0.5}
 RESERVOIR = {TRAIN: 150, SELECT: 80, TEST: 300}
 """Samples of each base class."""
 
@@ -72,7 +72,7 @@ class TrafficLog:
         file: Path,
         shapes: Sequence[tuple[int, ...]],
         classes: int,
-        window: int = 3_000,
+        window: int = 4_000,
         expire_s: float = 7 * 24 * 3600,
         seed: int | None = None,
     ):

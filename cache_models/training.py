@@ -60,18 +60,27 @@ def fit_predictor(
     epochs: int = 25,
     patience: int = 3,
     batch: int = 128,
+    warm: bool = False,
 ) -> Tensor:
     """AdamW until the loss on `select` has not fallen for `patience` epochs.
 
     Args:
         predictor: with `fit_scaling(batches)`; features `(B, ...)` → scores `(B, K)`.
+        warm: it is trained already, and is left as it is if nothing is better on `select`.
 
     Returns:
         Its scores of the samples `select`, at the best epoch, which it is left in.
     """
-    predictor.fit_scaling(rows_in_batches(features, train))
-    optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-3, weight_decay=0.05)
     best, best_scores, best_loss, best_epoch = None, None, float("inf"), 0
+    if warm:
+        best, best_scores = (
+            copy.deepcopy(predictor.state_dict()),
+            scores_of(predictor, features, select),
+        )
+        best_loss, best_epoch = F.cross_entropy(best_scores, targets[select]).item(), -1
+    else:
+        predictor.fit_scaling(rows_in_batches(features, train))
+    optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-3, weight_decay=0.05)
     for epoch in range(epochs):
         predictor.train()
         order = train[torch.randperm(len(train)).numpy()]

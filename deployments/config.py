@@ -79,7 +79,7 @@ class Retraining(Strict):
 
     prior: bool = True
     rounds: bool = True
-    window: int = Field(3_000, ge=100)
+    window: int = Field(4_000, ge=100)
     new_samples: int = Field(1_000, ge=1)
     changed_samples: int = Field(400, ge=1)
     mix_moved: float = Field(0.3, gt=0, le=1)

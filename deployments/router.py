@@ -181,7 +181,8 @@ class Router:
 
     async def _trainer_status(self) -> dict:
         try:
-            return await self._trainer("status")
+            status = await self._trainer("status")
+            return status | {"cache_version": self._late_binding.version}
         except Unavailable as error:
             caches = "on" if self._sampler.caches_on else "off"
             return {
