@@ -152,6 +152,8 @@ def test_too_few_samples_are_said_and_nothing_is_trained(served):
 
 def test_no_gain_costs_no_test(served):
     plan, caches = served
+    boldest = plan.promise.model_copy(update={"threshold": 0.1})
+    plan = plan.model_copy(update={"promise": boldest})
     found = retrain(plan, caches, traffic(2000, K, 2), traffic(3000, K, 1), LIMITS, 0.02)
     assert not found.worth_it and found.promise is None
     assert "expected latency" in found.why_not
