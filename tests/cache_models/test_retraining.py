@@ -154,7 +154,10 @@ def test_no_gain_costs_no_test(served):
     plan, caches = served
     boldest = plan.promise.model_copy(update={"threshold": 0.1})
     plan = plan.model_copy(update={"promise": boldest})
-    found = retrain(plan, caches, traffic(2000, K, 2), traffic(3000, K, 1), LIMITS, 0.02)
+    open_gate = LearnedCache(VARIANT, (D,), K).eval()  # hits everything, so cannot be improved
+    open_gate.predictor.load_state_dict(caches[0].predictor.state_dict())
+    open_gate.selector.linear.bias.data.fill_(100.0)
+    found = retrain(plan, [open_gate], traffic(2000, K, 2), traffic(3000, K, 1), LIMITS, 0.02)
     assert not found.worth_it and found.promise is None
     assert "expected latency" in found.why_not
     assert found.record()["tested"] is False
