@@ -1,6 +1,12 @@
 """`python -m workload`: send traffic to a server and compare."""
 
+import json
+from pathlib import Path
+
 import click
+import numpy as np
+
+from workload.streams import STREAMS, StreamError
 
 
 @click.group()
@@ -8,8 +14,11 @@ def cli() -> None:
     """Send traffic to a running server."""
 
 
+url_option = click.option("--url", default="http://127.0.0.1:8000", show_default=True)
+
+
 @cli.command()
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True)
+@url_option
 @click.option("--images", default=2000, show_default=True, help="So many of the sample.")
 @click.option("--skip", default=0, show_default=True, help="So many at its beginning.")
 def agreement(url: str, images: int, skip: int) -> None:
@@ -22,6 +31,90 @@ def agreement(url: str, images: int, skip: int) -> None:
     pictures, labels = (part[skip : skip + images] for part in sample())
     answers = base_answers(load("default"), pictures)
     click.echo(report(ask(url, pictures), answers, labels))
+
+
+@cli.command()
+@url_option
+@click.option("--model", default="default", show_default=True, help="As it is served.")
+@click.option(
+    "--data",
+    default="sample",
+    show_default=True,
+    help="sample, test (all test images of Fashion-MNIST), or an .npy of images.",
+)
+@click.option(
+    "--stream",
+    default="iid",
+    show_default=True,
+    help=f"{', '.join(STREAMS)}; with parameters: locality:classes=3,mean_stay=2000.",
+)
+@click.option("--rate", type=float, help="Requests a second, due evenly; default: one by one.")
+@click.option("--requests", default=2000, show_default=True)
+@click.option("--skip", default=0, show_default=True, help="So many at the start do not count.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The results, as JSON.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Of what happened over time.")
+def run(
+    url: str,
+    model: str,
+    data: str,
+    stream: str,
+    rate: float | None,
+    requests: int,
+    skip: int,
+    seed: int,
+    out: Path | None,
+    picture: Path | None,
+) -> None:
+    """Send a stream, and compare every answer with the base DNN's own."""
+    import httpx
+
+    from cache_models.base_dnn import load
+    from cache_models.datasets import cache_home
+    from cache_models.evaluation import base_answers as ask_base
+    from workload import report, streams
+    from workload.base_answers import base_answers
+    from workload.client import send
+
+    base, images = load(model), _images(data)
+
+    def answers_to(pictures):
+        file = cache_home() / "base_answers.sqlite"
+        return base_answers(pictures, lambda part: ask_base(base, part), base.fingerprint(), file)
+
+    try:
+        made = streams.make(stream, requests, answers_to(images), seed)
+    except StreamError as error:
+        raise click.UsageError(str(error)) from error
+    pairs = zip(made.items, made.rounds, strict=True)
+    pictures = [streams.picture(images, item, round_) for item, round_ in pairs]
+    truth = answers_to(pictures)
+    click.echo(
+        f"{stream}, seed {seed}: {made.varied} of {requests} pictures are varied copies; entropy "
+        f"of the class within 200 requests {streams.window_entropy(truth):.2f} bits, median reuse "
+        f"distance {np.median(streams.reuse_distances(truth)):.0f}"
+    )
+    due_s = np.arange(requests) / rate if rate else None
+    sent = send(url, pictures, due_s)
+    stats = httpx.get(f"{url}/stats", timeout=60).json()
+    result = report.summary(sent, truth, report.compute_ms_by_exit(stats["plan"]), skip)
+    result |= {"stream": stream, "seed": seed, "rate": rate, "varied": made.varied, "stats": stats}
+    if out:
+        out.write_text(json.dumps(result, indent=1) + "\n")
+    if picture:
+        report.draw(result, picture)
+    click.echo(report.describe(result))
+
+
+def _images(data: str) -> np.ndarray:
+    from cache_models.datasets import fashion_mnist
+    from cache_models.default import sample
+
+    if data == "sample":
+        return sample()[0]
+    if data == "test":
+        return fashion_mnist(train=False)[0]
+    return np.load(data, mmap_mode="r", allow_pickle=False)
 
 
 if __name__ == "__main__":

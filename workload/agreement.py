@@ -3,16 +3,16 @@
 The base DNN's own answers are computed beforehand, directly, on the same decoded images.
 """
 
-import io
 from collections import Counter
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import httpx
 import numpy as np
-from PIL import Image
 from scipy.stats import bootstrap
 from tqdm import tqdm
+
+from workload.client import png
 
 
 @dataclass
@@ -22,13 +22,6 @@ class Side:
     class_ids: list[int] = field(default_factory=list)
     exits: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-
-
-def png(image: np.ndarray) -> bytes:
-    """`(h, w, 1 or 3)` uint8 as a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def ask(url: str, images: np.ndarray) -> dict[str, Side]:

@@ -11,7 +11,7 @@ from cache_models.base_dnn import load
 from cache_models.default import sample
 from cache_models.evaluation import base_answers
 from tests.e2e.conftest import ROOT, serve_run
-from workload.agreement import png
+from workload.client import png
 
 
 @pytest.fixture(scope="module")

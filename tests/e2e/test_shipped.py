@@ -13,7 +13,8 @@ from cache_models.base_dnn import load
 from cache_models.default import FOLDER, sample
 from cache_models.evaluation import base_answers
 from tests.e2e.conftest import ROOT, serve_run
-from workload.agreement import ask, png
+from workload.agreement import ask
+from workload.client import png
 
 MODEL = "/v2/models/fashion-mnist"
 
