@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-CHUNK = 2_000
+CHUNK = 500
 """Pictures between two writes to disk."""
 
 

@@ -44,7 +44,7 @@ def locality(
         for place in np.flatnonzero(leaves <= i):
             present[place] = rng.choice(np.setdiff1d(np.arange(len(shares)), present))
             leaves[place] = i + rng.geometric(1 / mean_stay)
-        stream[i] = rng.choice(present)
+        stream[i] = present[rng.integers(classes)]
     return stream
 
 
