@@ -80,6 +80,7 @@ class Trainer:
         self._last_round = {"at": time.time(), "mix": None, "hit_rate": None}
         self._queue: list[Observation] = []
         self._learner = None
+        self._version: int | None = None  # routers know one until the learner is there
         self._busy = False
         self._build_recorded = not args.retraining.rounds
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="write")
@@ -107,10 +108,6 @@ class Trainer:
         self._watch.count(answered, sum(o.inclusion > 0 for o in observations))
         self._arrivals.update(answered, self._prior.shares)
         return self._control()
-
-    @property
-    def _version(self) -> int | None:
-        return self._learner.version.number if self._learner else None
 
     def _control(self) -> Control:
         caches_on = self._mode == "serve" and self._trained and self._watch.why_off is None
@@ -319,7 +316,8 @@ class Trainer:
 
     def _follow_version(self) -> None:
         """The learner's version is in service from the next exchange on."""
-        plan = self._learner.version.plan
+        version = self._learner.version
+        self._version, plan = version.number, version.plan
         self._trained = plan.promise.threshold is not None
         shares = self._prior.shares
         self._prior = ClassPrior(np.array(plan.class_shares))

@@ -53,7 +53,7 @@ def shift(
 ) -> np.ndarray:
     both = _some(len(shares), 2 * classes, rng)
     before, after = both[:classes], both[classes:]
-    at = at or count // 2
+    at = min(at or count // 2, count)
     return np.concatenate([rng.choice(before, at), rng.choice(after, count - at)])
 
 
@@ -69,7 +69,7 @@ def there_and_back(
 def foreign(
     count: int, shares: np.ndarray, rng: np.random.Generator, classes: int = 3, at: int = 0
 ) -> np.ndarray:
-    at = at or count // 2
+    at = min(at or count // 2, count)
     known = rng.choice(_some(len(shares), classes, rng), at)
     return np.concatenate([known, np.full(count - at, NOISE)])
 
