@@ -139,7 +139,8 @@ def calibrate_prior(
     limits: Limits,
     seed: int = 0,
 ) -> PriorRecord:
-    """The boldest `least_share` whose simulated disagreement passes the test of `max_disagreement`.
+    """The boldest `least_share` whose simulated disagreement passes the test of `max_disagreement`,
+    or is no more than without a prior.
 
     The test is binomial, on as many samples as the streams' draws are worth (Kish 1965).
 
@@ -148,7 +149,7 @@ def calibrate_prior(
         mix: `(K,)` shares of the recent requests.
         sample_rate: of hits that the prior learns from.
     """
-    passed = None
+    passed, without = None, 1.0
     for least_share in (1.0, *LEAST_SHARES):
         record, worth = _simulate(
             said,
@@ -161,7 +162,9 @@ def calibrate_prior(
             np.random.default_rng(seed),
         )
         allowed = most_disagreements(worth, limits.max_disagreement, 1 - limits.confidence)
-        if passed is not None and record.disagreement * worth > allowed:
+        if least_share == 1.0:
+            without = record.disagreement
+        elif record.disagreement * worth > allowed and record.disagreement > without:
             break
         passed = record
     return passed
