@@ -81,6 +81,11 @@ class ClassPrior:
         smoothed = self._seen + SMOOTHING * self.trained
         return smoothed / smoothed.sum()
 
+    @property
+    def observed(self) -> np.ndarray:
+        """`(K,)`, the same without smoothing: what was not seen has no share."""
+        return self._seen / max(self._seen.sum(), 1e-9)
+
     def log_ratio(self) -> np.ndarray:
         """`(K,)`, to add to a predictor's scores."""
         prior = self.least_share * self.trained + (1 - self.least_share) * self.shares

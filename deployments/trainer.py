@@ -255,7 +255,10 @@ class Trainer:
     async def _judge_prior(self) -> None:
         mix = self._prior.shares
         record = await self._learn(
-            self._learner.calibrate_prior, mix, self._arrivals.rate(), self._args.sampling.rate
+            self._learner.calibrate_prior,
+            self._prior.observed,
+            self._arrivals.rate(),
+            self._args.sampling.rate,
         )
         self._judged_mix, self._judged_at = mix, time.monotonic()
         self._prior.least_share = record.least_share if record else 1.0
