@@ -15,6 +15,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 READY_S = 180
+TOKEN = "for-the-tests"
 
 
 @contextmanager
@@ -27,6 +28,8 @@ def serve_run(config: Path, log: Path) -> Iterator[str]:
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy machine is no failure
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
         "PYTHONPATH": str(ROOT),
+        "GATI_HOME": str(log.parent / "home"),
+        "GATI_ADMIN_TOKEN": TOKEN,
     }
     command = [str(Path(sys.executable).with_name("serve")), "run", str(config)]
     with open(log, "w") as output:
