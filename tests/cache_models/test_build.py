@@ -14,12 +14,17 @@ from cache_models.build import build
 from cache_models.cutting import cut
 from cache_models.errors import ArtifactError, DataError
 from cache_models.evaluation import evaluate
+from cache_models.exploration import ask
 from cache_models.features import extract
 from cache_models.plan import HopCost
-from cache_models.promise import Limits
+from cache_models.prior_calibration import load_said
+from cache_models.promise import Limits, cascade
 from cache_models.recording import as_tensor, record
+from cache_models.reservoir import record_build
 from cache_models.samples import Samples
-from cache_models.store import Store
+from cache_models.store import Store, working_copy
+from cache_models.traffic import TEST
+from cache_models.traffic_log import TrafficLog
 from tests.tiny import images
 
 FREE = HopCost(fixed_ms=0, per_mb_ms=0)
@@ -210,3 +215,51 @@ def test_one_answer_to_everything_is_noted_and_leaves_the_base_dnn_alone(tmp_pat
     one_answer, constant = version.plan.notes
     assert "to all 300 samples" in one_answer
     assert "features at input, stem" in constant and "are the samples all alike" in constant
+
+
+def test_the_builds_samples_are_recorded_in_parts_and_in_their_roles(built, tmp_path):
+    version = built.current()
+    shapes = [cache.feature_shape for cache in version.plan.caches]
+    base, log = load("tests.tiny:tiny"), TrafficLog(tmp_path / "log.sqlite", shapes, 4)
+    calls = iter([True, True, False])
+    assert not record_build(version, base, log, lambda: next(calls))
+    part = log.count(build=True)
+    assert record_build(version, base, log)
+    assert 0 < part < log.count(build=True)
+    kept = log.reservoir()
+    pairs = set(zip(kept.roles.tolist(), kept.answers.tolist(), strict=True))
+    assert len(pairs) == 3 * 4  # every role of every class
+    tests = np.flatnonzero(kept.roles == TEST)
+    caches = [version.load(i) for i in range(len(shapes))]
+    said = [ask(cache, at, tests) for cache, at in zip(caches, kept.features, strict=True)]
+    labels = cascade([s[0] for s in said], [s[1] for s in said], version.plan.promise.threshold)[1]
+    assert (labels >= 0).mean() > 0.2
+    assert ((labels >= 0) & (labels != kept.answers[tests])).mean() <= LIMITS.max_disagreement
+
+
+def test_what_the_caches_said_of_the_calibration_samples_is_kept(built):
+    version = built.current()
+    said = load_said(version)
+    rows, classes = np.arange(len(said.answers)), len(version.plan.description.classes)
+    _, wrong = said.cascade(rows, np.zeros((len(rows), classes)), version.plan.promise.threshold)
+    assert abs(int(wrong.sum()) - version.plan.promise.disagreements) <= 1  # kept in fp16
+
+
+def test_a_version_with_other_cut_points_is_not_served_where_it_does_not_fit(store, built):
+    deployed = built.current().plan
+    assert store.serving(deployed).number == store.current().number
+    other = deployed.model_copy(update={"caches": []})
+    store.publish(other, {})
+    assert store.current().plan.caches == []
+    assert store.serving(deployed).plan.cut_points == deployed.cut_points
+    store.remove({1})
+    with pytest.raises(ArtifactError, match="no version"):
+        Store(store.folder).serving(deployed.model_copy(update={"fingerprint": "x"}))
+
+
+def test_a_store_is_copied_once_to_be_written_to(built, tmp_path):
+    copy = working_copy(built, tmp_path)
+    plan = copy.current().plan
+    copy.publish(plan, {cache.file: copy.current().load(i) for i, cache in enumerate(plan.caches)})
+    assert working_copy(built, tmp_path).current().number == 2
+    assert built.current().number == 1
