@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import torch
-from cache_models.retraining import candidate_plan, keeps_promise, retrain
 
 from cache_models import prior_calibration, reservoir
 from cache_models.base_dnn import load
@@ -19,6 +18,7 @@ from cache_models.features import extract
 from cache_models.plan import Plan
 from cache_models.prior_calibration import PriorRecord, calibrate_prior, load_said, say
 from cache_models.recording import as_tensor
+from cache_models.retraining import candidate_plan, keeps_promise, retrain
 from cache_models.store import CacheVersion, Store, fits
 from cache_models.traffic import TEST, Traffic
 from cache_models.traffic_log import Sample, TrafficLog
@@ -60,7 +60,9 @@ class Learner:
         features = []
         for name, asked in zip(self._deployed.cut_points, observation.asked, strict=True):
             if name == INPUT:
-                inputs = self._deployed.description.inputs(as_tensor(asked[None]))
+                inputs = self._deployed.description.inputs(
+                    as_tensor(asked[None]), observation.resized
+                )
                 with torch.inference_mode():
                     asked = extract(inputs)[0].numpy()
             features.append(asked)

@@ -43,6 +43,7 @@ class Observation(NamedTuple):
             and is known because it missed everywhere, or caches were off.
         known: probability with which the base DNN's answer to it became known.
         asked: what the lookup at each cut point was or would be asked, a row each; or None.
+        resized: as for `Partition.run`.
         probabilities: the base DNN's, `(K,)`.
     """
 
@@ -53,6 +54,7 @@ class Observation(NamedTuple):
     inclusion: float
     known: float
     asked: tuple[np.ndarray, ...] | None
+    resized: bool
     probabilities: np.ndarray | None
 
 

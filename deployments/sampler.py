@@ -100,10 +100,9 @@ class Sampler:
         if inclusion:
             self._backlog.put_nowait((trace, answers, used_caches, inclusion))
         elif self.mode != "off":
-            asked = trace.asked if trace.whole else None
             for row, exit in enumerate(answers.exits):
                 if exit == BASE:
-                    self._observe(row, answers, answers, 0.0, 1.0, asked)
+                    self._observe(row, answers, answers, 0.0, 1.0, trace, trace.whole)
 
     def start(self) -> None:
         """Begin to run on and to exchange, on the running event loop; at once if it has begun."""
@@ -125,7 +124,7 @@ class Sampler:
                 continue
             for row, exit in enumerate(answers.exits):
                 known = 1.0 if exit == BASE else inclusion
-                self._observe(row, said, base, inclusion, known, trace.asked)
+                self._observe(row, said, base, inclusion, known, trace, True)
 
     def _observe(
         self,
@@ -134,10 +133,11 @@ class Sampler:
         base: Answers | Answer,
         inclusion: float,
         known: float,
-        asked: list[np.ndarray] | None,
+        trace: Trace,
+        whole: bool,
     ) -> None:
         truth, exit = int(base.class_ids[row]), said.exits[row]
-        whole = asked is not None and len(self._observations) < MAX_WHOLE
+        whole = whole and len(self._observations) < MAX_WHOLE
         self._observations.append(
             Observation(
                 exit,
@@ -146,7 +146,8 @@ class Sampler:
                 said.cache_version,
                 inclusion,
                 known,
-                tuple(np.array(part[row]) for part in asked) if whole else None,
+                tuple(np.array(part[row]) for part in trace.asked) if whole else None,
+                trace.resized,
                 base.probabilities[row] if whole else None,
             )
         )

@@ -55,7 +55,7 @@ def after_cold_start(tmp_path_factory):
 
     async def run():
         first = await trainer.exchange([], 0)
-        await trainer.exchange(list(observations(1500)), 1500)
+        await trainer.exchange(list(observations(2500)), 2500)
         return first, await until(lambda control: control.version == 2, trainer)
 
     return store, *asyncio.run(run())
@@ -85,7 +85,7 @@ def observations(count, seed=0, version=1):
     probabilities = base.probabilities(base.module(base.inputs(as_tensor(pictures))))
     for picture, p in zip(pictures, probabilities.detach().numpy(), strict=True):
         label = int(p.argmax())
-        yield Observation("base", label, label, version, 1.0, 1.0, (picture,), p)
+        yield Observation("base", label, label, version, 1.0, 1.0, (picture,), False, p)
 
 
 async def until(condition, trainer, seconds=60):
@@ -128,7 +128,7 @@ def test_a_pinned_version_stays(store):
     async def run():
         trainer = trainer_for(store)
         await trainer.pin(True)
-        await trainer.exchange(list(observations(1500)), 1500)
+        await trainer.exchange(list(observations(2500)), 2500)
         while not (rounds := await trainer.rounds()):
             await asyncio.sleep(0.05)
         return rounds
@@ -159,7 +159,7 @@ def test_the_guard_switches_a_version_off_and_that_survives_a_crash(learned):
     async def run():
         trainer = trainer_for(learned)
         await until(lambda control: control.version == 2, trainer)
-        wrong = Observation("input", 0, 1, 2, 0.1, 0.1, None, None)
+        wrong = Observation("input", 0, 1, 2, 0.1, 0.1, None, False, None)
         control = await trainer.exchange([wrong] * 30, 300)
         await asyncio.sleep(0.3)
         return control, await trainer_for(learned).exchange([], 0)
@@ -186,7 +186,7 @@ def test_a_mix_of_few_classes_sharpens_the_prior(learned):
         trainer = trainer_for(learned)
         await until(lambda control: control.version == 2, trainer)
         for _ in range(60):
-            seen = Observation("base", 1, 1, 2, 0.0, 1.0, None, None)
+            seen = Observation("base", 1, 1, 2, 0.0, 1.0, None, False, None)
             await trainer.exchange([seen] * 10, 10)
         return await until(lambda control: control.log_ratio is not None, trainer)
 

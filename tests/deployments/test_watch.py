@@ -19,7 +19,7 @@ def observe(watch, wrong_share, count, answered=5, seed=0):
     """Whether caches may answer after `count` samples, of which `wrong_share` were wrong."""
     for wrong in np.random.default_rng(seed).random(count) < wrong_share:
         base = 0 if wrong else 1
-        watch.observe(Observation("layer1", 1, base, 1, 0.2, 0.2, None, None))
+        watch.observe(Observation("layer1", 1, base, 1, 0.2, 0.2, None, False, None))
         watch.count(answered, 1)
     return watch.why_off is None
 
