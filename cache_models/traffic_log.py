@@ -175,6 +175,13 @@ class TrafficLog:
             "SELECT count(*) FROM samples WHERE build = ?", (int(build),)
         ).fetchone()[0]
 
+    def testable(self) -> int:
+        """Samples in the window that a round may test on."""
+        return self._db.execute(
+            "SELECT count(*) FROM samples WHERE NOT build AND independent AND role = ? AND id > ?",
+            (TEST, self._window_start()),
+        ).fetchone()[0]
+
     def _window_start(self) -> int:
         row = self._db.execute(
             "SELECT id FROM samples WHERE NOT build ORDER BY id DESC LIMIT 1 OFFSET ?",

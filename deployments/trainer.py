@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from cache_models.class_prior import Arrivals, ClassPrior
-from cache_models.promise import Limits
+from cache_models.promise import Limits, min_samples
 from cache_models.traffic_log import TrafficLog
 from deployments.config import AppArgs
 from deployments.messages import Control, Observation
@@ -52,9 +52,8 @@ class Trainer:
         """
         self._args = args = AppArgs.model_validate_json(args)
         self._plan_json, plan = plan, json.loads(plan)
-        limits = Limits.model_validate(plan["promise"]["limits"])
-        self._confidence = limits.confidence
-        self._watch = Watch(limits, args.guard, args.sampling)
+        self._limits = Limits.model_validate(plan["promise"]["limits"])
+        self._watch = Watch(self._limits, args.guard, args.sampling)
         self._has_caches = bool(plan["caches"])
         self._trained = plan["promise"]["threshold"] is not None
         classes = len(plan["description"]["classes"])
@@ -234,8 +233,8 @@ class Trainer:
                 await self._judge_prior()
             elif not self._build_recorded:
                 self._build_recorded = await self._learn(self._learner.record_build)
-            elif why := self._why_now():
-                await self._round(why)
+            elif self._asked_for or ((why := self._why_now()) and await self._can_test()):
+                await self._round(self._asked_for or why)
         except Exception:
             logger.exception("the trainer's work failed")
         finally:
@@ -266,8 +265,6 @@ class Trainer:
 
     def _why_now(self) -> str | None:
         """The reason to run a round now, if there is one."""
-        if self._asked_for:
-            return self._asked_for
         args, last = self._args.retraining, self._last_round
         since = time.time() - last["at"]
         if not args.rounds or not self._has_caches or since < args.min_interval_s:
@@ -290,10 +287,15 @@ class Trainer:
             return f"the last round was {since:.0f} s ago"
         return None
 
+    async def _can_test(self) -> bool:
+        """Whether a candidate without a mistake could pass; before that a round is in vain."""
+        needed = min_samples(self._limits.max_disagreement, self._level())
+        return await self._write(self._log.testable) >= needed
+
     def _level(self) -> float:
         """The share of the error probability that the next test may use; all sum to the whole."""
         tests = self._log.state("tests", 0) + 1
-        return (1 - self._confidence) / (tests * (tests + 1))
+        return (1 - self._limits.confidence) / (tests * (tests + 1))
 
     async def _round(self, why: str) -> None:
         self._asked_for, self._new_samples = None, 0
