@@ -101,15 +101,15 @@ def draw(result: dict, file) -> None:
         top.plot(at, [window["compute_ms"] for window in windows], label="compute")
     top.set_ylabel("ms")
     top.set_ylim(bottom=0)
-    top.legend(loc="upper right")
+    top.legend(loc="upper left", bbox_to_anchor=(1, 1))
     names = sorted(
-        {name for window in windows for name in window["exits"]}, key=lambda n: n == "base"
+        {name for window in windows for name in window["exits"]}, key=lambda n: (n == "base", n)
     )
     middle.stackplot(
         at, [[w["exits"].get(name, 0) for w in windows] for name in names], labels=names
     )
     middle.set_ylabel("share of exits")
-    middle.legend(loc="lower right")
+    middle.legend(loc="upper left", bbox_to_anchor=(1, 1))
     bottom.bar(at, [window["wrong"] for window in windows], width=0.8 * WINDOW)
     bottom.set_ylabel(f"wrong of {WINDOW}")
     bottom.set_xlabel("request")
