@@ -68,6 +68,8 @@ class Control(NamedTuple):
         version: of the caches.
         log_ratio: `(K,)` of the class mix of the moment to the one that the caches were trained on;
             None changes nothing.
+        judge: whether there is anything to judge, by asking the caches of a sampled request that
+            the base DNN has answered.
     """
 
     mode: str
@@ -75,3 +77,4 @@ class Control(NamedTuple):
     sample_rate: float
     version: int
     log_ratio: np.ndarray | None
+    judge: bool = True

@@ -97,7 +97,10 @@ class Sampler:
             inclusion: what `choose` said of it.
         """
         self._answered += len(answers.exits)
-        if inclusion:
+        if inclusion and not used_caches and not self._control.judge:
+            for row in range(len(answers.exits)):
+                self._observe(row, answers, answers, inclusion, 1.0, trace, True)
+        elif inclusion:
             self._backlog.put_nowait((trace, answers, used_caches, inclusion))
         elif self.mode != "off":
             for row, exit in enumerate(answers.exits):

@@ -117,6 +117,7 @@ class Trainer:
             self._sample_rate(),
             self._version,
             self._prior.log_ratio().astype(np.float32) if sharp else None,
+            judge=self._trained,
         )
 
     def _sample_rate(self) -> float:

@@ -80,6 +80,23 @@ def test_misses_are_told_of_though_nobody_sampled_them(trainer):
     assert [tuple(o[:6]) for o in trainer.observations] == [("base", 1, 1, 7, 0.0, 1.0)]
 
 
+def test_before_caches_have_been_trained_every_answer_is_a_sample_at_once():
+    lookups = [FakeLookup(1), FakeLookup(6)]
+    partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
+    binding = LateBinding(plan_for(("early", "late")), 7, partitions, lookups, 50, 4)
+
+    async def run():
+        sampler = Sampler(AppArgs(), binding, lookups)
+        sampler._control = Control("serve", False, 1.0, 7, None, judge=False)
+        trace = Trace(False)
+        answers = await binding.answer(BATCH, False, False, trace)
+        sampler.add(trace, answers, False, sampler.choose())
+        return sampler._observations
+
+    assert [(o.inclusion, len(o.asked)) for o in asyncio.run(run())] == [(1.0, 2)] * 3
+    assert [lookup.calls for lookup in lookups] == [0, 0]
+
+
 def test_a_version_is_served_once_every_lookup_has_it(trainer):
     trainer.control = Control("serve", True, 1.0, 8, np.zeros(2))
     willing, lost = FakeLookup(1), FakeLookup(6, fail=True)
