@@ -157,7 +157,8 @@ class Sampler:
 
     async def _turn(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), self._args.sampling.max_wait_s)
+            async with asyncio.timeout(self._args.sampling.max_wait_s):
+                await self._idle.wait()
 
     async def _exchange(self) -> None:
         while True:
@@ -167,9 +168,8 @@ class Sampler:
             try:
                 # by name each time: a restarted trainer is another actor
                 trainer = serve.get_deployment_actor(TRAINER)
-                control = await asyncio.wait_for(
-                    trainer.exchange.remote(observations, answered), 10
-                )
+                async with asyncio.timeout(10):  # wait_for may lose a cancellation
+                    control = await trainer.exchange.remote(observations, answered)
             except (RayError, ValueError, TimeoutError) as error:
                 logger.warning("the trainer does not answer: %r", error)
                 if time.monotonic() - self._heard_at > MIX_FORGOTTEN_S:
@@ -183,7 +183,8 @@ class Sampler:
         if control.version != self._late_binding.version:
             try:
                 loaded = (lookup.broadcast("prepare", control.version) for lookup in self._lookups)
-                await asyncio.wait_for(asyncio.gather(*loaded), 10)
+                async with asyncio.timeout(10):
+                    await asyncio.gather(*loaded)
             except Exception as error:  # a replica is on its way; try again with the next exchange
                 logger.warning("version %d is not everywhere yet: %r", control.version, error)
                 control = control._replace(log_ratio=None)
