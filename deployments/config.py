@@ -82,7 +82,7 @@ class Retraining(Strict):
     window: int = Field(4_000, ge=100)
     new_samples: int = Field(1_000, ge=1)
     changed_samples: int = Field(400, ge=1)
-    mix_moved: float = Field(0.3, gt=0, le=1)
+    mix_moved: float = Field(0.5, gt=0, le=1)
     hits_fell: float = Field(0.1, gt=0, le=1)
     min_interval_s: float = Field(60, ge=0)
     max_interval_s: float = Field(3_600, gt=0)
