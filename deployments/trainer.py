@@ -104,7 +104,8 @@ class Trainer:
                     self._watch.observe(observation)
             if observation.asked is not None and len(self._queue) < QUEUED:
                 self._queue.append(observation)
-        self._watch.count(answered, sum(o.inclusion > 0 for o in observations))
+        if self._mode != "off":  # where nobody samples
+            self._watch.count(answered, sum(o.inclusion > 0 for o in observations))
         self._arrivals.update(answered, self._prior.shares)
         return self._control()
 

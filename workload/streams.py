@@ -97,7 +97,7 @@ class Stream:
 
     @property
     def varied(self) -> int:
-        return int((self.rounds > 0).sum())
+        return int(((self.rounds > 0) & (self.items != NOISE)).sum())
 
 
 def make(text: str, count: int, labels: np.ndarray, seed: int) -> Stream:

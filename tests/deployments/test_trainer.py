@@ -124,6 +124,20 @@ def test_what_operators_said_survives_a_crash(store):
     assert status["mode"] == "shadow" and status["pinned"]
 
 
+def test_switched_off_by_an_operator_is_not_for_want_of_samples(learned):
+    async def run():
+        trainer = trainer_for(learned)
+        await until(lambda control: control.version == 2, trainer)
+        await trainer.set_mode("off")
+        off = await trainer.exchange([], 20_000)
+        await trainer.set_mode("serve")
+        return off, await trainer.exchange([], 10)
+
+    off, again = asyncio.run(run())
+    assert (off.mode, off.caches_on) == ("off", False)
+    assert (again.mode, again.caches_on) == ("serve", True)
+
+
 def test_a_pinned_version_stays(store):
     async def run():
         trainer = trainer_for(store)
