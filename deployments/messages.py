@@ -65,7 +65,7 @@ class Control(NamedTuple):
         mode: `serve`, `shadow` or `off`.
         caches_on: whether caches may answer.
         sample_rate: share of requests to run on to the base DNN's end.
-        version: of the caches.
+        version: of the caches; None where the trainer does not know it yet.
         log_ratio: `(K,)` of the class mix of the moment to the one that the caches were trained on;
             None changes nothing.
         judge: whether there is anything to judge, by asking the caches of a sampled request that
@@ -75,6 +75,6 @@ class Control(NamedTuple):
     mode: str
     caches_on: bool
     sample_rate: float
-    version: int
+    version: int | None
     log_ratio: np.ndarray | None
     judge: bool = True

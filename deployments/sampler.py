@@ -168,11 +168,11 @@ class Sampler:
             try:
                 # by name each time: a restarted trainer is another actor
                 trainer = serve.get_deployment_actor(TRAINER)
-                async with asyncio.timeout(10):  # wait_for may lose a cancellation
+                async with asyncio.timeout(MIX_FORGOTTEN_S):  # wait_for may lose a cancellation
                     control = await trainer.exchange.remote(observations, answered)
             except (RayError, ValueError, TimeoutError) as error:
                 logger.warning("the trainer does not answer: %r", error)
-                if time.monotonic() - self._heard_at > MIX_FORGOTTEN_S:
+                if time.monotonic() - self._heard_at >= MIX_FORGOTTEN_S:
                     self._late_binding.log_ratio = None
                 continue
             self._heard_at = time.monotonic()
@@ -180,15 +180,16 @@ class Sampler:
 
     async def _follow(self, control: Control) -> None:
         """Do as the trainer says; a new version once every lookup replica has it."""
-        if control.version != self._late_binding.version:
+        self._control = control  # at once: it may be an alarm
+        log_ratio = control.log_ratio
+        if control.version not in (None, self._late_binding.version):
             try:
                 loaded = (lookup.broadcast("prepare", control.version) for lookup in self._lookups)
                 async with asyncio.timeout(10):
                     await asyncio.gather(*loaded)
             except Exception as error:  # a replica is on its way; try again with the next exchange
                 logger.warning("version %d is not everywhere yet: %r", control.version, error)
-                control = control._replace(log_ratio=None)
+                log_ratio = None
             else:
                 self._late_binding.version = control.version
-        self._late_binding.log_ratio = control.log_ratio
-        self._control = control
+        self._late_binding.log_ratio = log_ratio

@@ -118,6 +118,12 @@ def test_nothing_is_run_on_while_a_client_waits(trainer):
     assert after == before + 3 + 3  # all three rows, from the first hit's cut point on
 
 
+def test_a_trainer_that_has_just_started_changes_no_version(trainer):
+    trainer.control = Control("serve", True, 1.0, None, None)
+    sampler = serve_one(lookups=[FakeLookup(1, fail=True), FakeLookup(6, fail=True)])[2]
+    assert sampler._late_binding.version == 7 and sampler.caches_on
+
+
 def test_the_trainer_switches_caches_off(trainer):
     trainer.control = Control("serve", False, 1.0, 7, None)
     assert not serve_one()[2].caches_on
