@@ -48,9 +48,26 @@ def agreement(url: str, images: int, skip: int) -> None:
     show_default=True,
     help=f"{', '.join(STREAMS)}; with parameters: locality:classes=3,mean_stay=2000.",
 )
-@click.option("--rate", type=float, help="Requests a second, due evenly; default: one by one.")
-@click.option("--requests", default=2000, show_default=True)
-@click.option("--skip", default=0, show_default=True, help="So many at the start do not count.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second; default: one by one.",
+)
+@click.option(
+    "--arrivals",
+    type=click.Choice(["fixed", "poisson"]),
+    default="fixed",
+    show_default=True,
+    help="With --rate: due evenly, or at random.",
+)
+@click.option("--requests", default=2000, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--skip",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="So many at the start do not count.",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="The results, as JSON.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Of what happened over time.")
@@ -60,6 +77,7 @@ def run(
     data: str,
     stream: str,
     rate: float | None,
+    arrivals: str,
     requests: int,
     skip: int,
     seed: int,
@@ -67,15 +85,17 @@ def run(
     picture: Path | None,
 ) -> None:
     """Send a stream, and compare every answer with the base DNN's own."""
-    import httpx
-
     from cache_models.base_dnn import load
     from cache_models.datasets import cache_home
     from cache_models.evaluation import base_answers as ask_base
     from workload import report, streams
+    from workload.arrivals import fixed, poisson
     from workload.base_answers import base_answers
     from workload.client import send
+    from workload.picture import draw
 
+    if skip >= requests:
+        raise click.UsageError(f"--skip {skip} leaves nothing of --requests {requests}")
     base, images = load(model), _images(data)
 
     def answers_to(pictures):
@@ -94,16 +114,38 @@ def run(
         f"of the class within 200 requests {streams.window_entropy(truth):.2f} bits, median reuse "
         f"distance {np.median(streams.reuse_distances(truth)):.0f}"
     )
-    due_s = np.arange(requests) / rate if rate else None
+    due_s = None
+    if rate:
+        due_s = fixed(requests, rate) if arrivals == "fixed" else poisson(requests, rate, seed)
     sent = send(url, pictures, due_s)
-    stats = httpx.get(f"{url}/stats", timeout=60).json()
-    result = report.summary(sent, truth, report.compute_ms_by_exit(stats["plan"]), skip)
-    result |= {"stream": stream, "seed": seed, "rate": rate, "varied": made.varied, "stats": stats}
+    stats = _stats(url)
+    compute_ms = report.compute_ms_by_exit(stats["plan"]) if "plan" in stats else None
+    result = report.summary(sent, truth, compute_ms, skip)
+    result |= {
+        "stream": stream,
+        "seed": seed,
+        "rate": rate,
+        "arrivals": arrivals if rate else None,
+        "varied": made.varied,
+        "stats": stats,
+    }
     if out:
         out.write_text(json.dumps(result, indent=1) + "\n")
     if picture:
-        report.draw(result, picture)
+        draw(result, picture)
     click.echo(report.describe(result))
+
+
+def _stats(url: str) -> dict:
+    """Empty where the server has none, or is gone: what was measured must not be lost for that."""
+    import httpx
+
+    try:
+        found = httpx.get(f"{url}/stats", timeout=60).raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        click.echo(f"{url}/stats says nothing ({error!r}): no compute in the report", err=True)
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _images(data: str) -> np.ndarray:
@@ -114,7 +156,16 @@ def _images(data: str) -> np.ndarray:
         return sample()[0]
     if data == "test":
         return fashion_mnist(train=False)[0]
-    return np.load(data, mmap_mode="r", allow_pickle=False)
+    try:
+        images = np.load(data, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(
+            f"--data {data!r} is not sample, test or a readable .npy: {error}"
+        ) from error
+    shape = getattr(images, "shape", ())
+    if len(shape) != 4 or shape[3] not in (1, 3) or images.dtype != np.uint8:
+        raise click.UsageError(f"--data {data!r} should hold uint8 (N, h, w, 1 or 3), not {shape}")
+    return images
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def base_answers(
         file: keeps what was answered, by picture.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with sqlite3.connect(file) as db:
+    with closing(sqlite3.connect(file)) as db:
         db.execute("CREATE TABLE IF NOT EXISTS answers (picture TEXT PRIMARY KEY, label INTEGER)")
         keys = [hashlib.sha256(model.encode() + p.tobytes()).hexdigest() for p in pictures]
         known = dict(db.execute("SELECT picture, label FROM answers"))
@@ -39,5 +40,4 @@ def base_answers(
             db.executemany("REPLACE INTO answers VALUES (?, ?)", fresh.items())
             db.commit()
             known |= fresh
-    db.close()
     return np.array([known[key] for key in keys])

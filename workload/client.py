@@ -9,7 +9,7 @@ import io
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
 import numpy as np
@@ -26,15 +26,34 @@ class Answers:
     Attributes:
         class_ids: -1 where there was none.
         exits: `error` where there was no answer.
-        latency_ms: from when it was due.
-        errors: by kind.
+        latency_ms: from when it was due, to the answer or the failure.
+        server_ms: as the server says, NaN where it does not.
+        failures: why there was no answer; empty where there was one.
     """
 
     class_ids: np.ndarray
     exits: np.ndarray
     versions: np.ndarray
     latency_ms: np.ndarray
-    errors: Counter = field(default_factory=Counter)
+    server_ms: np.ndarray
+    failures: np.ndarray
+
+    @classmethod
+    def none(cls, n: int) -> "Answers":
+        """Before anything came back."""
+        return cls(
+            class_ids=np.full(n, -1),
+            exits=np.full(n, ERROR, dtype=object),
+            versions=np.full(n, -1),
+            latency_ms=np.full(n, np.nan),
+            server_ms=np.full(n, np.nan),
+            failures=np.full(n, "", dtype=object),
+        )
+
+    @property
+    def errors(self) -> Counter[str]:
+        """By kind."""
+        return Counter(filter(None, self.failures.tolist()))
 
 
 def png(image: np.ndarray) -> bytes:
@@ -51,38 +70,40 @@ def send(
     in_flight: int = 64,
     timeout_s: float = 30.0,
 ) -> Answers:
-    """POST every picture to `url/predict`.
+    """POST every picture to `url/predict`; a request that fails is counted, and the rest goes on.
 
     Args:
         due_s: seconds from the start at which each is due; None sends the next when the last has
             been answered.
         in_flight: at most; a request that has to wait for it is late all the same.
+        timeout_s: for one request in all, from when it is sent.
     """
     return asyncio.run(_send(url, pictures, due_s, in_flight, timeout_s))
 
 
 async def _send(url, pictures, due_s, in_flight, timeout_s) -> Answers:
     n = len(pictures)
-    found = Answers(
-        np.full(n, -1), np.full(n, ERROR, dtype=object), np.full(n, -1), np.full(n, np.nan)
-    )
+    found = Answers.none(n)
     limits = httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
     free = asyncio.Semaphore(in_flight if due_s is not None else 1)
-    async with httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=None, limits=limits) as client:
         with tqdm(total=n, desc="requests", unit="request") as bar:
             start = time.perf_counter()
 
             async def one(i: int, due: float) -> None:
                 try:
-                    response = await client.post("/predict", content=png(pictures[i]))
+                    async with asyncio.timeout(timeout_s):
+                        response = await client.post("/predict", content=png(pictures[i]))
                     if response.status_code == 200:
-                        answer = response.json()
-                        found.class_ids[i], found.exits[i] = answer["class_id"], answer["exit"]
-                        found.versions[i] = answer["cache_version"] or -1
+                        _keep(response.json(), found, i)
                     else:
-                        found.errors[f"HTTP {response.status_code}"] += 1
+                        found.failures[i] = f"HTTP {response.status_code}"
+                except TimeoutError:
+                    found.failures[i] = "timeout"
                 except httpx.HTTPError as error:
-                    found.errors[type(error).__name__] += 1
+                    found.failures[i] = type(error).__name__
+                except (ValueError, TypeError, LookupError):
+                    found.failures[i] = "unreadable answer"
                 finally:
                     found.latency_ms[i] = (time.perf_counter() - due) * 1e3
                     free.release()
@@ -99,3 +120,14 @@ async def _send(url, pictures, due_s, in_flight, timeout_s) -> Answers:
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
     return found
+
+
+def _keep(answer: dict, found: Answers, i: int) -> None:
+    """
+    Raises:
+        ValueError, TypeError, LookupError: it is not an answer; nothing of it is kept then.
+    """
+    class_id, exit = int(answer["class_id"]), str(answer["exit"])
+    version, server_ms = answer.get("cache_version") or -1, answer.get("latency_ms", np.nan)
+    found.versions[i], found.server_ms[i] = version, server_ms
+    found.class_ids[i], found.exits[i] = class_id, exit

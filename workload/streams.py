@@ -15,8 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torchvision.transforms.v2 import functional as F
 
 NOISE = -1
 """In place of a class: an image of noise."""
@@ -37,7 +35,8 @@ def locality(
     classes: int = 3,
     mean_stay: int = 2000,
 ) -> np.ndarray:
-    present = _some(len(shares), classes, rng)
+    # one more, or none could take the place of one that leaves
+    present = _some(len(shares), classes + 1, rng)[:classes]
     leaves = rng.geometric(1 / mean_stay, classes)
     stream = np.empty(count, int)
     for i in range(count):
@@ -53,7 +52,7 @@ def shift(
 ) -> np.ndarray:
     both = _some(len(shares), 2 * classes, rng)
     before, after = both[:classes], both[classes:]
-    at = min(at or count // 2, count)
+    at = _change(at, count)
     return np.concatenate([rng.choice(before, at), rng.choice(after, count - at)])
 
 
@@ -69,7 +68,7 @@ def there_and_back(
 def foreign(
     count: int, shares: np.ndarray, rng: np.random.Generator, classes: int = 3, at: int = 0
 ) -> np.ndarray:
-    at = min(at or count // 2, count)
+    at = _change(at, count)
     known = rng.choice(_some(len(shares), classes, rng), at)
     return np.concatenate([known, np.full(count - at, NOISE)])
 
@@ -89,7 +88,8 @@ class Stream:
 
     Attributes:
         items: index of each request's image, `(n,)`; -1 is noise.
-        rounds: how often that image has been sent before, `(n,)`; those are sent varied.
+        rounds: how often that image has been sent before, `(n,)`; those are sent varied. For noise
+            the request's number, so that no two are alike.
     """
 
     items: np.ndarray
@@ -144,6 +144,12 @@ def _some(classes: int, count: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(classes)[:count]
 
 
+def _change(at: int, count: int) -> int:
+    if at >= count:
+        raise StreamError(f"at={at} is not before the last of {count} requests")
+    return at or count // 2
+
+
 def picture(images: np.ndarray, item: int, round_: int) -> np.ndarray:
     """The image to send: the item itself, a variation of it, or noise; `(h, w, C)` uint8."""
     rng = np.random.default_rng([round_, item + 1])
@@ -154,6 +160,9 @@ def picture(images: np.ndarray, item: int, round_: int) -> np.ndarray:
 
 def vary(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shifted by up to 7 % of its side, turned by up to 8 degrees, 10 % brighter or darker."""
+    import torch  # here, because `--help` need not wait two seconds for it
+    from torchvision.transforms.v2 import functional as F
+
     tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
     by = 0.07 * image.shape[0] * rng.uniform(-1, 1, 2)
     tensor = F.affine(

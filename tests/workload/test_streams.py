@@ -58,6 +58,14 @@ def test_no_picture_is_sent_twice():
     assert made.varied == 200 - len(set(made.items))
 
 
+def test_noise_is_no_varied_copy():
+    made = streams.make("foreign:at=100", 1000, LABELS, 0)
+    assert (made.items == streams.NOISE).sum() == 900
+    assert made.varied == 0
+    noise = [streams.picture(np.zeros((1, 8, 8, 1), np.uint8), -1, r) for r in made.rounds[100:]]
+    assert len({image.tobytes() for image in noise}) == 900
+
+
 def test_a_varied_picture_is_still_like_itself():
     image = np.zeros((28, 28, 1), np.uint8)
     image[8:20, 8:20] = 200
@@ -75,6 +83,8 @@ def test_a_varied_picture_is_still_like_itself():
         ("locality:class=3", "one of classes, mean_stay"),
         ("locality:classes=x", "a whole one above 0"),
         ("shift:classes=6", "needs 12 classes; the data have 10"),
+        ("locality:classes=10", "needs 11 classes; the data have 10"),
+        ("foreign:at=100", "not before the last of 100"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_may(text, says):
