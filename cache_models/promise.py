@@ -113,6 +113,12 @@ def most_disagreements(samples: int, limit: float, level: float) -> int:
     return int((bdtr(np.arange(samples + 1), samples, limit) <= level).sum()) - 1
 
 
+def error_share(limits: Limits, test: int) -> float:
+    """The part of the promise's error probability that the first, second, … of any number of tests
+    may use; all of them sum to the whole, so that trying again does not add up."""
+    return (1 - limits.confidence) / (test * (test + 1))
+
+
 def calibrate(
     predictions: Sequence[np.ndarray],
     confidences: Sequence[np.ndarray],
@@ -120,17 +126,24 @@ def calibrate(
     classes: int,
     limits: Limits,
     path: np.ndarray = PATH,
+    overall: np.ndarray | None = None,
+    samples: int | None = None,
 ) -> Promise:
     """The loosest threshold of `path` that keeps the promise on these calibration samples.
 
     Args:
         predictions, confidences: as for `cascade`.
         answers: the base DNN's labels `(N,)`.
+        overall: `(N,)` bool, the samples on which all answers are tested; by default all, and every
+            class on all in any case.
+        samples: as for `allowed_disagreements`, of all answers.
 
     Returns:
         The promise; its threshold is None if the strictest fails already, and caches stay off.
     """
-    allowed, allowed_by_class = allowed_disagreements(answers, classes, limits)
+    overall = np.ones(len(answers), bool) if overall is None else overall
+    allowed, _ = allowed_disagreements(answers[overall], classes, limits, samples)
+    _, allowed_by_class = allowed_disagreements(answers, classes, limits)
     counts = np.bincount(answers, minlength=classes)
     passed = None
     wrong = np.zeros(len(answers), bool)
@@ -139,15 +152,15 @@ def calibrate(
             _, labels = cascade(predictions, confidences, threshold)
             candidate = (labels >= 0) & (labels != answers)
             by_class = np.bincount(answers[candidate], minlength=classes)
-            if candidate.sum() > allowed or (by_class > allowed_by_class).any():
+            if candidate[overall].sum() > allowed or (by_class > allowed_by_class).any():
                 break
             passed, wrong = float(threshold), candidate
     errors = np.bincount(answers[wrong], minlength=classes)
     return Promise(
         limits=limits,
         threshold=passed,
-        samples=len(answers),
-        disagreements=int(wrong.sum()),
+        samples=int(overall.sum()),
+        disagreements=int(wrong[overall].sum()),
         classes=[
             ClassRecord(samples=int(n), disagreements=int(k), tested=bool(np.isfinite(most)))
             for n, k, most in zip(counts, errors, allowed_by_class, strict=True)

@@ -25,13 +25,11 @@ from cache_models.cutting import INPUT
 from cache_models.exploration import ask
 from cache_models.learned_cache import LearnedCache
 from cache_models.novelty import fit_gate
-from cache_models.plan import Expected, Plan
+from cache_models.plan import Plan
 from cache_models.promise import (
-    PATH,
-    ClassRecord,
     Limits,
     Promise,
-    allowed_disagreements,
+    calibrate,
     cascade,
     min_samples,
     most_disagreements,
@@ -53,6 +51,10 @@ class Standing:
     compute_ms: float
     hit_rate: float
     disagreement: float
+    exits: list[float]
+    """Shares, the base DNN last."""
+    agreement: list[float]
+    """Of each predictor alone."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,6 @@ class Candidate:
         promise: that was tested; None if there was no test.
         class_shares: `(K,)` of the samples that the predictors learned on.
         before, after: of the caches in service and of these; None if it did not come to that.
-        agreement: of each predictor alone, on the window's test samples.
         why_not: why it is not published; None if it is worth it.
     """
 
@@ -71,7 +72,6 @@ class Candidate:
     class_shares: np.ndarray | None
     before: Standing | None
     after: Standing | None
-    agreement: list[float]
     why_not: str | None
     seconds: float
 
@@ -112,7 +112,7 @@ def retrain(
 
     def refused(why: str, **found) -> Candidate:
         nothing = dict.fromkeys(("promise", "class_shares", "before", "after"))
-        rest = {"caches": [], "agreement": [], **nothing, **found}
+        rest = {"caches": [], **nothing, **found}
         return Candidate(**rest, why_not=why, seconds=time.monotonic() - start)
 
     both = _joined(window, reservoir)
@@ -126,7 +126,8 @@ def retrain(
         )
     train = _balanced(np.flatnonzero(both.roles == TRAIN), recent)
     select = _balanced(np.flatnonzero(both.roles == SELECT), recent)
-    if len(train) < MIN_TRAIN or len(select) < MIN_TRAIN:
+    selectable = (both.roles == SELECT) & both.independent
+    if min(len(train), len(select)) < MIN_TRAIN or not (selectable & recent).any():
         return refused(f"{len(train)} samples to train and {len(select)} to select on are too few")
 
     warm = plan.promise.threshold is not None
@@ -135,24 +136,30 @@ def retrain(
         _learn(cache, features, both, train, select, warm)
         for cache, features in zip(caches, both.features, strict=True)
     ]
-    shares = np.bincount(both.answers[train], minlength=both.probabilities.shape[1]) / len(train)
+    classes = both.probabilities.shape[1]
+    shares = np.bincount(both.answers[train], minlength=classes) / len(train)
+    at_level = limits.model_copy(update={"confidence": 1 - level})
+
+    def trial(rows: np.ndarray, samples: int | None = None) -> tuple[Promise, Standing, Standing]:
+        """The loosest threshold on `rows`, and how both stand on the recent ones among them."""
+        overall = recent[rows]
+        said = _ask(learned, both, rows)
+        answers, mine = both.answers[rows], rows[overall]
+        promise = calibrate(*said, answers, classes, at_level, overall=overall, samples=samples)
+        promise = promise.model_copy(update={"limits": limits})
+        before = _standing(plan, _ask(caches, both, mine), both, mine, plan.promise.threshold)
+        said = tuple([part[overall] for part in parts] for parts in said)
+        return promise, before, _standing(plan, said, both, mine, promise.threshold)
 
     # Everything is fixed but the threshold. First, whether it is worth a test.
-    recent_select = np.flatnonzero((both.roles == SELECT) & both.independent & recent)
-    all_select = np.flatnonzero((both.roles == SELECT) & both.independent)
-    hoped = _loosest(learned, both, recent_select, all_select, limits, level, tests)
-    before = _standing(plan, caches, both, recent_select, plan.promise.threshold)
-    after = _standing(plan, learned, both, recent_select, hoped.threshold)
+    _, before, after = trial(np.flatnonzero(selectable), tests)
     if after.latency_ms > (1 - LEAST_GAIN) * before.latency_ms:
         return refused(
             f"expected latency would go from {before.latency_ms:.1f} to {after.latency_ms:.1f} ms",
             before=before,
             after=after,
         )
-    rows, all_rows = np.flatnonzero(testable & recent), np.flatnonzero(testable)
-    promise = _loosest(learned, both, rows, all_rows, limits, level)
-    before = _standing(plan, caches, both, rows, plan.promise.threshold)
-    after = _standing(plan, learned, both, rows, promise.threshold)
+    promise, before, after = trial(np.flatnonzero(testable))
     why_not = None
     if promise.threshold is None:
         why_not = "no threshold keeps the promise on the window and on every known class"
@@ -161,12 +168,9 @@ def retrain(
             f"at the threshold that keeps the promise, latency would go from "
             f"{before.latency_ms:.1f} to {after.latency_ms:.1f} ms"
         )
-    agreement = [
-        float((ask(cache, features, rows)[0] == both.answers[rows]).mean())
-        for cache, features in zip(learned, both.features, strict=True)
-    ]
-    seconds = time.monotonic() - start
-    return Candidate(learned, promise, shares, before, after, agreement, why_not, seconds)
+    return Candidate(
+        learned, promise, shares, before, after, why_not, seconds=time.monotonic() - start
+    )
 
 
 def keeps_promise(
@@ -176,7 +180,7 @@ def keeps_promise(
     rows = np.flatnonzero((window.roles == TEST) & window.independent)
     if plan.promise.threshold is None or not len(rows):
         return False
-    wrong = _exits(caches, window, rows, plan.promise.threshold)[1]
+    wrong = _cascade(_ask(caches, window, rows), window.answers[rows], plan.promise.threshold)[1]
     return wrong.sum() <= most_disagreements(len(rows), limits.max_disagreement, level)
 
 
@@ -189,23 +193,21 @@ def candidate_plan(plan: Plan, candidate: Candidate) -> Plan:
             "class_shares": tuple(candidate.class_shares.tolist()),
             "data": "traffic",
             "notes": [],
-            "expected": Expected(
-                latency_ms=after.latency_ms,
-                base_latency_ms=plan.expected.base_latency_ms,
-                compute_ms=after.compute_ms,
-                base_compute_ms=plan.expected.base_compute_ms,
-                oracle_compute_ms=plan.expected.oracle_compute_ms,
-                hit_rate=after.hit_rate,
-                disagreement=after.disagreement,
-                hit_calibration_error=plan.expected.hit_calibration_error,
-                exits=plan.expected.exits,
+            "expected": plan.expected.model_copy(
+                update={
+                    "latency_ms": after.latency_ms,
+                    "compute_ms": after.compute_ms,
+                    "hit_rate": after.hit_rate,
+                    "disagreement": after.disagreement,
+                    "exits": dict(zip([*plan.cut_points, "base"], after.exits, strict=True)),
+                }
             ),
             "caches": [
                 record.model_copy(
                     update={"memory_bytes": module_bytes(cache), "agreement": agreement}
                 )
                 for record, cache, agreement in zip(
-                    plan.caches, candidate.caches, candidate.agreement, strict=True
+                    plan.caches, candidate.caches, after.agreement, strict=True
                 )
             ],
         }
@@ -285,77 +287,48 @@ def _learn(
     return learned.eval()
 
 
-def _exits(
-    caches: Sequence[LearnedCache], samples: Traffic, rows: np.ndarray, threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where each of `rows` exits, and whether its answer is wrong."""
+Said = tuple[list[np.ndarray], list[np.ndarray]]
+"""Predictions and confidences of each cache, as for `promise.cascade`."""
+
+
+def _ask(caches: Sequence[LearnedCache], samples: Traffic, rows: np.ndarray) -> Said:
     said = [ask(cache, at, rows) for cache, at in zip(caches, samples.features, strict=True)]
-    exits, labels = cascade([s[0] for s in said], [s[1] for s in said], threshold)
-    return exits, (labels >= 0) & (labels != samples.answers[rows])
+    return [predictions for predictions, _, _ in said], [confidences for _, confidences, _ in said]
+
+
+def _cascade(said: Said, answers: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where each sample exits, and whether its answer is wrong."""
+    exits, labels = cascade(*said, threshold)
+    return exits, (labels >= 0) & (labels != answers)
 
 
 def _standing(
-    plan: Plan,
-    caches: Sequence[LearnedCache],
-    samples: Traffic,
-    rows: np.ndarray,
-    threshold: float | None,
+    plan: Plan, said: Said, samples: Traffic, rows: np.ndarray, threshold: float | None
 ) -> Standing:
-    """Without a threshold, the base DNN alone."""
+    """Without a threshold, the base DNN alone.
+
+    Args:
+        said: of the samples `rows`.
+    """
+    answers, caches = samples.answers[rows], len(plan.caches)
+    agreement = [float((predictions == answers).mean()) for predictions in said[0]]
     if threshold is None or not len(rows):
         expected = plan.expected
-        return Standing(expected.base_latency_ms, expected.base_compute_ms, 0.0, 0.0)
+        nowhere = [0.0] * caches + [1.0]
+        return Standing(
+            expected.base_latency_ms, expected.base_compute_ms, 0.0, 0.0, nowhere, agreement
+        )
     latency_ms, compute_ms = latency_and_compute_ms(plan)
-    exits, wrong = _exits(caches, samples, rows, threshold)
+    exits, wrong = _cascade(said, answers, threshold)
 
     def mean(values: np.ndarray) -> float:
         return float(np.average(values, weights=samples.weights[rows]))
 
     return Standing(
-        mean(latency_ms[exits]), mean(compute_ms[exits]), mean(exits < len(caches)), mean(wrong)
-    )
-
-
-def _loosest(
-    caches: Sequence[LearnedCache],
-    samples: Traffic,
-    rows: np.ndarray,
-    class_rows: np.ndarray,
-    limits: Limits,
-    level: float,
-    tests: int | None = None,
-) -> Promise:
-    """The loosest threshold that passes over all answers to `rows` and for every class among
-    `class_rows`, which contain them; as `promise.calibrate`, strict ones first.
-
-    Args:
-        tests: the share of wrong answers may be as large as on so many samples; default: `rows`.
-    """
-    tests = tests or len(rows)
-    at_level = limits.model_copy(update={"confidence": 1 - level})
-    answers, classes = samples.answers[class_rows], samples.probabilities.shape[1]
-    _, allowed_by_class = allowed_disagreements(answers, classes, at_level)
-    allowed = most_disagreements(tests, limits.max_disagreement, level) * len(rows) / tests
-    overall = np.isin(class_rows, rows)
-    said = [ask(cache, at, class_rows) for cache, at in zip(caches, samples.features, strict=True)]
-    passed, wrong = None, np.zeros(len(class_rows), bool)
-    for threshold in PATH:
-        _, labels = cascade([s[0] for s in said], [s[1] for s in said], threshold)
-        candidate = (labels >= 0) & (labels != answers)
-        by_class = np.bincount(answers[candidate], minlength=classes)
-        if candidate[overall].sum() > allowed or (by_class > allowed_by_class).any():
-            break
-        passed, wrong = float(threshold), candidate
-    counts, errors = (
-        np.bincount(answers[which], minlength=classes) for which in (slice(None), wrong)
-    )
-    return Promise(
-        limits=limits,
-        threshold=passed,
-        samples=len(rows),
-        disagreements=int(wrong[overall].sum()),
-        classes=[
-            ClassRecord(samples=int(n), disagreements=int(k), tested=bool(np.isfinite(most)))
-            for n, k, most in zip(counts, errors, allowed_by_class, strict=True)
-        ],
+        mean(latency_ms[exits]),
+        mean(compute_ms[exits]),
+        mean(exits < caches),
+        mean(wrong),
+        [mean(exits == i) for i in range(caches + 1)],
+        agreement,
     )

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from cache_models.class_prior import Arrivals, ClassPrior
-from cache_models.promise import Limits, min_samples
+from cache_models.promise import Limits, error_share, min_samples
 from cache_models.traffic_log import TrafficLog
 from deployments.config import AppArgs
 from deployments.messages import Control, Observation
@@ -295,9 +295,8 @@ class Trainer:
         return await self._write(self._log.testable) >= needed
 
     def _level(self) -> float:
-        """The share of the error probability that the next test may use; all sum to the whole."""
-        tests = self._log.state("tests", 0) + 1
-        return (1 - self._limits.confidence) / (tests * (tests + 1))
+        """The share of the error probability that the next test may use."""
+        return error_share(self._limits, self._log.state("tests", 0) + 1)
 
     async def _round(self, why: str) -> None:
         self._asked_for, self._new_samples = None, 0

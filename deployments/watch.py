@@ -4,7 +4,7 @@ import logging
 from collections import Counter, deque
 
 from cache_models.guard import Guard
-from cache_models.promise import Limits, min_samples, most_disagreements
+from cache_models.promise import Limits, error_share, min_samples, most_disagreements
 from deployments.config import GuardArgs, Sampling
 from deployments.messages import Observation
 
@@ -99,8 +99,8 @@ class Watch:
 
 
 class Probation:
-    """Tests on blocks of new samples whether the promise is kept; the k-th block has its share
-    `1 / (k (k + 1))` of the promise's error probability, so that trying again does not add up."""
+    """Tests on blocks of new samples whether the promise is kept; each block has its share of the
+    promise's error probability."""
 
     def __init__(self, limits: Limits, samples: int):
         self._limits, self._samples, self._block = limits, samples, 0
@@ -118,6 +118,6 @@ class Probation:
     def _next_block(self) -> None:
         self._block += 1
         self._seen = self._wrong = 0
-        level = (1 - self._limits.confidence) / (self._block * (self._block + 1))
+        level = error_share(self._limits, self._block)
         self._size = max(self._samples, min_samples(self._limits.max_disagreement, level))
         self._allowed = most_disagreements(self._size, self._limits.max_disagreement, level)

@@ -97,6 +97,7 @@ def test_caches_come_from_the_traffic_alone(served):
     plan, caches = served
     assert plan.promise.threshold is not None
     assert plan.expected.hit_rate > 0.5
+    assert plan.expected.exits["base"] == pytest.approx(1 - plan.expected.hit_rate)
     assert keeps_promise(plan, caches, traffic(2000, K, 5), LIMITS, 0.05)
 
 
