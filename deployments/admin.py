@@ -2,8 +2,10 @@
 
 import hmac
 import json
+import os
 from typing import Any, Literal
 
+from fastapi import Request
 from pydantic import StrictBool, TypeAdapter, ValidationError
 
 from deployments.errors import InvalidInput, NotFound, RequestError
@@ -11,9 +13,11 @@ from deployments.errors import InvalidInput, NotFound, RequestError
 TOKEN = "GATI_ADMIN_TOKEN"
 """Environment variable of the bearer token; without it there are no `/admin` paths."""
 
-MODE = TypeAdapter(Literal["serve", "shadow", "off"])
-PINNED = TypeAdapter(StrictBool)
-VERSION = TypeAdapter(int)
+FIELDS = {
+    "mode": TypeAdapter(Literal["serve", "shadow", "off"]),
+    "pinned": TypeAdapter(StrictBool),
+    "version": TypeAdapter(int),
+}
 
 
 class Unauthorized(RequestError):
@@ -26,6 +30,11 @@ class Refused(RequestError):
     """What was asked for cannot be done in the state of things."""
 
     status = 409
+
+
+async def only(request: Request) -> None:
+    """For paths that need the token."""
+    check_token(request.headers.get("authorization"), os.environ.get(TOKEN))
 
 
 def check_token(authorization: str | None, token: str | None) -> None:
@@ -43,15 +52,15 @@ def check_token(authorization: str | None, token: str | None) -> None:
         raise Unauthorized("send the header 'Authorization: Bearer <token>' with the admin token")
 
 
-def field(body: bytes, name: str, kind: TypeAdapter) -> Any:
-    """The field `name` of a JSON object.
+def field(body: bytes, name: str) -> Any:
+    """The field `name`, one of `FIELDS`, of a JSON object.
 
     Raises:
         InvalidInput: names the field, what it got and what it may be.
     """
     try:
         value = json.loads(body or b"{}")[name]
-        return kind.validate_python(value)
+        return FIELDS[name].validate_python(value)
     except ValidationError as error:
         details = error.errors()[0]
         raise InvalidInput(f"{name}: {details['msg']}, not {details['input']!r}") from error

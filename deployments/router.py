@@ -1,14 +1,13 @@
 """The ingress: checks and decodes requests over HTTP, and has them answered with late binding."""
 
 import asyncio
-import os
 import time
 import uuid
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from ray import serve
 from ray.exceptions import RayError, RayTaskError
@@ -39,6 +38,8 @@ CHUNK_ROWS = 32
 TRAINER_S = 60.0
 
 app = FastAPI(title="GATI on Ray Serve")
+
+ADMIN = [Depends(admin.only)]
 
 
 # Serve pickles the app when it decorates the class: whatever the handlers use must stand above it.
@@ -193,53 +194,42 @@ class Router:
 
     # --- operators -------------------------------------------------------------------------------
 
-    @app.get("/admin/versions")
-    async def versions(self, request: Request):
-        self._check_token(request)
+    @app.get("/admin/versions", dependencies=ADMIN)
+    async def versions(self):
         return await self._trainer("versions")
 
-    @app.get("/admin/rounds")
-    async def rounds(self, request: Request):
-        self._check_token(request)
+    @app.get("/admin/rounds", dependencies=ADMIN)
+    async def rounds(self):
         return await self._trainer("rounds")
 
-    @app.post("/admin/retrain", status_code=202)
-    async def retrain(self, request: Request):
-        self._check_token(request)
+    @app.post("/admin/retrain", dependencies=ADMIN, status_code=202)
+    async def retrain(self):
         await self._trainer("retrain")
         return {"retrain": "as soon as the trainer is free; see /admin/rounds"}
 
-    @app.post("/admin/rollback")
+    @app.post("/admin/rollback", dependencies=ADMIN)
     async def rollback(self, request: Request):
-        self._check_token(request)
-        version = admin.field(await self._body(request), "version", admin.VERSION)
-        return await self._trainer("roll_back", version)
+        return await self._trainer("roll_back", await self._field(request, "version"))
 
-    @app.post("/admin/pin")
+    @app.post("/admin/pin", dependencies=ADMIN)
     async def pin(self, request: Request):
-        self._check_token(request)
-        pinned = admin.field(await self._body(request), "pinned", admin.PINNED)
+        pinned = await self._field(request, "pinned")
         await self._trainer("pin", pinned)
         return {"pinned": pinned}
 
-    @app.post("/admin/mode")
+    @app.post("/admin/mode", dependencies=ADMIN)
     async def mode(self, request: Request):
-        self._check_token(request)
-        mode = admin.field(await self._body(request), "mode", admin.MODE)
+        mode = await self._field(request, "mode")
         await self._trainer("set_mode", mode)
         return {"mode": mode}
 
-    @app.delete("/admin/samples")
-    async def delete_samples(self, request: Request):
-        self._check_token(request)
+    @app.delete("/admin/samples", dependencies=ADMIN)
+    async def delete_samples(self):
         await self._trainer("delete_samples")
         return {"samples": "deleted"}
 
-    def _check_token(self, request: Request) -> None:
-        admin.check_token(request.headers.get("authorization"), os.environ.get(admin.TOKEN))
-
-    async def _body(self, request: Request) -> bytes:
-        return await read_body(request, self._args.http.max_body_bytes)
+    async def _field(self, request: Request, name: str):
+        return admin.field(await read_body(request, self._args.http.max_body_bytes), name)
 
     async def _trainer(self, method: str, *args):
         """Ask the trainer; it may take as long as a round."""
