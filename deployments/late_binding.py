@@ -123,7 +123,7 @@ class LateBinding:
                 trace.passed(asked, partition, current)
             if not use_caches:
                 continue
-            verdict = await self._look_up(i, asked, version, log_ratio, resized and name == INPUT)
+            verdict = await self._look_up(i, asked, version, log_ratio, resized)
             if verdict is None or not verdict.hits.any():
                 continue
             hit = rows[verdict.hits]
@@ -161,9 +161,7 @@ class LateBinding:
         exits, class_ids = [BASE] * count, np.full(count, -1)
         for i, (name, asked) in enumerate(zip(self._plan.cut_points, trace.asked, strict=True)):
             await turn()
-            verdict = await self._look_up(
-                i, asked, trace.version, trace.log_ratio, trace.resized and name == INPUT
-            )
+            verdict = await self._look_up(i, asked, trace.version, trace.log_ratio, trace.resized)
             if verdict is None:
                 continue
             for row in np.flatnonzero(verdict.hits & (class_ids < 0)):
@@ -191,13 +189,18 @@ class LateBinding:
         is left alone for a while, so that requests do not wait for what is not there."""
         if time.monotonic() < self._closed_until[index]:
             return None
+        name = self._plan.cut_points[index]
         lookup = self._lookups[index].call(
-            "look_up", asked, version, log_ratio, resized, expected_bytes=asked.nbytes
+            "look_up",
+            asked,
+            version,
+            log_ratio,
+            resized and name == INPUT,
+            expected_bytes=asked.nbytes,
         )
         try:
             verdict = await asyncio.wait_for(lookup, self._timeout_s)
         except Exception as error:
-            name = self._plan.cut_points[index]
             self.failures[name] = self.failures.get(name, 0) + 1
             self._in_a_row[index] += 1
             if self._in_a_row[index] >= MAX_FAILURES:
