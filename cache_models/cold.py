@@ -4,9 +4,11 @@ import numpy as np
 import torch
 
 from cache_models.base_dnn import BaseDNN
-from cache_models.cost import median_ms, module_bytes
+from cache_models.composition import Pricing
+from cache_models.cost import module_bytes
 from cache_models.cutting import INPUT, cut
 from cache_models.errors import DataError
+from cache_models.exploration import asking_ms
 from cache_models.features import feature_shape
 from cache_models.learned_cache import LearnedCache
 from cache_models.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
@@ -48,9 +50,6 @@ def cold_start(
     for point in points:
         shape = feature_shape(model[point.name].shape)
         cache = LearnedCache(_variant(shape), shape, classes).eval()
-        zeros = torch.zeros(1, *shape, dtype=torch.float16)
-        with torch.inference_mode():
-            ask_ms = median_ms(lambda cache=cache, zeros=zeros: cache(zeros))
         file = f"{point.name}.safetensors"
         caches[file] = cache
         records.append(
@@ -60,11 +59,11 @@ def cold_start(
                 variant=cache.variant,
                 feature_shape=shape,
                 memory_bytes=module_bytes(cache),
-                lookup_ms=ask_ms + costs.features_ms(point, 1),
+                lookup_ms=asking_ms(cache, shape, 1) + costs.features_ms(point, 1),
                 agreement=0.0,
             )
         )
-    base_latency_ms = costs.base_ms + hop.ms(inputs[0].nbytes + 4 * classes)
+    base_latency_ms = Pricing(costs.base_ms, inputs[0].nbytes, 4 * classes, hop).rest_ms(None)
     plan = Plan(
         model=base.reference,
         fingerprint=base.fingerprint(),

@@ -114,7 +114,7 @@ def explore(
             predictions, confidences, _ = ask(cache, features, select)
             alone = calibrate([predictions], [confidences], answers, classes, limits).threshold
             lookup_ms = {
-                rows: _lookup_ms(cache, features.shape[1:], rows) + costs.features_ms(point, rows)
+                rows: asking_ms(cache, features.shape[1:], rows) + costs.features_ms(point, rows)
                 for rows in BATCHES
             }
             record = ExplorationRecord(
@@ -164,7 +164,8 @@ def read_table(text: str) -> list[ExplorationRecord]:
     return [ExplorationRecord.model_validate(row) for row in csv.DictReader(io.StringIO(text))]
 
 
-def _lookup_ms(cache: LearnedCache, shape: tuple[int, ...], rows: int) -> float:
+def asking_ms(cache: LearnedCache, shape: tuple[int, ...], rows: int) -> float:
+    """Median milliseconds of asking `cache` about so many rows of features."""
     features = torch.zeros(rows, *shape, dtype=torch.float16)
     with torch.inference_mode():
         return median_ms(lambda: cache(features))
