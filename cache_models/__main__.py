@@ -293,8 +293,8 @@ def inspect(model: str, store: Path | None, picture: Path | None, device: str) -
     plan = version.plan if version else None
     click.echo(describe_cut_points(cut(load(model)), device, plan))
     if version:
-        table = version.folder / EXPLORATION
-        records = read_table(table.read_text()) if table.is_file() else []
+        has_table = (version.folder / EXPLORATION).is_file()
+        records = read_table(version.file(EXPLORATION).read_text()) if has_table else []
         if records:
             click.echo(describe_exploration(records, plan))
         if records and picture:

@@ -14,12 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from pydantic import BaseModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from cache_models.class_prior import ENTERS, ClassPrior
-from cache_models.errors import ArtifactError
 from cache_models.features import rows_in_batches
 from cache_models.learned_cache import LearnedCache, Selector
 from cache_models.promise import Limits, most_disagreements
@@ -97,17 +94,13 @@ def load_said(version: CacheVersion) -> Said:
     Raises:
         ArtifactError: it is not there, or cannot be read.
     """
-    caches = range(len(version.plan.caches))
-    try:
-        said = load_file(version.folder / FILE)
-        return Said(
-            [said[f"scores.{i}"].float() for i in caches],
-            [said[f"familiar.{i}"] for i in caches],
-            [version.load(i).selector for i in caches],
-            said["answers"].numpy(),
-        )
-    except (SafetensorError, OSError, KeyError) as error:
-        raise ArtifactError(f"{version.folder / FILE} cannot be read: {error}") from error
+    caches, said = range(len(version.plan.caches)), version.tensors(FILE)
+    return Said(
+        [said[f"scores.{i}"].float() for i in caches],
+        [said[f"familiar.{i}"] for i in caches],
+        [version.load(i).selector for i in caches],
+        said["answers"].numpy(),
+    )
 
 
 class PriorRecord(BaseModel):

@@ -4,17 +4,14 @@ They are stored as inputs, which are smaller than features and hold for any cut 
 records their features once, in the background, before its first round.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from cache_models.base_dnn import BaseDNN
 from cache_models.cutting import cut
-from cache_models.errors import ArtifactError
 from cache_models.features import extract
 from cache_models.layout import channels_last
 from cache_models.learning_data import LearningData
@@ -52,34 +49,27 @@ def pick(data: LearningData, images: np.ndarray) -> dict[str, Tensor]:
     }
 
 
+def has_samples(version: CacheVersion) -> bool:
+    """Whether a version is a build's, with its samples beside it."""
+    return (version.folder / FILE).exists()
+
+
 def record_build(
     version: CacheVersion,
     base: BaseDNN,
     log: TrafficLog,
-    go_on: Callable[[], bool] = lambda: True,
     device: str = "cpu",
-) -> bool:
-    """Put the samples of a build's `version` into `log`, from where it stopped.
-
-    Args:
-        go_on: asked before every batch.
-
-    Returns:
-        Whether all are there.
+) -> Iterator[None]:
+    """Put the samples of a build's `version` into `log`, from where it stopped; yields after every
+    batch.
 
     Raises:
         ArtifactError: the samples cannot be read.
     """
-    file = version.folder / FILE
-    try:
-        held = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(f"{file} cannot be read: {error}") from error
+    held = version.tensors(FILE)
     names = version.plan.cut_points
     slices = [channels_last(part.to(device)) for part in cut(base).slices(names)[:-1]]
     for start in range(log.state(RECORDED, 0), len(held["roles"]), BATCH):
-        if not go_on():
-            return False
         rows = slice(start, start + BATCH)
         inputs = as_tensor(held["inputs"][rows].numpy()).to(device)
         features = []
@@ -96,4 +86,4 @@ def record_build(
         )
         log.set_state(RECORDED, start + BATCH)
         log.commit()
-    return True
+        yield

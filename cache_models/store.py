@@ -17,13 +17,12 @@ import logging
 import os
 import shutil
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cache_models.errors import ArtifactError
@@ -60,6 +59,30 @@ class CacheVersion:
             )
         except (SafetensorError, RuntimeError, OSError) as error:
             raise ArtifactError(f"{self.folder / record.file} cannot be loaded: {error}") from error
+
+    def file(self, name: str) -> Path:
+        """A file beside plan and caches, which may be large and is checked here, when it is wanted.
+
+        Raises:
+            ArtifactError: the version has no such file, or it differs from its checksum.
+        """
+        file = self.folder / name
+        try:
+            _check(self.number, self.folder, name)
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{file} cannot be read: {error}") from error
+        return file
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """What was published for the trainer under `name`.
+
+        Raises:
+            ArtifactError: as `file`, or it holds something else.
+        """
+        try:
+            return load_file(self.file(name))
+        except (SafetensorError, OSError) as error:
+            raise ArtifactError(f"{self.folder / name} cannot be read: {error}") from error
 
 
 class Store:
@@ -143,30 +166,20 @@ class Store:
         )
 
     def open(self, number: int) -> CacheVersion:
-        """The version `number`, after checking every file against the manifest.
+        """The version `number`, after checking its plan and caches against the manifest.
 
         Raises:
             ArtifactError: the version is missing, half-written or altered.
         """
         folder = self.folder / "versions" / str(number)
         try:
-            manifest = json.loads((folder / "manifest.json").read_text())
-            for name, digest in manifest.items():
-                if _sha256(folder / name) != digest:
-                    raise ArtifactError(
-                        f"cache version {number} is damaged: {folder / name} differs from its "
-                        f"checksum. Restore the file, or build again."
-                    )
+            _check(number, folder, "plan.json")
             plan = Plan.model_validate_json((folder / "plan.json").read_text())
-            missing = {"plan.json", *(cache.file for cache in plan.caches)} - manifest.keys()
-        except (OSError, ValueError, AttributeError, ValidationError) as error:
+            _check(number, folder, *(cache.file for cache in plan.caches))
+        except (OSError, ValueError, TypeError, ValidationError) as error:
             raise ArtifactError(
                 f"cache version {number} in {self.folder} is missing or half-written: {error}"
             ) from error
-        if missing:
-            raise ArtifactError(
-                f"cache version {number} is damaged: its manifest lacks {sorted(missing)}"
-            )
         return CacheVersion(number, plan, folder)
 
     def serving(self, plan: Plan) -> CacheVersion:
@@ -179,12 +192,22 @@ class Store:
         version = self.current()
         if fits(version.plan, plan):
             return version
-        for number in reversed(self.versions()):
-            with suppress(ArtifactError):
-                version = self.open(number)
-                if fits(version.plan, plan):
-                    return version
+        if fitting := self.fitting(plan):
+            return fitting[-1]
         raise ArtifactError(f"no version in {self.folder} has caches at {plan.cut_points}")
+
+    def fitting(self, plan: Plan) -> list[CacheVersion]:
+        """All versions that could be served where `plan` was deployed, oldest first."""
+        found = []
+        for number in self.versions():
+            try:
+                version = self.open(number)
+            except ArtifactError as error:
+                logger.warning("%s", error)
+                continue
+            if fits(version.plan, plan):
+                found.append(version)
+        return found
 
     def remove(self, numbers: set[int]) -> None:
         """Remove versions, never the current one."""
@@ -207,6 +230,18 @@ class Store:
         _sync(partial)
         partial.replace(self.folder / "current")
         _sync(self.folder)
+
+
+def _check(number: int, folder: Path, *names: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in names:
+        if name not in manifest:
+            raise ArtifactError(f"cache version {number}: its manifest has no {name}")
+        if _sha256(folder / name) != manifest[name]:
+            raise ArtifactError(
+                f"cache version {number} is damaged: {folder / name} differs from its checksum. "
+                f"Restore the file, or build again."
+            )
 
 
 def fits(plan: Plan, deployed: Plan) -> bool:

@@ -228,6 +228,10 @@ class TrafficLog:
         self._db.execute("INSERT INTO rounds (record) VALUES (?)", (record,))
         self.commit()
 
+    def count_rounds(self) -> int:
+        """All that have run."""
+        return self._db.execute("SELECT count(*) FROM rounds").fetchone()[0]
+
     def rounds(self, last: int = 100) -> list[dict]:
         """Records of the last rounds, oldest first, each with its number."""
         rows = self._db.execute(

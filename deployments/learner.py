@@ -6,6 +6,7 @@ finds the old version or the new one.
 
 import logging
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from cache_models.features import extract
 from cache_models.plan import Plan
 from cache_models.prior_calibration import PriorRecord, calibrate_prior, load_said, say
 from cache_models.recording import as_tensor
-from cache_models.retraining import candidate_plan, keeps_promise, retrain
+from cache_models.retraining import Candidate, candidate_plan, keeps_promise, retrain
 from cache_models.store import CacheVersion, Store, fits
 from cache_models.traffic import TEST, Traffic
 from cache_models.traffic_log import Sample, TrafficLog
@@ -44,7 +45,7 @@ class Learner:
         self._limits = plan.promise.limits
         self._store = Store(store)
         self._log = log
-        self._base = None
+        self._recording = self._record_build()
         self._serve(self._store.serving(plan))
 
     def _serve(self, version: CacheVersion) -> None:
@@ -87,15 +88,19 @@ class Learner:
 
     def record_build(self) -> bool:
         """Record some of the build's samples; True when all are there."""
-        if self._base is None:
-            self._base = load(self._deployed.model)
         stop = time.monotonic() + RECORD_S
-        version = next((v for v in self.versions() if (v.folder / reservoir.FILE).exists()), None)
-        if version is None:
-            return True
-        return reservoir.record_build(
-            version, self._base, self._log, lambda: time.monotonic() < stop
-        )
+        try:
+            for _ in self._recording:
+                if time.monotonic() >= stop:
+                    return False
+        except ArtifactError as error:
+            logger.error("rounds will have no samples of the build: %s", error)
+        return True
+
+    def _record_build(self) -> Iterator[None]:
+        version = next(filter(reservoir.has_samples, self.versions()), None)
+        if version is not None:
+            yield from reservoir.record_build(version, load(self._deployed.model), self._log)
 
     def round(self, why: str, level: float, pinned: bool) -> dict:
         """One round of retraining: a candidate, tested, and published if it is better.
@@ -131,7 +136,7 @@ class Learner:
             **candidate.record(),
         }
 
-    def _publish(self, candidate, kept: Traffic, window: Traffic) -> int:
+    def _publish(self, candidate: Candidate, kept: Traffic, window: Traffic) -> int:
         plan = candidate_plan(self.version.plan, candidate)
         tested = kept if (kept.roles == TEST).any() else window
         rows = np.flatnonzero((tested.roles == TEST) & tested.independent)
@@ -148,7 +153,7 @@ class Learner:
     def retain(self, count: int) -> None:
         """Remove old versions but for the newest `count` and those with a build's samples."""
         kept = self.versions()
-        old = {v.number for v in kept[:-count] if not (v.folder / reservoir.FILE).exists()}
+        old = {v.number for v in kept[:-count] if not reservoir.has_samples(v)}
         self._store.remove(old - {self.version.number})
 
     def roll_back(self, number: int, level: float) -> bool:
@@ -170,13 +175,4 @@ class Learner:
 
     def versions(self) -> list[CacheVersion]:
         """Those that can be served here, oldest first."""
-        found = []
-        for number in self._store.versions():
-            try:
-                version = self._store.open(number)
-            except ArtifactError as error:
-                logger.warning("%s", error)
-                continue
-            if fits(version.plan, self._deployed):
-                found.append(version)
-        return found
+        return self._store.fitting(self._deployed)

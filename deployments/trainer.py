@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from cache_models.class_prior import Arrivals, ClassPrior
+from cache_models.errors import ArtifactError
 from cache_models.promise import Limits, error_share, min_samples
 from cache_models.traffic_log import TrafficLog
 from deployments.config import AppArgs
@@ -56,15 +57,14 @@ class Trainer:
         self._watch = Watch(self._limits, args.guard, args.sampling)
         self._has_caches = bool(plan["caches"])
         self._trained = plan["promise"]["threshold"] is not None
-        classes = len(plan["description"]["classes"])
         self._log = TrafficLog(
             Path(args.store) / LOG,
             [tuple(cache["feature_shape"]) for cache in plan["caches"]],
-            classes,
+            len(plan["description"]["classes"]),
             args.retraining.window,
             args.retraining.expire_s,
         )
-        self._prior = ClassPrior(np.array(plan["class_shares"] or [1 / classes] * classes))
+        self._prior = ClassPrior(np.array(plan["class_shares"]))
         self._arrivals = Arrivals()
         self._prior_record: dict | None = None
         self._judged_mix, self._judged_at = None, 0.0
@@ -147,7 +147,7 @@ class Trainer:
             "retraining": {
                 "new_samples": self._new_samples,
                 "build_samples_recorded": self._build_recorded,
-                "rounds": len(await self._write(self._log.rounds)),
+                "rounds": await self._write(self._log.count_rounds),
             },
         }
 
@@ -172,8 +172,6 @@ class Trainer:
             ValueError: it is not there, or has other cut points.
         """
         await self._have_learner()
-        from cache_models.errors import ArtifactError
-
         try:
             proven = await self._learn(self._learner.roll_back, number, self._level())
         except ArtifactError as error:
