@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from cache_models.base_dnn import ModelDescription
 from cache_models.learned_cache import LearnedCache
-from cache_models.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
 from cache_models.predictors import Variant
-from cache_models.promise import Limits, Promise
+from cache_models.promise import Limits
 from cache_models.retraining import candidate_plan, keeps_promise, retrain
 from cache_models.traffic import TEST, Traffic
+from tests.plans import plan_for
 
 K, D = 4, 8
 LIMITS = Limits()
@@ -35,45 +34,15 @@ def traffic(count, classes, seed, moved=0.0, roles=None):
 
 
 def plan_with(threshold):
-    point = CutPointRecord(
-        name="early",
-        activation_shape=(D,),
-        activation_bytes=16,
-        slice_ms={1: 1.0},
-        compute_share=0.1,
-    )
-    cache = CacheRecord(
-        cut_point="early",
-        file="early.safetensors",
+    return plan_for(
+        ["early"],
+        classes="abcd",
+        width=D,
         variant=VARIANT,
-        feature_shape=(D,),
-        memory_bytes=1,
+        threshold=threshold,
+        compute_share=0.1,
+        base_ms=100.0,
         lookup_ms=0.1,
-        agreement=0,
-    )
-    return Plan(
-        model="m",
-        fingerprint="",
-        description=ModelDescription((D,), tuple("abcd")),
-        candidates=[point],
-        class_shares=(0.25,) * 4,
-        caches=[cache],
-        promise=Promise(limits=LIMITS, threshold=threshold, samples=0, disagreements=0, classes=[]),
-        expected=Expected(
-            latency_ms=100,
-            base_latency_ms=100,
-            compute_ms=100,
-            base_compute_ms=100,
-            oracle_compute_ms=0,
-            hit_rate=0,
-            disagreement=0,
-            hit_calibration_error=0,
-            exits={},
-        ),
-        hop=HopCost(),
-        device="cpu",
-        threads=1,
-        data="",
     )
 
 

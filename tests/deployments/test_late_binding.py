@@ -5,12 +5,10 @@ import asyncio
 import numpy as np
 import pytest
 
-from cache_models.base_dnn import ModelDescription
-from cache_models.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
-from cache_models.predictors import Variant
-from cache_models.promise import Limits, Promise
+from cache_models.plan import Plan
 from deployments.late_binding import LateBinding
 from deployments.messages import Activation, Answer, Verdict
+from tests.plans import plan_for
 
 NAMES = ("early", "late")
 
@@ -18,53 +16,6 @@ NAMES = ("early", "late")
 @pytest.fixture
 def plan() -> Plan:
     return plan_for(NAMES)
-
-
-def plan_for(names) -> Plan:
-    return Plan(
-        model="m",
-        fingerprint="",
-        description=ModelDescription((1,), ("a", "b")),
-        candidates=[
-            CutPointRecord(
-                name=name,
-                activation_shape=(1,),
-                activation_bytes=4,
-                slice_ms={1: 1.0},
-                compute_share=0.5,
-            )
-            for name in names
-        ],
-        class_shares=(0.5, 0.5),
-        caches=[
-            CacheRecord(
-                cut_point=name,
-                file=f"{name}.safetensors",
-                variant=Variant(family="pool", size=1),
-                feature_shape=(1,),
-                memory_bytes=1,
-                lookup_ms=1,
-                agreement=1,
-            )
-            for name in names
-        ],
-        promise=Promise(limits=Limits(), threshold=0.9, samples=1, disagreements=0, classes=[]),
-        expected=Expected(
-            latency_ms=1,
-            base_latency_ms=1,
-            compute_ms=1,
-            base_compute_ms=1,
-            hit_rate=1,
-            disagreement=0,
-            hit_calibration_error=0,
-            oracle_compute_ms=0,
-            exits={},
-        ),
-        hop=HopCost(),
-        device="cpu",
-        threads=1,
-        data="",
-    )
 
 
 class FakePartition:

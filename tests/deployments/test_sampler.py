@@ -10,7 +10,8 @@ from deployments.config import AppArgs
 from deployments.late_binding import LateBinding, Trace
 from deployments.messages import Control
 from deployments.sampler import Sampler
-from tests.deployments.test_late_binding import BATCH, FakeLookup, FakePartition, plan_for
+from tests.deployments.test_late_binding import BATCH, FakeLookup, FakePartition
+from tests.plans import plan_for
 
 
 class Remote:

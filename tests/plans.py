@@ -1,0 +1,65 @@
+"""A plan, for tests of what is done with one."""
+
+from cache_models.base_dnn import ModelDescription
+from cache_models.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
+from cache_models.predictors import Variant
+from cache_models.promise import Limits, Promise
+
+
+def plan_for(
+    names,
+    classes=("a", "b"),
+    width=1,
+    variant=None,
+    threshold=0.9,
+    compute_share=0.5,
+    base_ms=1.0,
+    lookup_ms=1.0,
+) -> Plan:
+    """Caches at the cut points `names`, whose activations are vectors of `width`."""
+    return Plan(
+        model="m",
+        fingerprint="",
+        description=ModelDescription((width,), tuple(classes)),
+        candidates=[
+            CutPointRecord(
+                name=name,
+                activation_shape=(width,),
+                activation_bytes=4 * width,
+                slice_ms={1: 1.0},
+                compute_share=compute_share,
+            )
+            for name in names
+        ],
+        class_shares=(1 / len(classes),) * len(classes),
+        caches=[
+            CacheRecord(
+                cut_point=name,
+                file=f"{name}.safetensors",
+                variant=variant or Variant(family="pool", size=1),
+                feature_shape=(width,),
+                memory_bytes=1,
+                lookup_ms=lookup_ms,
+                agreement=1,
+            )
+            for name in names
+        ],
+        promise=Promise(
+            limits=Limits(), threshold=threshold, samples=1, disagreements=0, classes=[]
+        ),
+        expected=Expected(
+            latency_ms=base_ms,
+            base_latency_ms=base_ms,
+            compute_ms=base_ms,
+            base_compute_ms=base_ms,
+            hit_rate=0,
+            disagreement=0,
+            hit_calibration_error=0,
+            oracle_compute_ms=0,
+            exits={},
+        ),
+        hop=HopCost(),
+        device="cpu",
+        threads=1,
+        data="",
+    )
