@@ -22,7 +22,8 @@ from cache_models.traffic_log import RESERVOIR, Sample, TrafficLog
 
 FILE = "samples.safetensors"
 RECORDED = "build_samples_recorded"
-BATCH = 16
+BATCH = 4
+"""Small, so that whoever records beside requests can stop soon."""
 
 
 def pick(data: LearningData, images: np.ndarray) -> dict[str, Tensor]:

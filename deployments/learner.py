@@ -27,9 +27,6 @@ from deployments.messages import Observation
 
 logger = logging.getLogger(__name__)
 
-RECORD_S = 5.0
-"""The build's samples are recorded so long at a time, so that other work gets its turn."""
-
 
 class Learner:
     """
@@ -86,9 +83,9 @@ class Learner:
             self._limits,
         )
 
-    def record_build(self) -> bool:
-        """Record some of the build's samples; True when all are there."""
-        stop = time.monotonic() + RECORD_S
+    def record_build(self, seconds: float) -> bool:
+        """Record a batch of the build's samples, and more for so long; True when all are there."""
+        stop = time.monotonic() + seconds
         try:
             for _ in self._recording:
                 if time.monotonic() >= stop:

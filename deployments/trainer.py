@@ -4,7 +4,7 @@ Routers send what they observed and are told in return what to do; one exchange,
 all that binds them. The event loop only counts. What needs PyTorch or the disk is done by two
 threads: one writes samples down as they come, one learns, at the lowest priority and in turn:
 
-1. record the build's samples, once;
+1. record the build's samples, once, and little of them while there are requests;
 2. judge how sharp the class prior may be, when the mix has moved;
 3. run a round of retraining, when there is reason to.
 
@@ -35,6 +35,9 @@ from deployments.watch import Watch
 logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
+RECORD_S = 2.0
+"""The build's samples are recorded so long at a time while there are no requests, else one batch a
+tick: even at the lowest priority more of it doubles the latency of requests."""
 QUEUED = 2_000
 """Observations with features that wait to be written down; more are dropped."""
 RECALIBRATE_S, MIX_MOVED = 30.0, 0.1
@@ -81,6 +84,7 @@ class Trainer:
         self._learner = None
         self._version: int | None = None  # routers know one until the learner is there
         self._busy = False
+        self._answered, self._idle = 0, True
         self._build_recorded = not args.retraining.rounds
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._learning = ThreadPoolExecutor(
@@ -94,6 +98,7 @@ class Trainer:
         """Take in what a router observed among the `answered` requests since its last exchange."""
         if self._ticking is None:
             self._ticking = asyncio.get_running_loop().create_task(self._tick_for_ever())
+        self._answered += answered
         self._prior.advance(answered)
         for observation in observations:
             if self._prior.observe(observation.base_class_id, 1 / observation.known):
@@ -220,6 +225,7 @@ class Trainer:
 
     async def _tick(self) -> None:
         await self._have_learner()
+        self._idle, self._answered = not self._answered, 0
         queue, self._queue = self._queue, []
         self._new_samples += len(queue)
         await self._write(self._write_down, queue, self._watch.state())
@@ -232,7 +238,9 @@ class Trainer:
             if self._args.retraining.prior and self._prior_is_due():
                 await self._judge_prior()
             elif not self._build_recorded:
-                self._build_recorded = await self._learn(self._learner.record_build)
+                self._build_recorded = await self._learn(
+                    self._learner.record_build, RECORD_S if self._idle else 0.0
+                )
             elif self._asked_for or ((why := self._why_now()) and await self._can_test()):
                 await self._round(self._asked_for or why)
         except Exception:
