@@ -257,7 +257,9 @@ class Comparison:
             self.limits,
             len(self.data.calibrate),
         )
-        return self._calibrated(name, [c for o in chosen for c in contenders if c.outcome is o])
+        return self._calibrated(
+            name, [c for o in chosen.caches for c in contenders if c.outcome is o]
+        )
 
     def _calibrated(self, name: str, chosen: list[Contender]) -> Row:
         """What the chosen caches answer to the test samples at their calibrated threshold."""

@@ -13,11 +13,12 @@ cache changes no earlier answer.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from cache_models.cutting import INPUT
-from cache_models.plan import CutPointRecord, HopCost
+from cache_models.plan import CacheRecord, CutPointRecord, HopCost, Plan
 from cache_models.predictors import Variant
 from cache_models.promise import PATH, Limits, allowed_disagreements
 
@@ -72,6 +73,35 @@ class Pricing:
         return (point.compute_share, point.activation_bytes) if point else (0.0, self.input_bytes)
 
 
+class Composition(NamedTuple):
+    """The caches to deploy, in execution order, and the latency to expect of them."""
+
+    caches: list[Outcome]
+    latency_ms: float
+
+
+def pricing_of(plan: Plan) -> Pricing:
+    """The prices that a plan was made with."""
+    inputs = next((p.activation_bytes for p in plan.candidates if p.name == INPUT), 0)
+    outputs = 4 * len(plan.description.classes)
+    return Pricing(plan.expected.base_compute_ms, inputs, outputs, plan.hop)
+
+
+def outcome_of(
+    plan: Plan, cache: CacheRecord, predictions: np.ndarray, confidences: np.ndarray
+) -> Outcome:
+    """What `cache`, of a plan or its alternatives, says of N samples."""
+    return Outcome(
+        next(point for point in plan.candidates if point.name == cache.cut_point),
+        cache.variant,
+        predictions,
+        confidences,
+        cache.lookup_ms,
+        2 * int(np.prod(cache.feature_shape)),
+        cache.memory_bytes,
+    )
+
+
 def latency_ms_by_exit(caches: Sequence[Outcome], pricing: Pricing) -> np.ndarray:
     """What a request that exits at each cache, or at the base DNN's end, has paid."""
     steps = []
@@ -100,8 +130,8 @@ def compose(
     pricing: Pricing,
     limits: Limits,
     calibration_samples: int | None = None,
-) -> list[Outcome]:
-    """The caches to deploy, in execution order; none if none helps.
+) -> Composition:
+    """The caches to deploy; none if none helps.
 
     Args:
         outcomes: one per candidate and variant, on N selection samples.
@@ -110,7 +140,7 @@ def compose(
     """
     outcomes = sorted(outcomes, key=lambda o: o.cut_point.compute_share)
     if not outcomes:
-        return []
+        return Composition([], pricing.rest_ms(None))
     sizes = _sizes(outcomes, classes, pricing, limits)
     weigh = _Weigher(outcomes, answers, classes, pricing, limits, calibration_samples)
     for threshold in PATH:
@@ -125,7 +155,7 @@ def compose(
         if latency[row, last] < best_ms:
             best_ms = latency[row, last]
             best = [outcomes[i] for i in (*size.prefixes[row], last)]
-    return best
+    return Composition(best, float(best_ms))
 
 
 class _Size:

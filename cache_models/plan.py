@@ -45,7 +45,7 @@ class CacheRecord(BaseModel):
     memory_bytes: int
     lookup_ms: float
     agreement: float
-    """Of the predictor alone, on the calibration samples."""
+    """Of the predictor alone, on the selection samples."""
 
 
 class Expected(BaseModel):
@@ -78,6 +78,8 @@ class Plan(BaseModel):
     class_shares: tuple[float, ...]
     """Of the base DNN's answers among the samples that the predictors learned on."""
     caches: list[CacheRecord]
+    alternatives: list[CacheRecord] = []
+    """Kept with a build, one a candidate: another class mix may want others than `caches`."""
     promise: Promise
     expected: Expected
     hop: HopCost

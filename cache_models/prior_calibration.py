@@ -81,7 +81,7 @@ def say(
     """
     said = {"answers": torch.from_numpy(answers[rows])}
     for i, (cache, at) in enumerate(zip(caches, features, strict=True)):
-        said[f"scores.{i}"] = scores_of(cache.predictor, at, rows).log_softmax(1).half()
+        said[f"scores.{i}"] = scores_of(cache.predictor, at, rows).log_softmax(1)
         with torch.inference_mode():
             familiar = [cache.gate(batch) for batch in rows_in_batches(at, rows)]
         said[f"familiar.{i}"] = torch.cat(familiar)

@@ -15,13 +15,12 @@ import numpy as np
 import torch
 
 from cache_models.composition import (
-    Outcome,
-    Pricing,
     compute_ms_by_exit,
     latency_ms_by_exit,
+    outcome_of,
+    pricing_of,
 )
 from cache_models.cost import module_bytes
-from cache_models.cutting import INPUT
 from cache_models.exploration import ask
 from cache_models.learned_cache import LearnedCache
 from cache_models.novelty import fit_gate
@@ -191,6 +190,7 @@ def candidate_plan(plan: Plan, candidate: Candidate) -> Plan:
         update={
             "promise": candidate.promise,
             "class_shares": tuple(candidate.class_shares.tolist()),
+            "alternatives": [],
             "data": "traffic",
             "notes": [],
             "expected": plan.expected.model_copy(
@@ -217,26 +217,10 @@ def candidate_plan(plan: Plan, candidate: Candidate) -> Plan:
 def latency_and_compute_ms(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """What a request that exits at each cache, or at the base DNN's end, pays: with hops, and for
     slices and lookups alone."""
-    by_name = {point.name: point for point in plan.candidates}
-    points = [by_name[name] for name in plan.cut_points]
-    classes = len(plan.description.classes)
-    inputs = by_name[INPUT].activation_bytes if INPUT in by_name else 0
-    pricing = Pricing(plan.expected.base_compute_ms, inputs, 4 * classes, plan.hop)
-    nothing = np.empty(0)
-    outcomes = [
-        Outcome(
-            point,
-            cache.variant,
-            nothing,
-            nothing,
-            cache.lookup_ms,
-            2 * int(np.prod(cache.feature_shape)),
-            cache.memory_bytes,
-        )
-        for point, cache in zip(points, plan.caches, strict=True)
-    ]
+    pricing, nothing = pricing_of(plan), np.empty(0)
+    outcomes = [outcome_of(plan, cache, nothing, nothing) for cache in plan.caches]
     compute_ms = compute_ms_by_exit(
-        [point.compute_share for point in points],
+        [outcome.cut_point.compute_share for outcome in outcomes],
         [cache.lookup_ms for cache in plan.caches],
         pricing.base_ms,
     )

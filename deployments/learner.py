@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from cache_models import prior_calibration, reservoir
+from cache_models import advice, prior_calibration, reservoir
 from cache_models.base_dnn import load
 from cache_models.cutting import INPUT
 from cache_models.errors import ArtifactError
@@ -24,6 +24,9 @@ from cache_models.store import CacheVersion, Store, fits
 from cache_models.traffic import TEST, Traffic
 from cache_models.traffic_log import Sample, TrafficLog
 from deployments.messages import Observation
+
+PROPOSED = "proposed"
+"""Folder in the store, itself a store, of a plan with other cut points."""
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +134,31 @@ class Learner:
                 window.answers, minlength=window.probabilities.shape[1]
             ).tolist(),
             **candidate.record(),
+            "advice": self._advise(window),
+        }
+
+    def _advise(self, window: Traffic) -> dict | None:
+        """What other cut points would gain for the window's classes, and where their plan is."""
+        build = next((v for v in self.versions() if v.plan.alternatives), None)
+        if build is None or not len(window.roles):
+            return None
+        classes = window.probabilities.shape[1]
+        mix = np.bincount(window.answers, window.weights * window.independent, minlength=classes)
+        try:
+            adviser = advice.Adviser(build)
+            found = adviser.advise(mix, self._limits)
+            store = Store(self._store.folder / PROPOSED)
+            if found is None or adviser.propose(found, store, self._limits) is None:
+                return None
+        except ArtifactError as error:
+            logger.error("no advice on cut points: %s", error)
+            return None
+        logger.info("cut points %s would serve the traffic better: %s", found.cut_points, store)
+        return {
+            "cut_points": found.cut_points,
+            "present_ms": found.present_ms,
+            "proposed_ms": found.proposed_ms,
+            "store": str(store.folder),
         }
 
     def _publish(self, candidate: Candidate, kept: Traffic, window: Traffic) -> int:

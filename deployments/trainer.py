@@ -137,6 +137,7 @@ class Trainer:
     async def status(self) -> dict:
         """For `/stats`."""
         watch = self._watch
+        last = await self._write(self._log.rounds, 1)
         return {
             "guard": {
                 "caches": "off: " + watch.why_off if watch.why_off else self._mode,
@@ -153,6 +154,7 @@ class Trainer:
                 "new_samples": self._new_samples,
                 "build_samples_recorded": self._build_recorded,
                 "rounds": await self._write(self._log.count_rounds),
+                "advice": last[0].get("advice") if last else None,
             },
         }
 

@@ -98,7 +98,7 @@ def test_composition_is_the_optimum_of_brute_force(seed, more):
                 expected = ms
             if expected is not None and expected < best_ms - 1e-9:
                 best, best_ms = list(subset), expected
-    chosen = compose(outcomes, answers, 3, Pricing(40.0, 784, 12, HOP), limits)
+    chosen = compose(outcomes, answers, 3, Pricing(40.0, 784, 12, HOP), limits).caches
     assert [(o.cut_point.name, o.variant) for o in chosen] == [
         (o.cut_point.name, o.variant) for o in best
     ]
