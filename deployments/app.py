@@ -9,6 +9,7 @@ from cache_models.datasets import cache_home
 from cache_models.default import STORE
 from cache_models.store import Store, working_copy
 from deployments.config import AppArgs, Compute
+from deployments.lane_key import make_key
 from deployments.lookup import Lookup
 from deployments.partition import Partition
 from deployments.router import Router
@@ -30,6 +31,8 @@ def build(args: AppArgs) -> serve.Application:
     if args.store == "default":
         store = working_copy(Store(STORE), cache_home() / "stores")
     args = args.model_copy(update={"store": str(store.folder)})
+    if args.lane.enabled:
+        make_key(store.folder)
     plan = store.current().plan
     if plan.model != args.model:
         raise ValueError(
@@ -56,11 +59,13 @@ def build(args: AppArgs) -> serve.Application:
         args,
         plan,
         [
-            Partition.options(name=name).bind(i, plan, compute[name], args.activation_dtype)
+            Partition.options(name=name).bind(
+                i, plan, compute[name], args.activation_dtype, args.lane, args.store
+            )
             for i, name in enumerate(partitions, first)
         ],
         [
-            Lookup.options(name=name).bind(i, plan, args.store, compute[name])
+            Lookup.options(name=name).bind(i, plan, args.store, compute[name], args.lane)
             for i, name in enumerate(lookups)
         ],
     )

@@ -8,7 +8,7 @@ them to sleep between operations, which can double the time of a slice.
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
@@ -21,14 +21,15 @@ class ComputeThread:
             1, thread_name_prefix="compute", initializer=torch.set_num_threads, initargs=(threads,)
         )
 
+    def submit(self, function: Callable, *args) -> Future:
+        return self._executor.submit(self._call, function, args)
+
     async def run(self, function: Callable, *args):
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._call, function, args
-        )
+        return await asyncio.wrap_future(self.submit(function, *args))
 
     def run_now(self, function: Callable, *args):
         """The same for a caller that has no event loop yet, such as a constructor."""
-        return self._executor.submit(self._call, function, args).result()
+        return self.submit(function, *args).result()
 
     @staticmethod
     def _call(function: Callable, args: tuple):

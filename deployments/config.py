@@ -20,10 +20,25 @@ class Compute(Strict):
     Attributes:
         device: `auto` (CUDA if the replica has it), `cpu`, `cuda` or `cuda:N`.
         threads: of PyTorch within one operation, per replica.
+        max_batch_rows: of requests that wait and are then computed together; 1 computes each alone.
     """
 
     device: Device = "auto"
     threads: int = Field(2, ge=1, le=256)
+    max_batch_rows: int = Field(8, ge=1, le=1024)
+
+
+class LaneArgs(Strict):
+    """The way from routers to replicas beside Serve's handles.
+
+    Attributes:
+        enabled: without it all calls go by handle.
+        host: address on which replicas listen: on loopback, for routers on the same node; `node`,
+            the address by which Ray knows each node, for a cluster.
+    """
+
+    enabled: bool = True
+    host: str = Field("127.0.0.1", pattern=r"^(node|[0-9a-fA-F.:\[\]]+)$")
 
 
 class HttpLimits(Strict):
@@ -117,6 +132,8 @@ class AppArgs(Strict):
             or `off`, where they are not asked at all.
         activation_dtype: of what travels between partitions.
         lookup_timeout_ms: a lookup that takes longer is a miss.
+        order: `sequential`, lookup first and the next partition on a miss; `speculative`, both at
+            once; or `auto`, as hit rates, costs and free capacity of the moment say.
         partition, lookup: defaults for all deployments of that kind.
         overrides: by deployment name, such as `Partition1`.
     """
@@ -127,6 +144,8 @@ class AppArgs(Strict):
     mode: Literal["serve", "shadow", "off"] = "serve"
     activation_dtype: Literal["float32", "float16", "bfloat16"] = "float16"
     lookup_timeout_ms: float = Field(100, gt=0)
+    order: Literal["auto", "sequential", "speculative"] = "auto"
+    lane: LaneArgs = LaneArgs()
     partition: Compute = Compute(threads=2)
     lookup: Compute = Compute(device="cpu", threads=1)
     overrides: dict[str, Compute] = {}

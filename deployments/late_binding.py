@@ -4,6 +4,7 @@
 2. Partition 0 runs its slice and hands out features and the activation.
 3. The lookup at that cut point reads the features: rows that hit have their answer.
 4. The rows that missed go on to the next partition; the last one gives the base DNN's answer.
+   Where it pays, the next partition begins while the lookup is asked; a hit wastes its work.
 
 A lookup that fails or is late is a miss, never an error.
 """
@@ -13,12 +14,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from cache_models.cutting import INPUT
 from cache_models.plan import Plan
 from deployments.messages import Activation, Answer, Verdict
+from deployments.order import Busy, Order
+from deployments.timeline import Timeline
 from deployments.transport import Remote
 
 logger = logging.getLogger(__name__)
@@ -65,6 +69,8 @@ class LateBinding:
         partitions: in execution order, one more than `lookups`, or as many if the first of those is
             at the input.
         version: of the caches, to begin with; a request keeps the one it started with.
+        order: as `AppArgs` has it.
+        busy: to be told of requests that begin and end.
         failures: counts lookups that failed or were late, by cut point.
     """
 
@@ -76,8 +82,11 @@ class LateBinding:
         lookups: list[Remote],
         lookup_timeout_ms: float,
         bytes_per_value: int,
+        order: Literal["auto", "sequential", "speculative"] = "sequential",
     ):
         self._plan = plan
+        self._orders = [Order(order) for _ in lookups]
+        self.busy = Busy()
         self.version = version
         self.log_ratio: np.ndarray | None = None
         """Of the class mix of the moment; a request keeps the one that it started with."""
@@ -97,11 +106,17 @@ class LateBinding:
         self.failures: dict[str, int] = {}
 
     async def answer(
-        self, batch: np.ndarray, resized: bool, use_caches: bool, trace: Trace | None = None
+        self,
+        batch: np.ndarray,
+        resized: bool,
+        use_caches: bool,
+        timeline: Timeline,
+        trace: Trace | None = None,
     ) -> Answers:
         """The answers for `batch`, which is what `Partition.run` takes first.
 
         Args:
+            timeline: to note every hop in.
             trace: to fill, of a sampled request.
         """
         version, log_ratio = self.version, self.log_ratio
@@ -113,30 +128,50 @@ class LateBinding:
         class_ids = np.empty(len(batch), np.int64)
         probabilities = np.empty((len(batch), classes), np.float32)
         current, partition = batch, 0
+        ahead: asyncio.Task | None = None
+        missed: np.ndarray | None = None
+
+        async def run() -> Activation | Answer:
+            """The next partition on the rows that are left: what it makes of them now, or has
+            begun to make of all that the lookup was asked about."""
+            if ahead is None:
+                return await self._run(partition, current, resized, timeline)
+            out = await ahead
+            return out if missed is None else _rows(out, missed)
+
         for i, name in enumerate(self._plan.cut_points):
             if name == INPUT:
                 asked = current
             else:
-                out = await self._run(partition, current, resized)
+                out = await run()
                 asked, current, partition = out.features, out.activation, partition + 1
+            ahead = missed = None
             if trace is not None:
                 trace.passed(asked, partition, current)
             if not use_caches:
                 continue
-            verdict = await self._look_up(i, asked, version, log_ratio, resized)
+            if self._orders[i].speculates(self.busy.share):
+                ahead = asyncio.create_task(self._run(partition, current, resized, timeline))
+            try:
+                verdict = await self._look_up(i, asked, version, log_ratio, resized, timeline)
+            except asyncio.CancelledError:
+                _drop(ahead)
+                raise
             if verdict is None or not verdict.hits.any():
                 continue
-            hit = rows[verdict.hits]
+            hit, missed = rows[verdict.hits], ~verdict.hits
             class_ids[hit] = verdict.class_ids[verdict.hits]
             probabilities[hit] = verdict.probabilities[verdict.hits]
             for row in hit:
                 exits[row] = name
-            rows, current = rows[~verdict.hits], current[~verdict.hits]
+            rows, current = rows[missed], current[missed]
             if trace is not None:
                 trace.whole = False
             if not len(rows):
+                _drop(ahead)
                 return Answers(class_ids, probabilities, exits, version)
-        class_ids[rows], probabilities[rows] = await self._run(partition, current, resized)
+        out = await run()
+        class_ids[rows], probabilities[rows] = out.class_ids, out.probabilities
         return Answers(class_ids, probabilities, exits, version)
 
     async def finish(self, trace: Trace, turn: Callable[[], Awaitable[None]]) -> Answer:
@@ -148,7 +183,7 @@ class LateBinding:
         current = trace.activation
         for partition in range(trace.partition, len(self._partitions)):
             await turn()
-            out = await self._run(partition, current, trace.resized)
+            out = await self._run(partition, current, trace.resized, Timeline(0.0))
             if isinstance(out, Answer):
                 return out
             trace.asked.append(out.features)
@@ -161,21 +196,31 @@ class LateBinding:
         exits, class_ids = [BASE] * count, np.full(count, -1)
         for i, (name, asked) in enumerate(zip(self._plan.cut_points, trace.asked, strict=True)):
             await turn()
-            verdict = await self._look_up(i, asked, trace.version, trace.log_ratio, trace.resized)
+            verdict = await self._look_up(
+                i, asked, trace.version, trace.log_ratio, trace.resized, Timeline(0.0), judged=True
+            )
             if verdict is None:
                 continue
             for row in np.flatnonzero(verdict.hits & (class_ids < 0)):
                 exits[row], class_ids[row] = name, verdict.class_ids[row]
         return Answers(class_ids, np.empty((count, 0)), exits, trace.version)
 
-    async def _run(self, partition: int, batch: np.ndarray, resized: bool) -> Activation | Answer:
+    async def _run(
+        self, partition: int, batch: np.ndarray, resized: bool, timeline: Timeline
+    ) -> Activation | Answer:
         row_bytes = self._activation_bytes[partition]
-        return await self._partitions[partition].call(
+        begin = time.perf_counter()
+        out = await self._partitions[partition].call(
             "run",
             batch,
             resized and partition == 0,
             expected_bytes=max(batch.nbytes, len(batch) * row_bytes),
         )
+        timeline.hop(f"Partition{partition}", begin, out, len(batch))
+        before = partition - 1 + int(self._plan.asks_first)
+        if before >= 0:
+            self._orders[before].ran((time.perf_counter() - begin) * 1e3)
+        return out
 
     async def _look_up(
         self,
@@ -184,12 +229,19 @@ class LateBinding:
         version: int,
         log_ratio: np.ndarray | None,
         resized: bool,
+        timeline: Timeline,
+        judged: bool = False,
     ) -> Verdict | None:
         """What the lookup says, or None where it fails or is late. After `MAX_FAILURES` in a row it
-        is left alone for a while, so that requests do not wait for what is not there."""
+        is left alone for a while, so that requests do not wait for what is not there.
+
+        Args:
+            judged: whether the base DNN has answered already, so that its hits are nobody's exits.
+        """
         if time.monotonic() < self._closed_until[index]:
             return None
         name = self._plan.cut_points[index]
+        begin = time.perf_counter()
         lookup = self._lookups[index].call(
             "look_up",
             asked,
@@ -201,11 +253,28 @@ class LateBinding:
         try:
             verdict = await asyncio.wait_for(lookup, self._timeout_s)
         except Exception as error:
+            timeline.hop(f"Lookup{index}", begin, None, len(asked))
             self.failures[name] = self.failures.get(name, 0) + 1
             self._in_a_row[index] += 1
             if self._in_a_row[index] >= MAX_FAILURES:
                 self._closed_until[index] = time.monotonic() + CLOSED_S
                 logger.warning("lookup at %s left alone for %s s: %r", name, CLOSED_S, error)
             return None
+        timeline.hop(f"Lookup{index}", begin, verdict, len(asked))
         self._in_a_row[index] = 0
+        if not judged:
+            ms = (time.perf_counter() - begin) * 1e3
+            self._orders[index].looked_up(int(verdict.hits.sum()), len(asked), ms)
         return verdict
+
+
+def _rows(out: Activation | Answer, kept: np.ndarray) -> Activation | Answer:
+    """The rows of `out` that are wanted."""
+    return type(out)(*(part if part is None else part[kept] for part in out))
+
+
+def _drop(ahead: asyncio.Task | None) -> None:
+    """Nobody wants its result; a slice that has begun is computed to its end all the same."""
+    if ahead is not None:
+        ahead.cancel()
+        ahead.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -11,26 +11,27 @@ from cache_models.learned_cache import LearnedCache
 from cache_models.plan import Plan
 from cache_models.recording import as_tensor
 from cache_models.store import Store
-from deployments.compute_thread import ComputeThread
-from deployments.config import Compute
+from deployments.config import Compute, LaneArgs
 from deployments.messages import Verdict
+from deployments.replica import Replica
 
 KEPT_VERSIONS = 2
 
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
-class Lookup:
+class Lookup(Replica):
     """The learned cache at the plan's cut point `index`, in the version that a request names."""
 
-    def __init__(self, index: int, plan: Plan, store: str, compute: Compute):
-        self._thread = ComputeThread(compute.threads)
+    def __init__(self, index: int, plan: Plan, store: str, compute: Compute, lane: LaneArgs):
+        super().__init__(compute, lane, store)
+        self._max_rows = compute.max_batch_rows
         self._device = resolve(compute.device)
         self._index = index
         self._at_input = plan.cut_points[index] == INPUT
         self._description = plan.description
-        self._store = Store(store)
+        self._versions = Store(store)
         self._caches: dict[int, tuple[LearnedCache, float]] = {}
-        self._thread.run_now(self._load, self._store.serving(plan).number)
+        self._thread.run_now(self._load, self._versions.serving(plan).number)
 
     async def look_up(
         self,
@@ -50,7 +51,8 @@ class Lookup:
         Raises:
             ArtifactError: that version cannot be loaded; to the router, a miss.
         """
-        return await self._thread.run(self._look_up, batch, version, log_ratio, resized)
+        mix = None if log_ratio is None else np.asarray(log_ratio, np.float32).tobytes()
+        return await self._reply(batch, version, mix, resized)
 
     async def prepare(self, version: int) -> None:
         """Load a version before requests name it.
@@ -60,16 +62,18 @@ class Lookup:
         """
         await self._thread.run(self._load, version)
 
-    async def ping(self) -> None:
-        """Returns once a replica is there to answer."""
+    def _methods(self):
+        return {"look_up": self.look_up}
 
-    def _look_up(
-        self, batch: np.ndarray, version: int, log_ratio: np.ndarray | None, resized: bool
+    def _compute(
+        self, batch: np.ndarray, version: int, mix: bytes | None, resized: bool
     ) -> Verdict:
         if version not in self._caches:
             self._load(version)
         cache, threshold = self._caches[version]
-        correction = None if log_ratio is None else torch.tensor(log_ratio, device=self._device)
+        correction = None
+        if mix is not None:
+            correction = torch.tensor(np.frombuffer(mix, np.float32), device=self._device)
         probabilities, confidence = cache(self._features(batch, resized), correction)
         return Verdict(
             (confidence >= threshold).cpu().numpy(),
@@ -86,13 +90,12 @@ class Lookup:
     def _load(self, number: int) -> None:
         if number in self._caches:
             return
-        version = self._store.open(number)
+        version = self._versions.open(number)
         cache = version.load(self._index).to(self._device)
         threshold = version.plan.promise.threshold
         self._caches[number] = (cache, np.inf if threshold is None else threshold)
-        for rows in (1, 2, 8):
-            for _ in range(5):
-                self._look_up(self._zeros(version.plan, rows), number, None, resized=False)
+        for rows in [*range(self._max_rows, 1, -1), *[1] * 5]:
+            self._compute(self._zeros(version.plan, rows), number, None, resized=False)
         while len(self._caches) > KEPT_VERSIONS:
             self._caches.pop(next(iter(self._caches)))  # the one loaded first
 

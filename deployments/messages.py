@@ -11,17 +11,22 @@ class Activation(NamedTuple):
     Attributes:
         features: `(B, *feature_shape)` float16.
         activation: `(B, *shape)` as `pack` made it.
+        queued_ms, compute_ms: of each row, `(B,)`, in the replica; None before it has left.
     """
 
     features: np.ndarray
     activation: np.ndarray
+    queued_ms: np.ndarray | None = None
+    compute_ms: np.ndarray | None = None
 
 
 class Answer(NamedTuple):
-    """The base DNN's labels `(B,)` int64 and probabilities `(B, K)` float32."""
+    """The base DNN's labels `(B,)` int64 and probabilities `(B, K)` float32; times as above."""
 
     class_ids: np.ndarray
     probabilities: np.ndarray
+    queued_ms: np.ndarray | None = None
+    compute_ms: np.ndarray | None = None
 
 
 class Verdict(NamedTuple):
@@ -30,6 +35,12 @@ class Verdict(NamedTuple):
     hits: np.ndarray
     class_ids: np.ndarray
     probabilities: np.ndarray
+    queued_ms: np.ndarray | None = None
+    compute_ms: np.ndarray | None = None
+
+
+Reply = Activation | Answer | Verdict
+REPLIES = {kind.__name__: kind for kind in (Activation, Answer, Verdict)}
 
 
 class Observation(NamedTuple):

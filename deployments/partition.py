@@ -11,24 +11,30 @@ from cache_models.features import extract
 from cache_models.layout import channels_last
 from cache_models.plan import Plan
 from cache_models.recording import as_tensor
-from deployments.compute_thread import ComputeThread
-from deployments.config import Compute
+from deployments.config import Compute, LaneArgs
 from deployments.messages import Activation, Answer
+from deployments.replica import Replica
 from deployments.transport import pack, unpack
-
-WARM_UP_ROUNDS = 2
 
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
-class Partition:
+class Partition(Replica):
     """A slice between two neighbouring cut points of `plan`; the last one gives the answer.
 
     Args:
         index: of the slice; where the plan has a cache at the input, slice 0 is nothing to run.
     """
 
-    def __init__(self, index: int, plan: Plan, compute: Compute, activation_dtype: str):
-        self._thread = ComputeThread(compute.threads)
+    def __init__(
+        self,
+        index: int,
+        plan: Plan,
+        compute: Compute,
+        activation_dtype: str,
+        lane: LaneArgs,
+        store: str,
+    ):
+        super().__init__(compute, lane, store)
         self._thread.run_now(self._prepare, index, plan, compute, activation_dtype)
 
     def _prepare(self, index: int, plan: Plan, compute: Compute, activation_dtype: str) -> None:
@@ -41,7 +47,7 @@ class Partition:
         self._last = index == len(plan.cut_points)
         self._slice = channels_last(model.slices(plan.cut_points)[index].to(self._device))
         start = None if self._first else plan.cut_points[index - 1]
-        self._warm_up(model.input_shape_of(start))
+        self._warm_up(model.input_shape_of(start), compute.max_batch_rows)
 
     async def run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
         """Run the slice.
@@ -51,12 +57,12 @@ class Partition:
                 `(B, *input_shape)` float32, for the others a packed activation.
             resized: whether images already have the base DNN's size.
         """
-        return await self._thread.run(self._run, batch, resized)
+        return await self._reply(batch, resized)
 
-    async def ping(self) -> None:
-        """Returns once a replica is there to answer."""
+    def _methods(self):
+        return {"run": self.run}
 
-    def _run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
+    def _compute(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
         out = self._slice(channels_last(self._inputs(batch, resized)))
         if self._last:
             return Answer(
@@ -70,9 +76,8 @@ class Partition:
         images = as_tensor(batch).to(self._device)
         return self._base.description.inputs(images, resized)
 
-    def _warm_up(self, shape: tuple[int, ...]) -> None:
-        for rows in (1, 2, 8):
+    def _warm_up(self, shape: tuple[int, ...], max_rows: int) -> None:
+        """Every size of batch once, and that of most requests often."""
+        for rows in [*range(max_rows, 1, -1), *[1] * 5]:
             zeros = torch.zeros(rows, *shape)
-            batch = zeros.numpy() if self._first else pack(zeros, self._dtype)
-            for _ in range(WARM_UP_ROUNDS):
-                self._run(batch)
+            self._compute(zeros.numpy() if self._first else pack(zeros, self._dtype))

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,9 +23,11 @@ from deployments import inference_protocol as protocol
 from deployments.config import AppArgs
 from deployments.decoding import decode_image, image_bytes, read_body
 from deployments.errors import InvalidInput, NotFound, RequestError, Unavailable
+from deployments.lane_key import load_key
 from deployments.late_binding import BASE, Answers, LateBinding, Trace
 from deployments.sampler import TRAINER, Sampler
 from deployments.stats import Stats, merge
+from deployments.timeline import Timeline
 from deployments.transport import INLINE_BYTES, Remote
 
 MODEL_VERSION = "1"
@@ -45,6 +48,10 @@ ADMIN = [Depends(admin.only)]
 # Serve pickles the app when it decorates the class: whatever the handlers use must stand above it.
 def _request_id(request: Request) -> str:
     return request.headers.get("x-request-id") or uuid.uuid4().hex
+
+
+def _trace(request: Request, timeline: Timeline) -> dict:
+    return {"trace": timeline.told()} if request.headers.get("x-trace") == "1" else {}
 
 
 @app.exception_handler(RequestError)
@@ -69,8 +76,9 @@ class Router:
         self._args = args
         self._plan = plan
         self._description = plan.description
-        self._partitions = [Remote(handle) for handle in partitions]
-        self._lookups = [Remote(handle) for handle in lookups]
+        key = load_key(Path(args.store)) if args.lane.enabled else None
+        self._partitions = [Remote(handle, key) for handle in partitions]
+        self._lookups = [Remote(handle, key) for handle in lookups]
         self._lookups_seen = False
         bytes_per_value = getattr(torch, args.activation_dtype).itemsize
         self._late_binding = LateBinding(
@@ -80,6 +88,7 @@ class Router:
             self._lookups,
             args.lookup_timeout_ms,
             bytes_per_value,
+            args.order,
         )
         self._sampler = Sampler(args, self._late_binding, self._lookups)
         self._stats = Stats()
@@ -88,8 +97,10 @@ class Router:
 
     @app.post("/predict")
     async def predict(self, request: Request) -> JSONResponse:
-        """A PNG or JPEG, raw or as the multipart field `image`; `?cache=off` asks the base DNN."""
+        """A PNG or JPEG, raw or as the multipart field `image`; `?cache=off` asks the base DNN, and
+        the header `X-Trace: 1` where the time went."""
         start = time.perf_counter()
+        timeline = Timeline(start)
         with self._errors_counted():
             use_caches = protocol.parse_cache(
                 request.query_params.get("cache", "on"), "the query parameter 'cache'"
@@ -98,9 +109,11 @@ class Router:
                 raise InvalidInput(
                     f"the model takes tensors, not images; use /v2/models/{self._args.name}/infer"
                 )
-            body = await read_body(request, self._args.http.max_body_bytes)
-            image = await self._decode(await image_bytes(request, body))
-            answers = await self._answer(image[None], use_caches, start)
+            with timeline.step("read"):
+                body = await read_body(request, self._args.http.max_body_bytes)
+            with timeline.step("decode"):
+                image = await self._decode(await image_bytes(request, body))
+            answers = await self._answer(image[None], use_caches, start, timeline)
         class_id, exit = int(answers.class_ids[0]), answers.exits[0]
         return JSONResponse(
             {
@@ -111,6 +124,7 @@ class Router:
                 "cache_version": None if exit == BASE else answers.cache_version,
                 "latency_ms": round((time.perf_counter() - start) * 1e3, 3),
                 "request_id": _request_id(request),
+                **_trace(request, timeline),
             }
         )
 
@@ -119,20 +133,23 @@ class Router:
     async def infer(self, request: Request, name: str, version: str = MODEL_VERSION):
         """Open Inference Protocol; each row of a batch exits where it may."""
         start = time.perf_counter()
+        timeline = Timeline(start)
         with self._errors_counted():
             self._check_model(name, version)
-            body = await read_body(request, self._args.http.max_body_bytes)
+            with timeline.step("read"):
+                body = await read_body(request, self._args.http.max_body_bytes)
             parse = protocol.parse, body, self._description, self._args.http.max_batch_rows
-            if len(body) <= INLINE_DECODING_BYTES:
-                parsed, batch = parse[0](*parse[1:])
-            else:
-                parsed, batch = await asyncio.to_thread(*parse)
-            answers = await self._answer(batch, protocol.use_caches(parsed), start)
-        return JSONResponse(
-            protocol.response(
-                parsed, _request_id(request), answers, self._description, name, version
-            )
+            with timeline.step("decode"):
+                if len(body) <= INLINE_DECODING_BYTES:
+                    parsed, batch = parse[0](*parse[1:])
+                else:
+                    parsed, batch = await asyncio.to_thread(*parse)
+            answers = await self._answer(batch, protocol.use_caches(parsed), start, timeline)
+        response = protocol.response(
+            parsed, _request_id(request), answers, self._description, name, version
         )
+        response["parameters"] |= _trace(request, timeline)
+        return JSONResponse(response)
 
     # --- what is served --------------------------------------------------------------------------
 
@@ -178,7 +195,9 @@ class Router:
 
     async def local_stats(self) -> dict:
         """This replica's share of `/stats`."""
-        return self._stats.snapshot(self._late_binding.failures)
+        remotes = [*self._partitions, *self._lookups]
+        hops = {remote.name: remote.by_way for remote in remotes}
+        return self._stats.snapshot(self._late_binding.failures, hops)
 
     async def _trainer_status(self) -> dict:
         try:
@@ -243,7 +262,9 @@ class Router:
 
     # --- how -------------------------------------------------------------------------------------
 
-    async def _answer(self, batch: np.ndarray, use_caches: bool, start: float) -> Answers:
+    async def _answer(
+        self, batch: np.ndarray, use_caches: bool, start: float, timeline: Timeline
+    ) -> Answers:
         """Answer all rows, in chunks that fit one message, and count them unless caches are off."""
         batch, resized = self._smallest_faithful_form(batch)
         use_caches_now = use_caches and self._sampler.caches_on
@@ -253,7 +274,9 @@ class Router:
         async def answer(chunk: np.ndarray) -> Answers:
             inclusion = self._sampler.choose() if use_caches else 0.0
             trace = Trace(resized) if use_caches else None
-            answers = await self._late_binding.answer(chunk, resized, use_caches_now, trace)
+            answers = await self._late_binding.answer(
+                chunk, resized, use_caches_now, timeline, trace
+            )
             if use_caches:
                 self._sampler.add(trace, answers, use_caches_now, inclusion)
             return answers
@@ -298,7 +321,7 @@ class Router:
     async def _check_ready(self) -> None:
         """All partitions answer, and every lookup has once: one lost later costs only hits."""
         needed = self._partitions + ([] if self._lookups_seen else self._lookups)
-        pings = asyncio.gather(*(remote.call("ping") for remote in needed))
+        pings = asyncio.gather(*(remote.call_by_handle("ping") for remote in needed))
         try:
             await asyncio.wait_for(pings, timeout=2)
         except Exception as error:

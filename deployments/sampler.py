@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 TRAINER = "trainer"
 EXCHANGE_S = 0.5
+IDLE_S = 0.01
 MAX_WAITING = 8
 """Times `max_backlog`; beyond it a sampled request is dropped."""
 MIX_FORGOTTEN_S = 5.0
@@ -50,6 +51,7 @@ class Sampler:
         )
         self._heard_at = time.monotonic()
         self._active, self._idle = 0, asyncio.Event()
+        self._idle_since = 0.0
         self._idle.set()
         self._backlog: asyncio.Queue = asyncio.Queue()
         self._observations: list[Observation] = []
@@ -82,12 +84,15 @@ class Sampler:
         """While a client waits for its answer, sampled requests do not run."""
         self.start()
         self._active += 1
+        self._late_binding.busy.change(1)
         self._idle.clear()
         try:
             yield
         finally:
             self._active -= 1
+            self._late_binding.busy.change(-1)
             if not self._active:
+                self._idle_since = time.monotonic()
                 self._idle.set()
 
     def add(self, trace: Trace, answers: Answers, used_caches: bool, inclusion: float) -> None:
@@ -156,9 +161,13 @@ class Sampler:
         )
 
     async def _turn(self) -> None:
+        """Returns once nobody has waited for a while: a client that sends one request after the
+        other leaves gaps that are too short for a slice."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._args.sampling.max_wait_s):
-                await self._idle.wait()
+                while self._active or time.monotonic() - self._idle_since < IDLE_S:
+                    await self._idle.wait()
+                    await asyncio.sleep(IDLE_S)
 
     async def _exchange(self) -> None:
         while True:

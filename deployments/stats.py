@@ -1,6 +1,6 @@
 """What one router has answered, in a form that adds up over routers."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from hdrh.histogram import HdrHistogram
 
@@ -26,12 +26,17 @@ class Stats:
     def count_error(self, status: int) -> None:
         self._errors[status] += 1
 
-    def snapshot(self, lookup_failures: dict[str, int]) -> dict:
-        """All of it, as values that travel."""
+    def snapshot(self, lookup_failures: dict[str, int], hops: dict[str, dict[str, int]]) -> dict:
+        """All of it, as values that travel.
+
+        Args:
+            hops: by deployment, how many calls went which way.
+        """
         return {
             "by_exit": {name: h.encode() for name, h in self._by_exit.items()},
             "errors": dict(self._errors),
             "lookup_failures": dict(lookup_failures),
+            "hops": hops,
         }
 
 
@@ -40,11 +45,14 @@ def merge(snapshots: list[dict]) -> dict:
     by_exit: dict[str, HdrHistogram] = {}
     errors: Counter[int] = Counter()
     failures: Counter[str] = Counter()
+    hops: dict[str, Counter[str]] = defaultdict(Counter)
     for snapshot in snapshots:
         for name, encoded in snapshot["by_exit"].items():
             by_exit.setdefault(name, _histogram()).decode_and_add(encoded)
         errors.update(snapshot["errors"])
         failures.update(snapshot["lookup_failures"])
+        for name, by_way in snapshot["hops"].items():
+            hops[name].update(by_way)
     total = _histogram()
     for histogram in by_exit.values():
         total.add(histogram)
@@ -57,6 +65,7 @@ def merge(snapshots: list[dict]) -> dict:
         "exits": {name: _summary(histogram) for name, histogram in sorted(by_exit.items())},
         "errors": {str(status): n for status, n in sorted(errors.items())},
         "lookup_failures": dict(failures),
+        "hops": {name: dict(by_way) for name, by_way in hops.items()},
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 from cache_models.plan import Plan
 from deployments.late_binding import LateBinding
 from deployments.messages import Activation, Answer, Verdict
+from deployments.timeline import Timeline
 from tests.plans import plan_for
 
 NAMES = ("early", "late")
@@ -62,7 +63,7 @@ def answer(plan, partitions, lookups, use_caches=True, times=1, resized=False):
 
     async def run():
         for _ in range(times):
-            answers = await binding.answer(BATCH, resized, use_caches)
+            answers = await binding.answer(BATCH, resized, use_caches, Timeline(0.0))
         return answers
 
     return asyncio.run(run()), binding
@@ -125,7 +126,7 @@ def test_a_request_keeps_the_version_and_the_mix_that_it_started_with(plan):
     binding.log_ratio = np.zeros(2)
 
     async def run():
-        answering = asyncio.create_task(binding.answer(BATCH, False, True))
+        answering = asyncio.create_task(binding.answer(BATCH, False, True, Timeline(0.0)))
         await asyncio.sleep(0.01)
         binding.version, binding.log_ratio = 8, None
         return await answering

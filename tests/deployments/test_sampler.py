@@ -10,6 +10,7 @@ from deployments.config import AppArgs
 from deployments.late_binding import LateBinding, Trace
 from deployments.messages import Control
 from deployments.sampler import Sampler
+from deployments.timeline import Timeline
 from tests.deployments.test_late_binding import BATCH, FakeLookup, FakePartition
 from tests.plans import plan_for
 
@@ -50,7 +51,7 @@ def serve_one(use_caches=True, names=("early", "late"), inclusion=0.5, lookups=N
         sampler = Sampler(AppArgs.model_validate(more), binding, lookups)
         trace = Trace(False)
         with sampler.waiting():
-            answers = await binding.answer(BATCH, False, use_caches, trace)
+            answers = await binding.answer(BATCH, False, use_caches, Timeline(0.0), trace)
             sampler.add(trace, answers, use_caches, inclusion)
             await asyncio.sleep(0.05)
             before = sum(p.rows for p in partitions)
@@ -90,7 +91,7 @@ def test_before_caches_have_been_trained_every_answer_is_a_sample_at_once():
         sampler = Sampler(AppArgs(), binding, lookups)
         sampler._control = Control("serve", False, 1.0, 7, None, judge=False)
         trace = Trace(False)
-        answers = await binding.answer(BATCH, False, False, trace)
+        answers = await binding.answer(BATCH, False, False, Timeline(0.0), trace)
         sampler.add(trace, answers, False, sampler.choose())
         return sampler._observations
 

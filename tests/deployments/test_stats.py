@@ -8,7 +8,7 @@ def test_counts_and_latencies_of_all_routers_are_one():
     first.count(["layer1.0", "base"], latency_ms=10)
     second.count(["base"], latency_ms=30)
     second.count_error(415)
-    both = merge([first.snapshot({}), second.snapshot({"layer1.0": 2})])
+    both = merge([first.snapshot({}, {}), second.snapshot({"layer1.0": 2}, {})])
     assert both["requests"] == 3
     assert both["hit_rate"] == 1 / 3
     assert both["exits"]["layer1.0"]["count"] == 1
@@ -19,4 +19,4 @@ def test_counts_and_latencies_of_all_routers_are_one():
 
 
 def test_without_requests_there_is_no_hit_rate():
-    assert merge([Stats().snapshot({})])["hit_rate"] is None
+    assert merge([Stats().snapshot({}, {})])["hit_rate"] is None

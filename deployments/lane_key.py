@@ -1,0 +1,60 @@
+"""The key that lets the processes of one application speak on its lane, and nobody else.
+
+It lies in the store, which all of them can read, in a file for the owner alone: so it is in no
+configuration, log or controller, and a redeploy does not change it. To change it, delete the file
+and restart the application.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = "lane.key"
+
+
+class LaneKeyError(RuntimeError):
+    """The key cannot be read."""
+
+
+@dataclass(frozen=True)
+class LaneKey:
+    """A CurveZMQ key pair, Z85-encoded, which servers and clients of one application share."""
+
+    public: bytes
+    secret: bytes
+
+
+def make_key(store: Path) -> None:
+    """Make the store's key, unless it has one."""
+    import zmq
+
+    store.mkdir(parents=True, exist_ok=True)
+    if (store / FILE).exists():
+        return
+    public, secret = zmq.curve_keypair()
+    descriptor, partial = tempfile.mkstemp(prefix=f".{FILE}.", dir=store)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump({"public": public.decode(), "secret": secret.decode()}, stream)
+        os.link(partial, store / FILE)  # unlike a rename, never over another's key
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(partial)
+
+
+def load_key(store: Path) -> LaneKey:
+    """
+    Raises:
+        LaneKeyError: there is none, or something else lies there.
+    """
+    try:
+        found = json.loads((store / FILE).read_text())
+        return LaneKey(found["public"].encode(), found["secret"].encode())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LaneKeyError(
+            f"the lane's key {store / FILE} cannot be read ({error}); delete it and restart the "
+            f"application, or set `lane: {{enabled: false}}` in serve_config.yaml"
+        ) from error
