@@ -273,9 +273,17 @@ def guard(max_disagreement: float, samples_between_alarms: float, sample_rate: f
 @model_option
 @click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw exploration and plan (PNG).")
+@click.option(
+    "--rate",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second, to say how many replicas of each deployment it takes.",
+)
 @device_option
-def inspect(model: str, store: Path | None, picture: Path | None, device: str) -> None:
+def inspect(model: str, store: Path | None, picture: Path | None, rate: float, device: str) -> None:
     """Print the cut points with cost and bytes, every variant explored, and the plan."""
+    from cache_models import load as load_by_depth
     from cache_models.base_dnn import load
     from cache_models.cutting import cut
     from cache_models.default import STORE
@@ -300,6 +308,7 @@ def inspect(model: str, store: Path | None, picture: Path | None, device: str) -
         if records and picture:
             draw(records, plan, picture)
         click.echo(describe_plan(plan))
+        click.echo(load_by_depth.describe(plan, rate))
     else:
         click.echo("no store named: no caches (make some with `python -m cache_models build`)")
 
