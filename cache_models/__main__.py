@@ -283,7 +283,7 @@ def guard(max_disagreement: float, samples_between_alarms: float, sample_rate: f
 @device_option
 def inspect(model: str, store: Path | None, picture: Path | None, rate: float, device: str) -> None:
     """Print the cut points with cost and bytes, every variant explored, and the plan."""
-    from cache_models import load as load_by_depth
+    from cache_models import depth
     from cache_models.base_dnn import load
     from cache_models.cutting import cut
     from cache_models.default import STORE
@@ -308,7 +308,7 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
         if records and picture:
             draw(records, plan, picture)
         click.echo(describe_plan(plan))
-        click.echo(load_by_depth.describe(plan, rate))
+        click.echo(depth.describe(plan, rate))
     else:
         click.echo("no store named: no caches (make some with `python -m cache_models build`)")
 

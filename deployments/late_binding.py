@@ -190,12 +190,11 @@ class LateBinding:
             current = out.activation
         raise AssertionError("the last partition answers")
 
-    async def judge(self, trace: Trace, count: int, turn: Callable[[], Awaitable[None]]) -> Answers:
+    async def judge(self, trace: Trace, count: int) -> Answers:
         """What the caches would have said of a request with `count` rows that the base DNN has
         answered; -1 where they would have said nothing."""
         exits, class_ids = [BASE] * count, np.full(count, -1)
         for i, (name, asked) in enumerate(zip(self._plan.cut_points, trace.asked, strict=True)):
-            await turn()
             verdict = await self._look_up(
                 i, asked, trace.version, trace.log_ratio, trace.resized, Timeline(0.0), judged=True
             )

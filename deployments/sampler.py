@@ -1,17 +1,18 @@
 """A router's side of the watch: which requests are run on to the base DNN's end after they have
 been answered, what is told of them to the trainer, and what the trainer says in return.
 
-A request is chosen before anything is known of it. It is run on when nobody waits; under load the
-share sinks to `min_rate`, and those are run on after `max_wait_s` even if others wait, because
-without samples nobody could tell whether the caches are right. Requests that the base DNN answered
-anyway are told of, too.
+A request is chosen before anything is known of it. It is run on when nobody waits, or after
+`max_wait_s` even if others wait, because without samples nobody could tell whether the caches are
+right; but whenever that happens the share of requests that are chosen is halved, down to
+`min_rate`, and it grows again while there is idle time. Requests that the base DNN answered anyway
+are told of, too.
 """
 
 import asyncio
 import logging
 import random
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import numpy as np
 from ray import serve
@@ -27,6 +28,11 @@ logger = logging.getLogger(__name__)
 TRAINER = "trainer"
 EXCHANGE_S = 0.5
 IDLE_S = 0.01
+"""Without a request, before it counts as idle: a client that sends one request after the other
+leaves gaps that are too short for a slice."""
+FEWER, MORE = 0.5, 1.1
+"""Times the share of requests that are chosen, when one had to be run on before others, and when
+there was time for it."""
 MAX_WAITING = 8
 """Times `max_backlog`; beyond it a sampled request is dropped."""
 MIX_FORGOTTEN_S = 5.0
@@ -54,6 +60,7 @@ class Sampler:
         self._idle_since = 0.0
         self._idle.set()
         self._backlog: asyncio.Queue = asyncio.Queue()
+        self._leisure = 1.0
         self._observations: list[Observation] = []
         self._answered = 0
         self._tasks: list[asyncio.Task] = []
@@ -72,10 +79,11 @@ class Sampler:
         """The probability with which the request at hand was sampled; 0 if it was not."""
         if self.mode == "off":
             return 0.0
-        rate = self._control.sample_rate
-        if self._backlog.qsize() >= self._args.sampling.max_backlog:
-            rate = self._args.sampling.min_rate
-        if self._backlog.qsize() >= MAX_WAITING * self._args.sampling.max_backlog:
+        sampling = self._args.sampling
+        rate = max(sampling.min_rate, self._leisure * self._control.sample_rate)
+        if self._backlog.qsize() >= sampling.max_backlog:
+            rate = sampling.min_rate
+        if self._backlog.qsize() >= MAX_WAITING * sampling.max_backlog:
             return 0.0
         return rate if random.random() < rate else 0.0
 
@@ -106,7 +114,7 @@ class Sampler:
             for row in range(len(answers.exits)):
                 self._observe(row, answers, answers, inclusion, 1.0, trace, True)
         elif inclusion:
-            self._backlog.put_nowait((trace, answers, used_caches, inclusion))
+            self._backlog.put_nowait((time.monotonic(), trace, answers, used_caches, inclusion))
         elif self.mode != "off":
             for row, exit in enumerate(answers.exits):
                 if exit == BASE:
@@ -120,13 +128,14 @@ class Sampler:
 
     async def _run_on(self) -> None:
         while True:
-            trace, answers, used_caches, inclusion = await self._backlog.get()
+            since, trace, answers, used_caches, inclusion = await self._backlog.get()
             try:
                 said = base = answers
-                if not used_caches:
-                    said = await self._late_binding.judge(trace, len(base.exits), self._turn)
+                if not used_caches:  # so nobody else waits for lookups
+                    said = await self._late_binding.judge(trace, len(base.exits))
                 elif not trace.whole:
-                    base = await self._late_binding.finish(trace, self._turn)
+                    until = since + self._args.sampling.max_wait_s
+                    base = await self._late_binding.finish(trace, lambda by=until: self._turn(by))
             except Exception as error:  # a lost replica costs a sample, never an answer
                 logger.warning("a sampled request was lost: %r", error)
                 continue
@@ -160,14 +169,18 @@ class Sampler:
             )
         )
 
-    async def _turn(self) -> None:
-        """Returns once nobody has waited for a while: a client that sends one request after the
-        other leaves gaps that are too short for a slice."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._args.sampling.max_wait_s):
+    async def _turn(self, by: float) -> None:
+        """Returns once nobody waits, or at the moment `by` (of `time.monotonic`)."""
+        try:
+            async with asyncio.timeout(max(0.0, by - time.monotonic())):
                 while self._active or time.monotonic() - self._idle_since < IDLE_S:
                     await self._idle.wait()
                     await asyncio.sleep(IDLE_S)
+        except TimeoutError:
+            least = self._args.sampling.min_rate / self._control.sample_rate
+            self._leisure = max(least, FEWER * self._leisure)
+        else:
+            self._leisure = min(1.0, MORE * self._leisure)
 
     async def _exchange(self) -> None:
         while True:

@@ -157,3 +157,33 @@ def test_requests_are_sampled_at_the_rate_that_is_wanted():
     chosen, under_load = asyncio.run(run())
     assert set(chosen) == {0.0, 0.2} and 1800 < np.count_nonzero(chosen) < 2200
     assert set(under_load) == {0.0, 0.01} and 50 < np.count_nonzero(under_load) < 150
+
+
+def test_the_share_of_samples_sinks_while_others_have_to_wait_and_grows_again_when_idle(trainer):
+    partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
+    lookups = [FakeLookup(10), FakeLookup(10)]
+    binding = LateBinding(plan_for(("early", "late")), 7, partitions, lookups, 50, 4)
+    trainer.control = Control("serve", True, 0.4, 7, None)
+
+    def share(sampler):
+        return max(sampler.choose() for _ in range(100))
+
+    async def run():
+        args = {"sampling": {"rate": 0.4, "min_rate": 0.1, "max_wait_s": 0.02}}
+        sampler = Sampler(AppArgs.model_validate(args), binding, lookups)
+        shares = [share(sampler)]
+        for waits in (True, False):
+            for _ in range(12):
+                trace = Trace(False)
+                answers = await binding.answer(BATCH, False, True, Timeline(0.0), trace)
+                sampler.add(trace, answers, True, 1.0)
+            if waits:
+                with sampler.waiting():
+                    await asyncio.sleep(0.4)
+                    shares.append(share(sampler))
+            else:
+                await asyncio.sleep(0.6)
+                shares.append(share(sampler))
+        return shares
+
+    assert asyncio.run(run()) == [0.4, 0.1, 0.4]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cache_models.load import describe, loads
+from cache_models.depth import describe, loads
 from tests.plans import plan_for
 
 SHARES = {"input": 0.0, "early": 0.2, "late": 0.7}
