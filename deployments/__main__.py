@@ -15,7 +15,8 @@ def cli() -> None:
     "--out", type=click.Path(path_type=Path), default="hop.json", show_default=True, help="JSON."
 )
 @click.option("--calls", default=100, show_default=True, type=click.IntRange(1))
-def measure(out: Path, calls: int) -> None:
+@click.option("--lane/--handles", default=True, show_default=True, help="Which way to measure.")
+def measure(out: Path, calls: int, lane: bool) -> None:
     """Measure a hop and write what `python -m cache_models build --hop` reads.
 
     Set the environment variables that you serve with.
@@ -24,7 +25,7 @@ def measure(out: Path, calls: int) -> None:
 
     from deployments.measure import measure
 
-    hop, by_size = measure(calls)
+    hop, by_size = measure(calls, lane=lane)
     ray.shutdown()
     for size, ms in by_size.items():
         click.echo(f"{size / 1e3:8.0f} KB  {ms:6.2f} ms")

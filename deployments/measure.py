@@ -7,36 +7,51 @@ they would find caches and threads warmer than requests do.
 
 import asyncio
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from cache_models.plan import HopCost
+from deployments.config import Compute, LaneArgs
+from deployments.lane_key import load_key, make_key
+from deployments.messages import Answer
+from deployments.replica import Replica
 from deployments.transport import Remote
 
 SIZES = (1_000, 16_000, 100_000, 400_000, 1_600_000)
 APP = "gati-measure"
+WARM_UP = 100
+"""Calls, in which the lane is found, too."""
 
 
 @serve.deployment(ray_actor_options={"num_cpus": 0.1})
-class Echo:
-    """Answers any message with a small one."""
+class Echo(Replica):
+    """Answers any message with a small one, as a partition or a lookup does that has nothing to
+    compute."""
 
-    async def receive(self, message: np.ndarray) -> np.ndarray:
-        return message[:1]
+    async def receive(self, message: np.ndarray) -> Answer:
+        return await self._reply(message)
+
+    def _methods(self):
+        return {"receive": self.receive}
+
+    def _compute(self, message: np.ndarray) -> Answer:
+        return Answer(np.zeros(1, int), np.zeros((1, 1), np.float32))
 
 
 @serve.deployment(ray_actor_options={"num_cpus": 0.1})
 class Caller:
     """Calls `Echo` as the router calls a partition or a lookup."""
 
-    def __init__(self, echo: DeploymentHandle):
-        self._echo = Remote(echo)
+    def __init__(self, echo: DeploymentHandle, store: str, lane: bool):
+        self._echo = Remote(echo, load_key(Path(store)) if lane else None)
 
     async def median_ms(self, size: int, calls: int, pause_s: float) -> float:
-        message = np.zeros(size, np.uint8)
+        message = np.zeros((1, size), np.uint8)
         times = []
         for _ in range(calls):
             await asyncio.sleep(pause_s)
@@ -46,15 +61,30 @@ class Caller:
         return statistics.median(times) * 1e3
 
 
-def measure(calls: int = 100, pause_s: float = 0.01) -> tuple[HopCost, dict[int, float]]:
+def measure(
+    calls: int = 100, pause_s: float = 0.01, lane: bool = True
+) -> tuple[HopCost, dict[int, float]]:
     """The cost of a hop, fitted by least squares, and the median milliseconds by message size.
 
     Starts Ray and Serve if none runs, and removes only what it deployed.
+
+    Args:
+        lane: go by lane where that is possible, which is on this node; else by Serve's handles.
     """
-    caller = serve.run(Caller.bind(Echo.bind()), name=APP, route_prefix=None)
+    with tempfile.TemporaryDirectory(prefix="gati-measure-") as store:
+        make_key(Path(store))
+        echo = Echo.bind(Compute(threads=1), LaneArgs(enabled=lane), store)
+        return _measure(
+            serve.run(Caller.bind(echo, store, lane), name=APP, route_prefix=None), calls, pause_s
+        )
+
+
+def _measure(
+    caller: DeploymentHandle, calls: int, pause_s: float
+) -> tuple[HopCost, dict[int, float]]:
 
     async def all_sizes() -> dict[int, float]:
-        await caller.median_ms.remote(SIZES[0], calls, pause_s)  # warm-up
+        await caller.median_ms.remote(SIZES[0], calls + WARM_UP, pause_s)
         return {size: await caller.median_ms.remote(size, calls, pause_s) for size in SIZES}
 
     try:
