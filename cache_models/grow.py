@@ -2,7 +2,9 @@
 
 New residual blocks whose last normalisation weight starts at zero are the identity (Goyal et al.
 2017; Net2Net: Chen, Goodfellow and Shlens 2016), so that training goes on from the ResNet-18's own
-answers. The new blocks learn at a higher rate than those that have learned already.
+answers. The new blocks learn at a higher rate than those that have learned already, and highest
+those values of theirs that start at zero: until these have grown the others learn next to nothing,
+because their gradients are multiplied by them.
 
 How much they have come to matter is measured by taking them out again: the share of answers that
 change, all other weights as fine-tuned.
@@ -29,9 +31,9 @@ from cache_models.pretrain import (
     round_to_fp16,
 )
 
-RECIPE = (Stage(size=224, images=12_800, batch=16, lr=0.004),)
-NEW_BLOCKS_LR = 10.0
-"""Times the learning rate of the others."""
+RECIPE = (Stage(size=224, images=12_800, batch=16, lr=0.006),)
+NEW_LR, ZERO_LR = 10.0, 100.0
+"""Of new blocks, and of their last normalisation, in learning rates of the others."""
 STAND_IN_BELOW = 0.05
 REMOVAL_IMAGES = 2_000
 """Test images on which the share of changed answers is measured."""
@@ -67,11 +69,8 @@ def pretrain(name: str, out: Path, seed: int = 0, recipe: tuple[Stage, ...] = RE
     """
     torch.manual_seed(seed)
     model, new_blocks = grow(name, default()[0])
-    new = [p for block in new_blocks for p in model.get_submodule(block).parameters()]
-    old = [p for p in model.parameters() if not any(p is q for q in new)]
     bf16 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    groups = [{"params": old}, {"params": new, "lr_scale": NEW_BLOCKS_LR}]
-    minutes = fit(model, groups, out, seed, recipe, bf16)
+    minutes = fit(model, _groups(model, new_blocks), out, seed, recipe, bf16)
     weights = round_to_fp16(model)
 
     images, labels = fashion_mnist(train=False)
@@ -85,8 +84,9 @@ def pretrain(name: str, out: Path, seed: int = 0, recipe: tuple[Stage, ...] = RE
         "new_blocks": new_blocks,
         "data": f"Fashion-MNIST (MIT licence), first {TRAIN_IMAGES:,} training images",
         "recipe": [asdict(stage) for stage in recipe],
-        "optimizer": f"{OPTIMIZER}; new blocks at {NEW_BLOCKS_LR:g} times the learning rate; "
-        f"convolutions in {'bfloat16' if bf16 else 'float32'}",
+        "optimizer": f"{OPTIMIZER}; new blocks at {NEW_LR:g} times the learning rate, "
+        f"their last normalisations at {ZERO_LR:g} times",
+        "precision": f"{'bfloat16' if bf16 else 'float32'} in convolutions, float32 elsewhere",
         "seed": seed,
         "minutes": round(minutes, 1),
         "test_accuracy": float((said == labels).mean()),
@@ -100,6 +100,15 @@ def pretrain(name: str, out: Path, seed: int = 0, recipe: tuple[Stage, ...] = RE
     }
     publish(weights, card, out)
     return card
+
+
+def _groups(model: nn.Module, new_blocks: list[str]) -> list[dict]:
+    groups = {1.0: [], NEW_LR: [], ZERO_LR: []}
+    for name, parameter in model.named_parameters():
+        is_new = ".".join(name.split(".")[:2]) in new_blocks
+        scale = (ZERO_LR if ".bn2." in name else NEW_LR) if is_new else 1.0
+        groups[scale].append(parameter)
+    return [{"params": params, "lr_scale": scale} for scale, params in groups.items()]
 
 
 def is_stand_in(changed: float) -> bool:
