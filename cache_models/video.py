@@ -8,6 +8,7 @@ the other.
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl
@@ -70,9 +71,11 @@ def pictures(path: Path, options: VideoOptions) -> Iterator[Image.Image | str]:
     try:
         middle = _frames(path) // 2 if options.half else 0
         with av.open(str(path)) as container:
-            for i, frame in enumerate(container.decode(video=0)):
-                if options.half and (i < middle) != (options.half == "first"):
-                    continue
+            frames = container.decode(video=0)
+            if options.half:
+                first = options.half == "first"
+                frames = islice(frames, 0 if first else middle, middle if first else None)
+            for frame in frames:
                 picture = frame.to_image()
                 for box in squares(picture.size, options.crops):
                     yield picture.crop(box)
