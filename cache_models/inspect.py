@@ -77,9 +77,9 @@ def _left_out(plan: Plan, most: int = 20) -> str:
     left_out.sort(key=lambda i: -records[i].samples)
     if len(left_out) <= most:
         return ", ".join(plan.description.classes[i] for i in sorted(left_out)) or "none"
-    named = ", ".join(plan.description.classes[i] for i in left_out[:most])
-    unseen = sum(records[i].samples == 0 for i in left_out)
-    return f"{named} and {len(left_out) - most} more ({unseen} without any sample)"
+    seen = [plan.description.classes[i] for i in left_out if records[i].samples]
+    unseen, more = len(left_out) - len(seen), len(left_out) - len(seen[:most])
+    return f"{', '.join(seen[:most])} and {more} more ({unseen} without any sample)"
 
 
 def describe_exploration(records: list[ExplorationRecord], plan: Plan) -> str:
