@@ -35,17 +35,32 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--out", type=click.Path(path_type=Path), help="Default: the shipped file.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Default: the shipped file; with --grow, where cache_models.grown looks for it.",
+)
 @click.option("--seed", default=0, show_default=True)
-def pretrain(out: Path | None, seed: int) -> None:
+@click.option(
+    "--grow",
+    type=click.Choice(["resnet34"]),
+    help="Grow this one from the shipped ResNet-18 and fine-tune it.",
+)
+def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
     """Train the default base DNN from scratch; goes on from a checkpoint if there is one."""
     from cache_models.default import WEIGHTS
+    from cache_models.grow import describe_card
+    from cache_models.grow import pretrain as pretrain_grown
+    from cache_models.grown import weights_file
     from cache_models.pretrain import pretrain
 
-    out = out or WEIGHTS
+    out = out or (weights_file(grow) if grow else WEIGHTS)
     out.parent.mkdir(parents=True, exist_ok=True)
-    card = pretrain(out, seed)
-    click.echo(f"{out}: {card['test_accuracy']:.2%} of the test images right")
+    if grow:
+        click.echo(f"{out}: {describe_card(pretrain_grown(grow, out, seed))}")
+    else:
+        card = pretrain(out, seed)
+        click.echo(f"{out}: {card['test_accuracy']:.2%} of the test images right")
 
 
 @cli.command()

@@ -14,6 +14,9 @@ SMOOTHING = 20.0
 CHANGED = 5.0
 """Log likelihood ratio of the trained mix against the recent one; a false alarm at most every
 exp(5) observations."""
+LEAST = 1e-3
+"""Share of a class that the training data has not shown; less where there are many classes, so that
+all of them together have at most a tenth."""
 ENTERS, LEAVES = 0.05, 0.01
 """Shares from which a class counts as present, and below which it is gone."""
 
@@ -44,7 +47,8 @@ class ClassPrior:
         trained: np.ndarray,
         least_share: float = 1.0,
     ):
-        self.trained = np.maximum(np.asarray(trained, float), 1e-3)
+        trained = np.asarray(trained, float)
+        self.trained = np.maximum(trained, min(LEAST, 0.1 / len(trained)))
         self.trained /= self.trained.sum()
         self.least_share = least_share
         self.forget()

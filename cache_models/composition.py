@@ -141,8 +141,8 @@ def compose(
     outcomes = sorted(outcomes, key=lambda o: o.cut_point.compute_share)
     if not outcomes:
         return Composition([], pricing.rest_ms(None))
-    sizes = _sizes(outcomes, classes, pricing, limits)
     weigh = _Weigher(outcomes, answers, classes, pricing, limits, calibration_samples)
+    sizes = _sizes(outcomes, len(weigh.classes), pricing, limits)
     for threshold in PATH:
         weigh.at(threshold, sizes)
         if not any(size.passes.any() for size in sizes):
@@ -168,8 +168,9 @@ class _Size:
         passes: `(P, M)`, the sets that have kept the promise at every threshold so far.
         eligible: `(P, M)`, the sets within the other limits.
         latency_ms: `(P, M)`, expected at the loosest threshold passed.
-        wrong, exits_ms, missed: `(P, M, K)`, `(P, M)`, `(P, M)`, at the present threshold: wrong
-            answers by class, milliseconds of all samples that hit, samples that missed everywhere.
+        wrong, exits_ms, missed: `(P, M, T)`, `(P, M)`, `(P, M)`, at the present threshold: wrong
+            answers by the weigher's T classes, milliseconds of all samples that hit, samples that
+            missed everywhere.
     """
 
     def __init__(self, prefixes, parents, path_ms, exists, eligible, classes):
@@ -215,17 +216,26 @@ def _sizes(
 
 
 class _Weigher:
-    """Counts, for every set, who exits where and how many answers are wrong."""
+    """Counts, for every set, who exits where and how many answers are wrong.
+
+    All classes that have too few samples to be tested count as one without a limit, since most of
+    a thousand classes may be such.
+    """
 
     def __init__(self, outcomes, answers, classes, pricing, limits, calibration_samples):
-        by_class = np.argsort(answers, kind="stable")
-        starts = np.searchsorted(answers[by_class], np.arange(classes + 1))
+        self.allowed, allowed_by_class = allowed_disagreements(
+            answers, classes, limits, calibration_samples
+        )
+        tested = np.flatnonzero(np.isfinite(allowed_by_class))
+        self.allowed_by_class = np.append(allowed_by_class[tested], np.inf)
+        group = np.full(classes, len(tested))
+        group[tested] = np.arange(len(tested))
+        group = group[answers]
+        by_class = np.argsort(group, kind="stable")
+        starts = np.searchsorted(group[by_class], np.arange(len(tested) + 2))
         self.classes = [slice(*pair) for pair in pairwise(starts)]
         self.confidences = np.stack([o.confidences[by_class] for o in outcomes])
         self.disagrees = np.stack([(o.predictions != answers)[by_class] for o in outcomes])
-        self.allowed, self.allowed_by_class = allowed_disagreements(
-            answers, classes, limits, calibration_samples
-        )
         self.rest_ms = np.array([pricing.rest_ms(o.cut_point) for o in outcomes])
 
     def at(self, threshold: float, sizes: list[_Size]) -> None:

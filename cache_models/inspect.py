@@ -53,15 +53,13 @@ def describe_plan(plan: Plan) -> str:
             f"{expected.exits[cache.cut_point]:.1%}"
         )
     limits = promise.limits
-    left_out = [plan.description.classes[i] for i, c in enumerate(promise.classes) if not c.tested]
     lines += [
         f"  promise: at most {limits.max_disagreement:.2%} of answers differ from the base DNN's, "
         f"at most {limits.max_class_disagreement:.2%} of any class, at "
         f"{limits.confidence:.0%} confidence",
         f"  calibrated on {promise.samples} samples: {promise.disagreements} differ"
         + (f", threshold {promise.threshold:.4f}" if promise.threshold is not None else ""),
-        f"  classes without enough samples, so without a promise of their own: "
-        f"{', '.join(left_out) or 'none'}",
+        f"  classes without enough samples, so without a promise of their own: {_left_out(plan)}",
         f"  expected: {expected.hit_rate:.1%} hits; {expected.latency_ms:.1f} ms against "
         f"{expected.base_latency_ms:.1f} ms for the base DNN in one deployment; compute alone "
         f"{expected.compute_ms:.1f} against {expected.base_compute_ms:.1f} ms",
@@ -70,6 +68,18 @@ def describe_plan(plan: Plan) -> str:
         *(f"  note: {note}" for note in plan.notes),
     ]
     return "\n".join(lines)
+
+
+def _left_out(plan: Plan, most: int = 20) -> str:
+    """Those with most calibration samples, by name, and how many more."""
+    records = plan.promise.classes
+    left_out = [i for i, record in enumerate(records) if not record.tested]
+    left_out.sort(key=lambda i: -records[i].samples)
+    if len(left_out) <= most:
+        return ", ".join(plan.description.classes[i] for i in sorted(left_out)) or "none"
+    seen = [plan.description.classes[i] for i in left_out if records[i].samples]
+    unseen, more = len(left_out) - len(seen), len(left_out) - len(seen[:most])
+    return f"{', '.join(seen[:most])} and {more} more ({unseen} without any sample)"
 
 
 def describe_exploration(records: list[ExplorationRecord], plan: Plan) -> str:

@@ -20,7 +20,8 @@ data_option = click.option(
     "--data",
     default="default",
     show_default=True,
-    help="default, a folder of images, an .npy or .npz, a video, or torchvision:<dataset>.",
+    help="default, a folder of images, an .npy or .npz, a video (file?crops=6&half=first), or "
+    "torchvision:<dataset>.",
 )
 work_option = click.option(
     "--work",

@@ -27,6 +27,11 @@ from cache_models.recording import as_tensor
 
 CHECKPOINT_S = 60
 
+OPTIMIZER = (
+    "SGD, Nesterov momentum 0.9, weight decay 5e-4; per stage 10 % linear warm-up, then cosine to "
+    "0; flips and shifts of at most 1 pixel"
+)
+
 TRAIN_IMAGES = 50_000
 """The first so many of the training images train the base DNN; the other 10,000 are the caches'."""
 
@@ -63,15 +68,48 @@ def pretrain(out: Path, seed: int = 0, recipe: tuple[Stage, ...] = RECIPE) -> di
     Returns:
         The card: recipe, seed, minutes, test accuracy of the fp16 weights run in float32.
     """
+    torch.manual_seed(seed)
+    model = resnet18(num_classes=len(FASHION_CLASSES))
+    minutes = fit(model, [{"params": list(model.parameters())}], out, seed, recipe)
+    weights = round_to_fp16(model)
+    accuracy = evaluate(model, recipe[-1].size)
+    card = {
+        "model": "torchvision.models.resnet18(num_classes=10)",
+        "data": "Fashion-MNIST (MIT licence), first 50,000 training images",
+        "recipe": [asdict(stage) for stage in recipe],
+        "optimizer": OPTIMIZER,
+        "seed": seed,
+        "minutes": round(minutes, 1),
+        "test_accuracy": accuracy,
+        "classes": list(FASHION_CLASSES),
+    }
+    publish(weights, card, out)
+    return card
+
+
+def fit(
+    model: nn.Module,
+    groups: list[dict],
+    out: Path,
+    seed: int,
+    recipe: tuple[Stage, ...],
+    bf16: bool = False,
+) -> float:
+    """Train on the first `TRAIN_IMAGES` images; goes on from `<out>.checkpoint` if it is there.
+
+    Args:
+        groups: of parameters; `lr_scale`, if a group has it, multiplies the stages' learning rate.
+        bf16: of convolutions and matrix products; weights, their steps and batch norms stay in
+            float32.
+
+    Returns:
+        Minutes, those before an interruption included.
+    """
     images, labels = fashion_mnist(train=True)
     images, labels = as_tensor(images[:TRAIN_IMAGES]), torch.from_numpy(labels[:TRAIN_IMAGES])
-
-    torch.manual_seed(seed)
-    model = resnet18(num_classes=len(FASHION_CLASSES)).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.0, momentum=0.9, weight_decay=5e-4, nesterov=True
-    )
-    checkpoint = out.with_suffix(".checkpoint")
+    model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    checkpoint = _checkpoint(out)
     done, minutes_before = _resume(checkpoint, model, optimizer)
 
     started = saved = time.monotonic()
@@ -79,47 +117,54 @@ def pretrain(out: Path, seed: int = 0, recipe: tuple[Stage, ...] = RECIPE) -> di
     total = sum(stage.steps for stage in recipe)
     with tqdm(total=total, initial=done, desc="pretrain", unit="step", smoothing=0.02) as bar:
         for step, stage, lr, batch in _schedule(recipe, seed, len(images), start=done):
-            loss = _train_step(model, optimizer, images[batch], labels[batch], stage.size, lr, step)
+            pictures, truth = images[batch], labels[batch]
+            loss = _train_step(model, optimizer, pictures, truth, stage.size, lr, step, bf16)
             bar.set_postfix(size=stage.size, loss=f"{loss:.3f}")
             bar.update()
             minutes = minutes_before + (time.monotonic() - started) / 60
             if time.monotonic() - saved > CHECKPOINT_S or step + 1 == total:
                 _save_checkpoint(checkpoint, model, optimizer, step + 1, minutes)
                 saved = time.monotonic()
+    return minutes
 
+
+def round_to_fp16(model: nn.Module) -> dict[str, Tensor]:
+    """The weights as they are kept, which `model` then runs with, in float32."""
     weights = {name: value.half() if value.is_floating_point() else value
                for name, value in model.state_dict().items()}  # fmt: skip
     model.load_state_dict(weights)
-    accuracy = evaluate(model, recipe[-1].size)
-    card = {
-        "model": "torchvision.models.resnet18(num_classes=10)",
-        "data": "Fashion-MNIST (MIT licence), first 50,000 training images",
-        "recipe": [asdict(stage) for stage in recipe],
-        "optimizer": "SGD, Nesterov momentum 0.9, weight decay 5e-4; per stage 10 % linear "
-        "warm-up, then cosine to 0; flips and shifts of at most 1 pixel",
-        "seed": seed,
-        "minutes": round(minutes, 1),
-        "test_accuracy": accuracy,
-        "classes": list(FASHION_CLASSES),
-    }
-    save_file({name: value.contiguous() for name, value in weights.items()}, out)
+    return weights
+
+
+def publish(weights: dict[str, Tensor], card: dict, out: Path) -> None:
+    """Write `out` and its card; the weights come last, so that they never lie without it."""
     out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    checkpoint.unlink(missing_ok=True)
-    return card
+    partial = out.with_suffix(".partial")
+    save_file({name: value.contiguous() for name, value in weights.items()}, partial)
+    partial.replace(out)
+    _checkpoint(out).unlink(missing_ok=True)
 
 
 def evaluate(model: nn.Module, size: int) -> float:
     """Share of the 10,000 test images that `model` labels rightly at `size` pixels."""
     images, labels = fashion_mnist(train=False)
-    images, labels = as_tensor(images), torch.from_numpy(labels)
+    return float((answers(model, images, size) == labels).mean())
+
+
+def answers(model: nn.Module, images: np.ndarray, size: int) -> np.ndarray:
+    """Labels `(N,)` of images `(N, h, w, C)` uint8, resized to `size` pixels."""
     preprocess = Preprocessing(crop_size=(size, size))
     model.eval()
-    right = 0
+    labels = []
     with torch.inference_mode():
-        for batch in tqdm(torch.arange(len(images)).split(100), desc="test", unit="batch"):
-            scores = model(preprocess(images[batch]).contiguous(memory_format=torch.channels_last))
-            right += int((scores.argmax(1) == labels[batch]).sum())
-    return right / len(images)
+        for batch in tqdm(as_tensor(images).split(100), desc="test", unit="batch"):
+            scores = model(preprocess(batch).contiguous(memory_format=torch.channels_last))
+            labels.append(scores.argmax(1))
+    return torch.cat(labels).numpy()
+
+
+def _checkpoint(out: Path) -> Path:
+    return out.with_suffix(".checkpoint")
 
 
 def _schedule(
@@ -143,14 +188,15 @@ def _schedule(
             step += 1
 
 
-def _train_step(model, optimizer, images, labels, size: int, lr: float, step: int) -> float:
+def _train_step(model, optimizer, images, labels, size: int, lr: float, step: int, bf16: bool):
     model.train()
     batch = Preprocessing(crop_size=(size, size))(_augment(images, seed=step))
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
     optimizer.zero_grad(set_to_none=True)
-    scores = model(batch.contiguous(memory_format=torch.channels_last))
-    loss = nn.functional.cross_entropy(scores, labels)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        scores = model(batch.contiguous(memory_format=torch.channels_last))
+    loss = nn.functional.cross_entropy(scores.float(), labels)
     loss.backward()
     optimizer.step()
     return loss.item()
@@ -188,6 +234,7 @@ def _resume(path: Path, model, optimizer) -> tuple[int, float]:
     model.load_state_dict(
         {n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")}
     )
-    for i, parameter in enumerate(model.parameters()):
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for i, parameter in enumerate(parameters):
         optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{i}"]
     return int(metadata["step"]), float(metadata["minutes"])

@@ -4,7 +4,8 @@
 - `sample`: the shipped test images, which tuned nothing;
 - a folder of images, with or without sub-folders;
 - an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32;
-- a video file, frame by frame (with the extra `video`);
+- a video file, frame by frame (with the extra `video`), or a half of it, or crops of its frames:
+  `street.avi?crops=6&half=first`;
 - `torchvision:<dataset>`, such as `torchvision:CIFAR10`: its training part.
 
 Pictures are resized to the base DNN's size as serving would do it and written to a memory-mapped
@@ -21,13 +22,13 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from cache_models import video
 from cache_models.base_dnn import ModelDescription
 from cache_models.errors import DataError
 from cache_models.pixels import pixels
 from cache_models.preprocessing import Preprocessing
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-VIDEOS = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"}
 FORMS = (
     "'default', 'sample', a folder of images, an .npy or .npz file, a video file, or "
     "torchvision:<dataset>"
@@ -70,8 +71,8 @@ def open_samples(name: str, description: ModelDescription, folder: Path) -> Samp
         samples = Samples(_array(path))
     elif path.is_dir():
         samples = _resized(_pictures(path), description, folder)
-    elif path.suffix.lower() in VIDEOS and path.is_file():
-        samples = _resized(_frames(path), description, folder, in_time=True)
+    elif found := video.parse(name):
+        samples = _resized(video.pictures(*found), description, folder, in_time=True)
     elif name.startswith("torchvision:"):
         samples = _resized(_torchvision(name.removeprefix("torchvision:")), description, folder)
     else:
@@ -150,21 +151,6 @@ def _pictures(folder: Path) -> Iterator[Image.Image | str]:
                 yield image
         except Exception as error:
             yield f"{path}: {error}"
-
-
-def _frames(path: Path) -> Iterator[Image.Image | str]:
-    try:
-        import av
-    except ImportError as error:
-        raise DataError(
-            "a video needs PyAV: pip install -e '.[video]' in this project, or pip install av"
-        ) from error
-    try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                yield frame.to_image()
-    except (av.FFmpegError, IndexError) as error:
-        yield f"{path}: {error}"
 
 
 def _torchvision(name: str) -> Iterator[Image.Image | str]:

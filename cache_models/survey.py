@@ -78,18 +78,21 @@ def _input_features_ms(base: BaseDNN, images: np.ndarray, rows: int) -> float:
 
 def candidates(flops: list[int], min_share: float = 0.02) -> list[int]:
     """The cut points worth a cache: of neighbours less than `min_share` of the compute apart the
-    last, which has seen the most of it, unless all that is left after it is less than that, too.
+    last, which has seen the most of it, unless all that is left after it is less than that, too;
+    none before anything has been computed.
 
     Args:
         flops: of the slices between all cut points, one more than there are cut points.
 
-    >>> candidates([1000, 10, 0, 1000, 10])
-    [2]
+    >>> candidates([0, 1000, 10, 0, 1000, 10])
+    [3]
     """
     reached = np.cumsum(flops)
     least = min_share * reached[-1]
     chosen: list[int] = []
     for i, done in enumerate(reached[:-1]):
+        if not done:
+            continue
         if chosen and done - reached[chosen[-1]] < least:
             chosen[-1] = i
         else:

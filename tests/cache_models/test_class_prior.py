@@ -95,3 +95,11 @@ def test_the_prior_is_sharper_where_fewer_classes_come():
 
 def test_there_is_no_prior_where_none_is_safe():
     assert judge(said(2.6), 2e-1).least_share == 1.0
+
+
+def test_classes_never_seen_take_little_from_those_that_were_however_many_there_are():
+    trained = np.zeros(1000)
+    trained[:4] = 0.25
+    prior = ClassPrior(trained)
+    assert np.all(prior.trained > 0)
+    assert np.all(prior.trained[:4] > 0.22)

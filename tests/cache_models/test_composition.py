@@ -104,6 +104,17 @@ def test_composition_is_the_optimum_of_brute_force(seed, more):
     ]
 
 
+def test_classes_with_too_few_samples_do_not_limit_the_choice():
+    outcomes, answers = candidates(0)
+    pricing = Pricing(40.0, 784, 12, HOP)
+    unlimited = LIMITS.model_copy(update={"max_class_disagreement": 0.999})
+    expected = compose(outcomes, answers, 3, pricing, unlimited)
+    chosen = compose(outcomes, answers, 10_000, pricing, LIMITS)
+    assert expected.caches
+    assert chosen.caches == expected.caches
+    assert chosen.latency_ms == expected.latency_ms
+
+
 def keeps_the_promise(wrong: np.ndarray, answers: np.ndarray) -> bool:
     """The definition, with scipy's binomial distribution."""
     counts = np.bincount(answers, minlength=3)

@@ -8,6 +8,7 @@ from cache_models.base_dnn import ModelDescription
 from cache_models.errors import DataError
 from cache_models.preprocessing import Preprocessing
 from cache_models.samples import open_samples
+from cache_models.video import squares
 
 COLOUR = ModelDescription((3, 16, 16), ("a", "b"), Preprocessing((16, 16)))
 TENSORS = ModelDescription((4,), ("a", "b"))
@@ -40,24 +41,64 @@ def test_arrays_are_taken_as_they_are(tmp_path, pictures, suffix):
     assert np.array_equal(open_samples(str(file), COLOUR, tmp_path).images, pictures)
 
 
-def test_a_video_is_read_frame_by_frame_and_known_to_be_in_time(tmp_path):
+@pytest.fixture
+def clip(tmp_path):
+    """Five frames of 48 x 32 pixels, each brighter than the one before, with a blue right edge."""
     av = pytest.importorskip("av")
     with av.open(str(tmp_path / "clip.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
         for i in range(5):
-            frame = np.full((32, 32, 3), 40 * i, np.uint8)
+            frame = np.full((32, 48, 3), 40 * i, np.uint8)
+            frame[:, 32:] = 0, 0, 255
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-    samples = open_samples(str(tmp_path / "clip.mp4"), COLOUR, tmp_path / "work")
+    return tmp_path / "clip.mp4"
+
+
+def test_a_video_is_read_frame_by_frame_and_known_to_be_in_time(tmp_path, clip):
+    samples = open_samples(str(clip), COLOUR, tmp_path / "work")
     assert samples.images.shape == (5, 16, 16, 3)
     assert samples.in_time
-    assert np.all(np.diff(samples.images.mean((1, 2, 3))) > 30)
+    assert np.all(np.diff(samples.images[..., 0].mean((1, 2))) > 20)
+
+
+def test_the_halves_of_a_video_are_all_of_it_and_share_nothing(tmp_path, clip):
+    whole, first, second = (
+        open_samples(f"{clip}{part}", COLOUR, tmp_path / str(i)).images
+        for i, part in enumerate(["", "?half=first", "?half=second"])
+    )
+    assert len(first) == 2
+    assert np.array_equal(np.concatenate([first, second]), whole)
+
+
+def test_crops_of_a_video_lie_at_the_same_places_in_every_frame(tmp_path, clip):
+    samples = open_samples(f"{clip}?crops=2&half=second", COLOUR, tmp_path / "work")
+    assert samples.images.shape == (6, 16, 16, 3)
+    assert samples.in_time
+    red, blue = (samples.images[..., channel].mean((1, 2)) for channel in (0, 2))
+    assert np.all(np.diff(red[::2]) > 20)
+    assert np.all(np.abs(red - blue)[::2] < 20)
+    assert np.all((blue - red)[1::2] > 20)
+
+
+@pytest.mark.parametrize("size", [(768, 576), (320, 240), (200, 400), (100, 100)])
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 6, 9, 12])
+def test_crops_are_squares_within_the_frame_and_overlap_their_neighbours_by_half(size, count):
+    boxes = squares(size, count)
+    assert len(boxes) == count
+    side = boxes[0][2] - boxes[0][0]
+    assert all((r - x, b - y) == (side, side) for x, y, r, b in boxes)
+    assert all(min(x, y) >= 0 and r <= size[0] and b <= size[1] for x, y, r, b in boxes)
+    for axis in (0, 1):
+        places = sorted({box[axis] for box in boxes})
+        assert all(np.diff(places) <= side / 2 + 1)
 
 
 def test_what_cannot_be_used_is_named(tmp_path, pictures):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.npz").write_bytes(b"PK nothing")
+    (tmp_path / "clip.avi").write_bytes(b"RIFF nothing")
     np.save(tmp_path / "pictures.npy", pictures)
     np.save(tmp_path / "wide.npy", np.zeros((5, 7), np.float32))
     for data, description, message in [
@@ -67,6 +108,10 @@ def test_what_cannot_be_used_is_named(tmp_path, pictures):
         ("pictures.npy", TENSORS, r"takes float32 \(N, 4\)"),
         ("wide.npy", TENSORS, r"holds float32 \(5, 7\)"),
         ("empty", TENSORS, "takes tensors, not pictures"),
+        ("clip.avi?crops=many", COLOUR, "crops: .*valid integer.*A video is"),
+        ("clip.avi?half=third", COLOUR, "half: .*'first' or 'second'"),
+        ("clip.avi?speed=2", COLOUR, "speed: Extra inputs are not permitted"),
+        ("clip.avi?", COLOUR, "no picture could be read"),
     ]:
         with pytest.raises(DataError, match=message):
             open_samples(str(tmp_path / data), description, tmp_path / "work")

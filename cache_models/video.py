@@ -1,0 +1,125 @@
+"""Video files, frame by frame: whole frames or fixed crops of them, of all or half of the time.
+
+`street.avi?crops=6&half=first` names six squares of every frame of the first half: a grid of them,
+each of which overlaps its neighbours by half or more, always at the same places, as if so many
+cameras looked on. Frames depend on their neighbours in time, so learn from one half and measure on
+the other.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qsl
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cache_models.errors import DataError
+
+SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"}
+FORM = "<file>[?crops=<squares a frame>&half=<first or second>]"
+
+
+class VideoOptions(BaseModel):
+    """What of a video is meant.
+
+    Attributes:
+        crops: squares a frame; 0 is the whole frame.
+        half: of the frames; None is all of them.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    crops: int = Field(0, ge=0, le=100)
+    half: Literal["first", "second"] | None = None
+
+
+def parse(name: str) -> tuple[Path, VideoOptions] | None:
+    """The file and the options that `name` stands for; None if it names no video file.
+
+    Raises:
+        DataError: an option is unknown or wrong.
+    """
+    file, _, query = name.partition("?")
+    path = Path(file)
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return None
+    try:
+        return path, VideoOptions(**dict(parse_qsl(query, strict_parsing=bool(query))))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        key = ".".join(map(str, wrong["loc"]))
+        raise DataError(f"{name}: {key}: {wrong['msg']}. A video is {FORM}") from error
+    except ValueError as error:
+        raise DataError(f"{name}: {error}. A video is {FORM}") from error
+
+
+def pictures(path: Path, options: VideoOptions) -> Iterator[Image.Image | str]:
+    """Every frame, or its crops from the upper left on; a text says why there are no more.
+
+    Raises:
+        DataError: PyAV is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise DataError(
+            "a video needs PyAV: pip install -e '.[video]' in this project, or pip install av"
+        ) from error
+    try:
+        middle = _frames(path) // 2 if options.half else 0
+        with av.open(str(path)) as container:
+            frames = container.decode(video=0)
+            if options.half:
+                first = options.half == "first"
+                frames = islice(frames, 0 if first else middle, middle if first else None)
+            for frame in frames:
+                picture = frame.to_image()
+                for box in squares(picture.size, options.crops):
+                    yield picture.crop(box)
+    except (av.FFmpegError, IndexError) as error:
+        yield f"{path}: {error}"
+
+
+def squares(size: tuple[int, int], count: int) -> list[tuple[int, int, int, int]]:
+    """The smallest grid of `count` squares of which each overlaps its neighbours by half or more.
+
+    Args:
+        size: width and height of the frame, in pixels.
+        count: 0 is the whole frame.
+
+    Returns:
+        left, upper, right, lower of each, row by row.
+
+    >>> squares((768, 576), 6)[:4]
+    [(0, 0, 384, 384), (192, 0, 576, 384), (384, 0, 768, 384), (0, 192, 384, 576)]
+    """
+    width, height = size
+    if not count:
+        return [(0, 0, width, height)]
+    grids = [(rows, count // rows) for rows in range(1, count + 1) if count % rows == 0]
+
+    def side(grid: tuple[int, int]) -> int:
+        rows, columns = grid
+        half_overlapping = max(2 * width / (columns + 1), 2 * height / (rows + 1))
+        return min(width, height, math.ceil(half_overlapping))
+
+    rows, columns = min(grids, key=side)
+    side_px = side((rows, columns))
+    lefts, uppers = _spread(width - side_px, columns), _spread(height - side_px, rows)
+    return [(x, y, x + side_px, y + side_px) for y in uppers for x in lefts]
+
+
+def _spread(room: int, count: int) -> list[int]:
+    """`count` places from 0 to `room`, evenly; one alone in the middle."""
+    return [round(room * i / (count - 1)) for i in range(count)] if count > 1 else [room // 2]
+
+
+def _frames(path: Path) -> int:
+    """So many, counted without decoding them."""
+    import av
+
+    with av.open(str(path)) as container:
+        return sum(1 for packet in container.demux(video=0) if packet.size)
