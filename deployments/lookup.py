@@ -6,8 +6,7 @@ from ray import serve
 
 from cache_models.cutting import INPUT
 from cache_models.device import resolve
-from cache_models.features import extract
-from cache_models.learned_cache import LearnedCache
+from cache_models.fast_cache import FastCache, InputFeatures
 from cache_models.plan import Plan
 from cache_models.recording import as_tensor
 from cache_models.store import Store
@@ -28,8 +27,9 @@ class Lookup:
         self._index = index
         self._at_input = plan.cut_points[index] == INPUT
         self._description = plan.description
+        self._input_features = InputFeatures(plan.description, self._device)
         self._store = Store(store)
-        self._caches: dict[int, tuple[LearnedCache, float]] = {}
+        self._caches: dict[int, tuple[FastCache, float]] = {}
         self._thread.run_now(self._load, self._store.serving(plan).number)
 
     async def look_up(
@@ -69,25 +69,19 @@ class Lookup:
         if version not in self._caches:
             self._load(version)
         cache, threshold = self._caches[version]
-        correction = None if log_ratio is None else torch.tensor(log_ratio, device=self._device)
-        probabilities, confidence = cache(self._features(batch, resized), correction)
-        return Verdict(
-            (confidence >= threshold).cpu().numpy(),
-            probabilities.argmax(1).cpu().numpy(),
-            probabilities.cpu().numpy(),
-        )
+        probabilities, confidence = cache(self._features(batch, resized), log_ratio)
+        return Verdict(confidence >= threshold, probabilities.argmax(1), probabilities)
 
     def _features(self, batch: np.ndarray, resized: bool) -> torch.Tensor:
         if not self._at_input:
             return torch.tensor(batch, device=self._device)
-        images = as_tensor(batch).to(self._device)
-        return extract(self._description.inputs(images, resized))
+        return self._input_features(as_tensor(batch), resized)
 
     def _load(self, number: int) -> None:
         if number in self._caches:
             return
         version = self._store.open(number)
-        cache = version.load(self._index).to(self._device)
+        cache = FastCache(version.load(self._index), self._device)
         threshold = version.plan.promise.threshold
         self._caches[number] = (cache, np.inf if threshold is None else threshold)
         for rows in (1, 2, 8):
