@@ -328,5 +328,21 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
         click.echo("no store named: no caches (make some with `python -m cache_models build`)")
 
 
+@cli.command()
+@model_option
+@click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
+@device_option
+def tune(model: str, store: Path | None, device: str) -> None:
+    """Measure which threads and batch sizes suit partitions and lookups on this machine."""
+    from cache_models.base_dnn import load
+    from cache_models.default import STORE
+    from cache_models.device import resolve
+    from cache_models.store import Store
+    from cache_models.tuning import describe, tune
+
+    version = Store(store or STORE).current()
+    click.echo(describe(tune(load(model), version, resolve(device).type)))
+
+
 if __name__ == "__main__":
     cli(prog_name="python -m cache_models")

@@ -40,7 +40,7 @@ def slice_costs(
     Returns:
         `len(names) + 1` dictionaries from batch size to milliseconds.
     """
-    slices = [channels_last(module.to(device)) for module in model.slices(names)]
+    slices = model.fast_slices(names, device)
     costs: list[dict[int, float]] = [{} for _ in slices]
     for batch in batches:
         inputs = channels_last(torch.randn(batch, *model.input_shape_of(None), device=device))

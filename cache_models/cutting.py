@@ -17,6 +17,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from cache_models.base_dnn import BaseDNN
 from cache_models.errors import UntraceableModelError
+from cache_models.fast import fast
 
 INPUT = "input"
 
@@ -89,6 +90,16 @@ class CutModel:
             modules.append(_slice(self._graph_module, start, between) if between else nn.Identity())
             start = end
         return modules
+
+    def fast_slices(
+        self, names: Sequence[str], device: torch.device | str = "cpu"
+    ) -> list[nn.Module]:
+        """The same in the form in which they are served, on `device`."""
+        starts = [None, *names]
+        return [
+            fast(module, self.input_shape_of(start), device)
+            for start, module in zip(starts, self.slices(names), strict=True)
+        ]
 
     def input_shape_of(self, name: str | None) -> tuple[int, ...]:
         """Shape without the batch of what the slice after cut point `name` takes."""

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from cache_models.base_dnn import BaseDNN
 from cache_models.composition import compute_ms_by_exit
 from cache_models.cutting import cut
+from cache_models.fast_cache import FastCache
 from cache_models.features import extract
 from cache_models.layout import channels_last
 from cache_models.recording import as_tensor
@@ -37,8 +38,8 @@ class Cascade:
         plan.check_base(base)
         self.exits = [*plan.cut_points, "base"]
         self._threshold = plan.promise.threshold
-        self._slices = [channels_last(m.to(device)) for m in cut(base).slices(plan.cut_points)]
-        self._caches = [version.load(i).to(device) for i in range(len(plan.caches))]
+        self._slices = cut(base).fast_slices(plan.cut_points, device)
+        self._caches = [FastCache(version.load(i), device) for i in range(len(plan.caches))]
 
     @torch.inference_mode()
     def answer(self, inputs: Tensor, use_caches: bool = True) -> tuple[int, int]:
@@ -48,8 +49,8 @@ class Cascade:
             activation = module(activation)
             if use_caches:
                 probabilities, confidence = self._caches[i](extract(activation))
-                if confidence.item() >= self._threshold:
-                    return probabilities.argmax(1).item(), i
+                if confidence[0] >= self._threshold:
+                    return int(probabilities[0].argmax()), i
         return self._slices[-1](activation).argmax(1).item(), len(self._caches)
 
 
@@ -62,10 +63,11 @@ def base_answers(
         images: `(N, h, w, C)` uint8 or `(N, *input_shape)` float32.
     """
     labels = []
+    module = base.module.to(device)
     with torch.inference_mode():
         for start in tqdm(range(0, len(images), batch), desc="base DNN", unit="batch"):
             inputs = base.inputs(as_tensor(images[start : start + batch]).to(device))
-            labels.append(base.module(inputs).argmax(1).cpu().numpy())
+            labels.append(module(inputs).argmax(1).cpu().numpy())
     return np.concatenate(labels)
 
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from cache_models.composition import Outcome
 from cache_models.cost import BATCHES, median_ms, module_bytes
+from cache_models.fast_cache import FastCache
 from cache_models.features import is_constant, rows_in_batches
 from cache_models.learned_cache import LearnedCache, load_cache, save_cache
 from cache_models.novelty import fit_gate
@@ -167,8 +168,8 @@ def read_table(text: str) -> list[ExplorationRecord]:
 def asking_ms(cache: LearnedCache, shape: tuple[int, ...], rows: int) -> float:
     """Median milliseconds of asking `cache` about so many rows of features."""
     features = torch.zeros(rows, *shape, dtype=torch.float16)
-    with torch.inference_mode():
-        return median_ms(lambda: cache(features))
+    served = FastCache(cache)
+    return median_ms(lambda: served(features))
 
 
 def _keep(file: Path, digest: str, cache: LearnedCache, training_s: float) -> None:

@@ -1,8 +1,4 @@
-"""The memory layout in which slices run: channels last, in which convolutions need no reordering.
-
-On 2 cores a ResNet-18 takes a quarter to a third less time so. Results differ from the whole
-module's, which truth is, by rounding alone.
-"""
+"""The memory layout of slices: channels last, in which convolutions need no reordering."""
 
 from typing import TypeVar
 

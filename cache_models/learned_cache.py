@@ -56,6 +56,7 @@ class LearnedCache(nn.Module):
     ):
         super().__init__()
         self.variant = variant
+        self.feature_shape = feature_shape
         self.predictor = Predictor(variant, feature_shape, classes)
         self.selector = Selector()
         self.gate = gate or NoveltyGate(feature_shape, classes)

@@ -44,8 +44,8 @@ class NoveltyGate(nn.Module):
         unseen: bool = False,
     ):
         super().__init__()
-        self._grid = finest_grid(feature_shape, MAX_VALUES)
-        values = pool_further(torch.zeros(1, *feature_shape), self._grid).numel()
+        self.grid = finest_grid(feature_shape, MAX_VALUES)
+        values = pool_further(torch.zeros(1, *feature_shape), self.grid).numel()
         components = min(components, values)
         self.register_buffer("mean", torch.zeros(values))
         self.register_buffer("scale", torch.ones(values))
@@ -69,7 +69,7 @@ class NoveltyGate(nn.Module):
 
     def standardised(self, features: Tensor) -> Tensor:
         """`(B, d)`."""
-        return (pool_further(features.float(), self._grid).flatten(1) - self.mean) * self.scale
+        return (pool_further(features.float(), self.grid).flatten(1) - self.mean) * self.scale
 
     def distance(self, x: Tensor) -> Tensor:
         """Mean squared distance from the training mean, each direction in its own deviation."""
@@ -106,7 +106,7 @@ def fit_gate(
     unseen = not known.all() and known.sum() > 1
     gate = NoveltyGate(features.shape[1:], classes, unseen=unseen)
     mean, scale = standardisation(
-        pool_further(batch.float(), gate._grid).flatten(1)
+        pool_further(batch.float(), gate.grid).flatten(1)
         for batch in rows_in_batches(features, train)
     )
     gate.mean.copy_(mean)

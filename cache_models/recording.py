@@ -67,7 +67,7 @@ def record(
     }
     classes = len(base.description.classes)
     probabilities = memmap("probabilities.npy", np.float32, (classes,))
-    slices = [channels_last(module.to(device)) for module in model.slices(names)]
+    slices = model.fast_slices(names, device)
     bar = tqdm(total=len(images), initial=done, desc="record", unit="image")
     with torch.inference_mode(), bar:
         for start in range(done, len(images), batch):

@@ -8,7 +8,7 @@ import torch
 from cache_models.base_dnn import BaseDNN
 from cache_models.cost import BATCHES, median_ms, slice_costs, slice_flops
 from cache_models.cutting import INPUT, CutModel
-from cache_models.features import extract
+from cache_models.fast_cache import InputFeatures
 from cache_models.plan import CutPointRecord
 from cache_models.recording import as_tensor
 
@@ -72,8 +72,9 @@ def survey(
 
 def _input_features_ms(base: BaseDNN, images: np.ndarray, rows: int) -> float:
     batch = as_tensor(np.resize(images[:rows], (rows, *images.shape[1:])))
+    features = InputFeatures(base.description)
     with torch.inference_mode():
-        return median_ms(lambda: extract(base.inputs(batch)))
+        return median_ms(lambda: features(batch))
 
 
 def candidates(flops: list[int], min_share: float = 0.02) -> list[int]:

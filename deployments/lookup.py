@@ -6,8 +6,7 @@ from ray import serve
 
 from cache_models.cutting import INPUT
 from cache_models.device import resolve
-from cache_models.features import extract
-from cache_models.learned_cache import LearnedCache
+from cache_models.fast_cache import FastCache, InputFeatures
 from cache_models.plan import Plan
 from cache_models.recording import as_tensor
 from cache_models.store import Store
@@ -29,8 +28,9 @@ class Lookup(Replica):
         self._index = index
         self._at_input = plan.cut_points[index] == INPUT
         self._description = plan.description
+        self._input_features = InputFeatures(plan.description, self._device)
         self._versions = Store(store)
-        self._caches: dict[int, tuple[LearnedCache, float]] = {}
+        self._caches: dict[int, tuple[FastCache, float]] = {}
         self._thread.run_now(self._load, self._versions.serving(plan).number)
 
     async def look_up(
@@ -71,27 +71,20 @@ class Lookup(Replica):
         if version not in self._caches:
             self._load(version)
         cache, threshold = self._caches[version]
-        correction = None
-        if mix is not None:
-            correction = torch.tensor(np.frombuffer(mix, np.float32), device=self._device)
-        probabilities, confidence = cache(self._features(batch, resized), correction)
-        return Verdict(
-            (confidence >= threshold).cpu().numpy(),
-            probabilities.argmax(1).cpu().numpy(),
-            probabilities.cpu().numpy(),
-        )
+        log_ratio = None if mix is None else np.frombuffer(mix, np.float32)
+        probabilities, confidence = cache(self._features(batch, resized), log_ratio)
+        return Verdict(confidence >= threshold, probabilities.argmax(1), probabilities)
 
     def _features(self, batch: np.ndarray, resized: bool) -> torch.Tensor:
         if not self._at_input:
             return torch.tensor(batch, device=self._device)
-        images = as_tensor(batch).to(self._device)
-        return extract(self._description.inputs(images, resized))
+        return self._input_features(as_tensor(batch), resized)
 
     def _load(self, number: int) -> None:
         if number in self._caches:
             return
         version = self._versions.open(number)
-        cache = version.load(self._index).to(self._device)
+        cache = FastCache(version.load(self._index), self._device)
         threshold = version.plan.promise.threshold
         self._caches[number] = (cache, np.inf if threshold is None else threshold)
         for rows in [*range(self._max_rows, 1, -1), *[1] * 5]:

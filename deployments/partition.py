@@ -45,7 +45,7 @@ class Partition(Replica):
         model = cut(self._base)
         self._first = index == int(plan.asks_first)
         self._last = index == len(plan.cut_points)
-        self._slice = channels_last(model.slices(plan.cut_points)[index].to(self._device))
+        self._slice = model.fast_slices(plan.cut_points, self._device)[index]
         start = None if self._first else plan.cut_points[index - 1]
         self._warm_up(model.input_shape_of(start), compute.max_batch_rows)
 
