@@ -58,6 +58,10 @@ class ModelDescription:
             return images
         return self.preprocessing.normalise(images) if resized else self.preprocessing(images)
 
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """The module's output `(B, K)` as probabilities."""
+        return scores.softmax(1) if self.scores == "logits" else scores
+
 
 @dataclass(frozen=True)
 class BaseDNN:
@@ -70,10 +74,6 @@ class BaseDNN:
     def inputs(self, images: Tensor) -> Tensor:
         """Decoded images `(B, C, h, w)` uint8, or ready tensors, → `(B, *input_shape)` float32."""
         return self.description.inputs(images)
-
-    def probabilities(self, scores: Tensor) -> Tensor:
-        """The module's output `(B, K)` as probabilities."""
-        return scores.softmax(1) if self.description.scores == "logits" else scores
 
     def fingerprint(self) -> str:
         """SHA-256 over the names, shapes and values of all parameters and buffers."""

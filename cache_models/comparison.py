@@ -28,7 +28,13 @@ from cache_models.plan import CutPointRecord
 from cache_models.predictors import Variant
 from cache_models.promise import Limits, calibrate, cascade
 from cache_models.recording import Recording, as_tensor
-from cache_models.rivals import ConfidenceExit, NeighbourCache, neighbour_caches, small_cnn
+from cache_models.rivals import (
+    ConfidenceExit,
+    NeighbourCache,
+    neighbour_caches,
+    served,
+    small_cnn,
+)
 
 CNN_WIDTHS = (8, 16, 32)
 
@@ -378,6 +384,8 @@ def _planes(images: np.ndarray) -> np.ndarray:
 
 
 def _median_ms(cache: Callable, features: torch.Tensor) -> float:
+    if isinstance(cache, torch.nn.Module):
+        cache = served(cache, features)
     with torch.inference_mode():
         return median_ms(lambda: cache(features))
 

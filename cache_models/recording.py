@@ -77,7 +77,7 @@ def record(
                 activation = module(activation)
                 features[name][rows] = extract(activation).cpu().numpy()
             scores = slices[-1](activation)
-            probabilities[rows] = base.probabilities(scores).cpu().numpy()
+            probabilities[rows] = base.description.probabilities(scores).cpu().numpy()
             for array in (*features.values(), probabilities):
                 array.flush()
             done = start + len(scores)

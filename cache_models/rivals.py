@@ -2,6 +2,7 @@
 features `(B, *feature_shape)` → class probabilities `(B, K)`, confidence `(B,)`.
 """
 
+import copy
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cache_models.fast import fast
 from cache_models.features import rows_in_batches
 from cache_models.learned_cache import Selector
 from cache_models.predictors import Predictor
@@ -77,6 +79,22 @@ class NeighbourCache:
         np.add.at(votes, (np.arange(len(reduced))[:, None], self._labels[indices]), nearness)
         share = (votes + 1e-3) / (votes + 1e-3).sum(1, keepdims=True)
         return torch.from_numpy(np.log(share)).float()
+
+
+def served(cache: nn.Module, features: Tensor) -> nn.Module:
+    """A copy of an exit or a front in the form in which it would be served, as learned caches are.
+
+    Args:
+        features: that it may be asked about, `(B, *feature_shape)`.
+    """
+    copied = copy.deepcopy(cache)
+    layers, shapes = copied.predictor.layers, []
+    hook = layers.register_forward_pre_hook(lambda _, args: shapes.append(args[0].shape[1:]))
+    with torch.inference_mode():
+        copied(features)
+    hook.remove()
+    copied.predictor.layers = fast(layers, tuple(shapes[0]))
+    return copied
 
 
 def neighbour_caches(

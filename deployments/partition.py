@@ -7,6 +7,7 @@ from ray import serve
 from cache_models.base_dnn import load
 from cache_models.cutting import cut
 from cache_models.device import resolve
+from cache_models.fast import fast
 from cache_models.features import extract
 from cache_models.layout import channels_last
 from cache_models.plan import Plan
@@ -40,14 +41,14 @@ class Partition(Replica):
     def _prepare(self, index: int, plan: Plan, compute: Compute, activation_dtype: str) -> None:
         self._device = resolve(compute.device)
         self._dtype = getattr(torch, activation_dtype)
-        self._base = load(plan.model)
-        plan.check_base(self._base)
-        model = cut(self._base)
+        base = load(plan.model)
+        plan.check_base(base)
+        self._description, model = base.description, cut(base)
         self._first = index == int(plan.asks_first)
         self._last = index == len(plan.cut_points)
-        self._slice = model.fast_slices(plan.cut_points, self._device)[index]
-        start = None if self._first else plan.cut_points[index - 1]
-        self._warm_up(model.input_shape_of(start), compute.max_batch_rows)
+        shape = model.input_shape_of(None if self._first else plan.cut_points[index - 1])
+        self._slice = fast(model.slices(plan.cut_points)[index], shape, self._device)
+        self._warm_up(shape, compute.max_batch_rows)
 
     async def run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
         """Run the slice.
@@ -65,16 +66,15 @@ class Partition(Replica):
     def _compute(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
         out = self._slice(channels_last(self._inputs(batch, resized)))
         if self._last:
-            return Answer(
-                out.argmax(1).cpu().numpy(), self._base.probabilities(out).float().cpu().numpy()
-            )
+            probabilities = self._description.probabilities(out).float()
+            return Answer(out.argmax(1).cpu().numpy(), probabilities.cpu().numpy())
         return Activation(extract(out).cpu().numpy(), pack(out, self._dtype))
 
     def _inputs(self, batch: np.ndarray, resized: bool) -> torch.Tensor:
         if not self._first:
             return unpack(batch, self._device)
         images = as_tensor(batch).to(self._device)
-        return self._base.description.inputs(images, resized)
+        return self._description.inputs(images, resized)
 
     def _warm_up(self, shape: tuple[int, ...], max_rows: int) -> None:
         """Every size of batch once, and that of most requests often."""

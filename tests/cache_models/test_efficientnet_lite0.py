@@ -39,7 +39,7 @@ def test_it_names_what_a_picture_shows(base, picture, name):
         array = pixels(image, 3)
     inputs = base.inputs(torch.from_numpy(array.transpose(2, 0, 1).copy())[None])
     with torch.inference_mode():
-        probability, label = base.probabilities(base.module(inputs)).max(1)
+        probability, label = base.description.probabilities(base.module(inputs)).max(1)
     assert base.description.classes[label] == name
     assert probability > 0.5
 

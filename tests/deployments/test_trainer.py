@@ -82,7 +82,7 @@ def observations(count, seed=0, version=1):
     """What a router tells of requests while caches are off."""
     base = load("tests.tiny:tiny")
     pictures = images(count, seed)
-    probabilities = base.probabilities(base.module(base.inputs(as_tensor(pictures))))
+    probabilities = base.description.probabilities(base.module(base.inputs(as_tensor(pictures))))
     for picture, p in zip(pictures, probabilities.detach().numpy(), strict=True):
         label = int(p.argmax())
         yield Observation("base", label, label, version, 1.0, 1.0, (picture,), False, p)
