@@ -223,6 +223,17 @@ class TrafficLog:
         """Keep a JSON value from the next `commit` on."""
         self._db.execute("REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
 
+    @property
+    def tests(self) -> int:
+        """Tests of the promise that have been spent."""
+        return self.state("tests", 0)
+
+    def spend_test(self) -> None:
+        """Before any test sample is read: from now on this test's share of the error probability is
+        used, also if a crash cuts it short."""
+        self.set_state("tests", self.tests + 1)
+        self.commit()
+
     def add_round(self, record: str) -> None:
         """Keep a round's record, as JSON."""
         self._db.execute("INSERT INTO rounds (record) VALUES (?)", (record,))
