@@ -123,6 +123,7 @@ class Learner:
         Returns:
             Its record.
         """
+        began = time.time()
         window, kept = self._log.window(), self._log.reservoir()
         before, level = self.version, self._level()
         caches = [before.load(i) for i in range(len(before.plan.caches))]
@@ -136,6 +137,7 @@ class Learner:
         elif candidate.worth_it:
             published = self._publish(candidate, kept, window)
         return {
+            "began": began,
             "at": time.time(),
             "why": why,
             "version": before.number,
