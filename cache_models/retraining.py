@@ -86,6 +86,11 @@ class Candidate:
             "threshold": self.promise.threshold if tested else None,
             "disagreements": self.promise.disagreements if tested else None,
             "test_samples": self.promise.samples if tested else None,
+            "classes_with_too_few_to_test": [
+                i for i, c in enumerate(self.promise.classes) if c.samples and not c.tested
+            ]
+            if tested
+            else None,
             "before": asdict(self.before) if self.before else None,
             "after": asdict(self.after) if self.after else None,
             "seconds": round(self.seconds, 1),
