@@ -274,13 +274,15 @@ class Trainer:
         mix = self._prior.shares
         rate = min(self._sampled.rate, self._args.sampling.rate)
         too_rare, record = rate < self._args.sampling.min_rate / 2, None
-        if not too_rare:
-            record = await self._learn(
-                self._learner.calibrate_prior, self._prior.observed, self._arrivals.rate(), rate
-            )
-        self._judged_mix, self._judged_at, self._judged_rate = mix, time.monotonic(), rate
-        self._prior.least_share = record.least_share if record else 1.0
-        self._prior_record = record.model_dump() if record else None
+        try:
+            if not too_rare:
+                record = await self._learn(
+                    self._learner.calibrate_prior, self._prior.observed, self._arrivals.rate(), rate
+                )
+        finally:  # also where it failed, which must not keep a round from its turn
+            self._judged_mix, self._judged_at, self._judged_rate = mix, time.monotonic(), rate
+            self._prior.least_share = record.least_share if record else 1.0
+            self._prior_record = record.model_dump() if record else None
 
     async def _why_round(self) -> str | None:
         """The reason to run a round now; by itself only where a candidate could pass."""
