@@ -27,7 +27,7 @@ from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
 from tests.tiny import images
 from workload.client import png
 
-KILLS = int(os.environ.get("GATI_KILLS", 3))
+KILLS = int(os.environ.get("GATI_KILLS", 2))
 VICTIMS = ("ray::Trainer", "ray::ServeReplica:gati:Lookup0")
 EVERYWHERE_S = 10.0
 """From when the process that was killed has been replaced."""
@@ -61,6 +61,7 @@ def url(store):
     }
     app["deployments"] = [
         {"name": name, "num_replicas": count, "ray_actor_options": {"num_cpus": 0.1}}
+        | {"health_check_period_s": 1}  # so that a loss is soon noticed
         for name, count in {"Router": 2, "Partition0": 1, "Lookup0": 2}.items()
     ]
     folder = store.folder.parent
