@@ -88,7 +88,7 @@ def observations(count, seed=0, version=1):
         yield Observation("base", label, label, version, 1.0, 1.0, (picture,), False, p)
 
 
-async def until(condition, trainer, seconds=60):
+async def until(condition, trainer, seconds=180):
     """The control when `condition` holds of it."""
     deadline = time.monotonic() + seconds
     while True:
