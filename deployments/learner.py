@@ -111,7 +111,18 @@ class Learner:
 
     def can_test(self) -> bool:
         """Whether a candidate without a mistake could pass; before that a round is in vain."""
-        return self._log.testable() >= min_samples(self._limits.max_disagreement, self._level())
+        return self._log.testable() >= self._needed()
+
+    def evidence(self) -> dict:
+        """What the next test has, and needs at least; every test needs more than the last."""
+        return {
+            "tests": self._log.tests,
+            "test_samples": self._log.testable(),
+            "test_samples_needed": self._needed(),
+        }
+
+    def _needed(self) -> int:
+        return min_samples(self._limits.max_disagreement, self._level())
 
     def _level(self) -> float:
         """The share of the error probability that the next test may use."""

@@ -159,6 +159,7 @@ class Trainer:
                 "build_samples_recorded": self._build_recorded,
                 "rounds": await self._write(self._log.count_rounds),
                 "advice": last[0].get("advice") if last else None,
+                **(await self._write(self._learner.evidence) if self._learner else {}),
             },
         }
 
