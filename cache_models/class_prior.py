@@ -96,6 +96,35 @@ class ClassPrior:
         return np.log(prior / self.trained)
 
 
+class RecentRate:
+    """Share of the recent requests that were sampled, recency-weighted.
+
+    Args:
+        rate: to begin with.
+        memory: requests after which one counts half.
+
+    >>> rate = RecentRate(0.1)
+    >>> for _ in range(100):
+    ...     rate.update(100, 1)
+    >>> round(rate.rate, 3)
+    0.01
+    """
+
+    def __init__(self, rate: float, memory: float = 1_000):
+        self._memory = memory
+        self._requests, self._sampled = memory, rate * memory
+
+    def update(self, requests: int, sampled: int) -> None:
+        """So many more requests, and so many of them sampled."""
+        kept = 0.5 ** (requests / self._memory)
+        self._requests = kept * self._requests + requests
+        self._sampled = kept * self._sampled + sampled
+
+    @property
+    def rate(self) -> float:
+        return self._sampled / self._requests
+
+
 class Arrivals:
     """How often classes come that were not there, from a sequence of recent shares.
 

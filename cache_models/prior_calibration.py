@@ -26,6 +26,7 @@ from cache_models.training import scores_of
 FILE = "calibration.safetensors"
 LEAST_SHARES = (0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05)
 """Prudent to bold; fixed, so never tuned."""
+UNKNOWN = 0.1
 STREAMS, REQUESTS, EXCHANGE = 8, 1_500, 10
 ARRIVING = 300
 """Requests for which a class that has come counts as arriving."""
@@ -131,7 +132,7 @@ def calibrate_prior(
     sample_rate: float,
     limits: Limits,
     seed: int = 0,
-) -> PriorRecord:
+) -> PriorRecord | None:
     """The boldest `least_share` whose simulated disagreement passes the test of `max_disagreement`,
     or is no more than without a prior.
 
@@ -141,7 +142,13 @@ def calibrate_prior(
         trained: `(K,)` shares that the predictors learned on.
         mix: `(K,)` shares of the recent requests.
         sample_rate: of hits that the prior learns from.
+
+    Returns:
+        None where more than `UNKNOWN` of the mix is of classes without calibration samples.
     """
+    known = np.bincount(said.answers, minlength=len(mix)) > 0
+    if mix[known].sum() < (1 - UNKNOWN) * mix.sum() or not mix.sum():
+        return None
     passed, without = None, 1.0
     for least_share in (1.0, *LEAST_SHARES):
         record, worth = _simulate(

@@ -8,7 +8,7 @@
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -86,6 +86,11 @@ class Candidate:
             "threshold": self.promise.threshold if tested else None,
             "disagreements": self.promise.disagreements if tested else None,
             "test_samples": self.promise.samples if tested else None,
+            "classes_with_too_few_to_test": [
+                i for i, c in enumerate(self.promise.classes) if c.samples and not c.tested
+            ]
+            if tested
+            else None,
             "before": asdict(self.before) if self.before else None,
             "after": asdict(self.after) if self.after else None,
             "seconds": round(self.seconds, 1),
@@ -99,6 +104,7 @@ def retrain(
     reservoir: Traffic,
     limits: Limits,
     level: float,
+    spend: Callable[[], None] = lambda: None,
     seed: int = 0,
 ) -> Candidate:
     """A candidate for the traffic of `window`.
@@ -106,6 +112,8 @@ def retrain(
     Args:
         plan, caches: in service; a plan without a threshold has untrained caches.
         level: probability with which a candidate that breaks the promise may pass.
+        spend: called once the candidate is frozen and before a test sample is read, after which
+            `level` is used up, whatever happens.
     """
     start = time.monotonic()
 
@@ -158,6 +166,7 @@ def retrain(
             before=before,
             after=after,
         )
+    spend()
     promise, before, after = trial(np.flatnonzero(testable))
     why_not = None
     if promise.threshold is None:
@@ -173,12 +182,22 @@ def retrain(
 
 
 def keeps_promise(
-    plan: Plan, caches: Sequence[LearnedCache], window: Traffic, limits: Limits, level: float
+    plan: Plan,
+    caches: Sequence[LearnedCache],
+    window: Traffic,
+    limits: Limits,
+    level: float,
+    spend: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Whether a version passes the test over all answers on the window, as it is."""
+    """Whether a version passes the test over all answers on the window, as it is.
+
+    Args:
+        spend: as for `retrain`; not called where no test is possible.
+    """
     rows = np.flatnonzero((window.roles == TEST) & window.independent)
-    if plan.promise.threshold is None or not len(rows):
+    if plan.promise.threshold is None or len(rows) < min_samples(limits.max_disagreement, level):
         return False
+    spend()
     wrong = _cascade(_ask(caches, window, rows), window.answers[rows], plan.promise.threshold)[1]
     return wrong.sum() <= most_disagreements(len(rows), limits.max_disagreement, level)
 

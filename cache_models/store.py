@@ -17,6 +17,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from cache_models.plan import Plan
 
 EXPLORATION = "exploration.csv"
 """The table of all variants explored, kept beside the plan."""
+
+ABANDONED_S = 3600.0
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +118,7 @@ class Store:
         number = max(self.versions(), default=0) + 1
         target = self.folder / "versions" / str(number)
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target.parent)
         partial = Path(tempfile.mkdtemp(prefix=f".{number}.", dir=target.parent))
         try:
             (partial / "plan.json").write_text(plan.model_dump_json(indent=2) + "\n")
@@ -230,6 +234,13 @@ class Store:
         _sync(partial)
         partial.replace(self.folder / "current")
         _sync(self.folder)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """What a killed process left half-written; nobody else takes so long to write a version."""
+    for partial in folder.glob(".*"):
+        if time.time() - partial.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _check(number: int, folder: Path, *names: str) -> None:

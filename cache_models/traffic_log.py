@@ -47,7 +47,7 @@ class Sample:
         probabilities: the base DNN's, `(K,)`.
         inclusion: with which it was chosen, independently of everything; 0 if it was not chosen but
             missed everywhere.
-        role: drawn if not given.
+        role: drawn if not given; of those that were not chosen, all train.
         build: whether it is one of the build's, which do not expire.
     """
 
@@ -122,7 +122,9 @@ class TrafficLog:
 
     def _row(self, sample: Sample) -> tuple:
         role = sample.role
-        if role is None:
+        if role is None and not sample.inclusion:
+            role = TRAIN  # it can never test, and would only crowd out what can
+        elif role is None:
             role = int(self._rng.choice(list(ROLE_SHARES), p=list(ROLE_SHARES.values())))
         features = [np.asarray(part, np.float16).tobytes() for part in sample.features]
         probabilities = np.asarray(sample.probabilities, np.float32)
@@ -222,6 +224,17 @@ class TrafficLog:
     def set_state(self, name: str, value) -> None:
         """Keep a JSON value from the next `commit` on."""
         self._db.execute("REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
+
+    @property
+    def tests(self) -> int:
+        """Tests of the promise that have been spent."""
+        return self.state("tests", 0)
+
+    def spend_test(self) -> None:
+        """Before any test sample is read: from now on this test's share of the error probability is
+        used, also if a crash cuts it short."""
+        self.set_state("tests", self.tests + 1)
+        self.commit()
 
     def add_round(self, record: str) -> None:
         """Keep a round's record, as JSON."""

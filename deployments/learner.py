@@ -18,6 +18,7 @@ from cache_models.errors import ArtifactError
 from cache_models.features import extract
 from cache_models.plan import Plan
 from cache_models.prior_calibration import PriorRecord, calibrate_prior, load_said, say
+from cache_models.promise import error_share, min_samples
 from cache_models.recording import as_tensor
 from cache_models.retraining import Candidate, candidate_plan, keeps_promise, retrain
 from cache_models.store import CacheVersion, Store, fits
@@ -25,6 +26,7 @@ from cache_models.traffic import TEST, Traffic
 from cache_models.traffic_log import Sample, TrafficLog
 from deployments.messages import Observation
 
+UNPROVEN = "unproven"
 PROPOSED = "proposed"
 """Folder in the store, itself a store, of a plan with other cut points."""
 
@@ -38,6 +40,8 @@ class Learner:
 
     Attributes:
         version: in service.
+        may_begin: whether enough of the build's samples are recorded for a round that forgets no
+            class.
     """
 
     def __init__(self, plan: Plan, store: str, log: TrafficLog):
@@ -46,6 +50,7 @@ class Learner:
         self._store = Store(store)
         self._log = log
         self._recording = self._record_build()
+        self.may_begin = False
         self._serve(self._store.serving(plan))
 
     def _serve(self, version: CacheVersion) -> None:
@@ -87,34 +92,55 @@ class Learner:
         )
 
     def record_build(self, seconds: float) -> bool:
-        """Record a batch of the build's samples, and more for so long; True when all are there."""
+        """Record the build's samples for so long, or a batch; True when all are there."""
         stop = time.monotonic() + seconds
         try:
-            for _ in self._recording:
+            for enough in self._recording:
+                self.may_begin = enough
                 if time.monotonic() >= stop:
                     return False
         except ArtifactError as error:
             logger.error("rounds will have no samples of the build: %s", error)
+        self.may_begin = True
         return True
 
-    def _record_build(self) -> Iterator[None]:
+    def _record_build(self) -> Iterator[bool]:
         version = next(filter(reservoir.has_samples, self.versions()), None)
         if version is not None:
             yield from reservoir.record_build(version, load(self._deployed.model), self._log)
 
-    def round(self, why: str, level: float, pinned: bool) -> dict:
-        """One round of retraining: a candidate, tested, and published if it is better.
+    def can_test(self) -> bool:
+        """Whether a candidate without a mistake could pass; before that a round is in vain."""
+        return self._log.testable() >= self._needed()
 
-        Args:
-            level: probability with which a candidate that breaks the promise may pass.
+    def evidence(self) -> dict:
+        """What the next test has, and needs at least; every test needs more than the last."""
+        return {
+            "tests": self._log.tests,
+            "test_samples": self._log.testable(),
+            "test_samples_needed": self._needed(),
+        }
+
+    def _needed(self) -> int:
+        return min_samples(self._limits.max_disagreement, self._level())
+
+    def _level(self) -> float:
+        """The share of the error probability that the next test may use."""
+        return error_share(self._limits, self._log.tests + 1)
+
+    def round(self, why: str, pinned: bool) -> dict:
+        """One round of retraining: a candidate, tested, and published if it is better.
 
         Returns:
             Its record.
         """
+        began = time.time()
         window, kept = self._log.window(), self._log.reservoir()
-        before = self.version
+        before, level = self.version, self._level()
         caches = [before.load(i) for i in range(len(before.plan.caches))]
-        candidate = retrain(before.plan, caches, window, kept, self._limits, level)
+        candidate = retrain(
+            before.plan, caches, window, kept, self._limits, level, self._log.spend_test
+        )
         published = None
         why_not = candidate.why_not
         if candidate.worth_it and pinned:
@@ -122,6 +148,7 @@ class Learner:
         elif candidate.worth_it:
             published = self._publish(candidate, kept, window)
         return {
+            "began": began,
             "at": time.time(),
             "why": why,
             "version": before.number,
@@ -181,7 +208,7 @@ class Learner:
         old = {v.number for v in kept[:-count] if not reservoir.has_samples(v)}
         self._store.remove(old - {self.version.number})
 
-    def roll_back(self, number: int, level: float) -> bool:
+    def roll_back(self, number: int) -> bool:
         """Serve version `number`; True if it kept the promise on recent samples.
 
         Raises:
@@ -194,9 +221,24 @@ class Learner:
                 f"{self._deployed.cut_points}. Restart the application to serve it."
             )
         caches = [version.load(i) for i in range(len(version.plan.caches))]
-        proven = keeps_promise(version.plan, caches, self._log.window(), self._limits, level)
+        proven = keeps_promise(
+            version.plan,
+            caches,
+            self._log.window(),
+            self._limits,
+            self._level(),
+            self._log.spend_test,
+        )
+        unproven = set(self.unproven) - {number} if proven else {number, *self.unproven}
+        self._log.set_state(UNPROVEN, sorted(unproven))
+        self._log.commit()  # first: a crash must not leave it in service unmarked
         self._serve(self._store.make_current(number))
         return proven
+
+    @property
+    def unproven(self) -> list[int]:
+        """Versions that an operator went back to though they did not pass on recent samples."""
+        return self._log.state(UNPROVEN, [])
 
     def versions(self) -> list[CacheVersion]:
         """Those that can be served here, oldest first."""

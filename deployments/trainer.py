@@ -4,9 +4,9 @@ Routers send what they observed and are told in return what to do; one exchange,
 all that binds them. The event loop only counts. What needs PyTorch or the disk is done by two
 threads: one writes samples down as they come, one learns, at the lowest priority and in turn:
 
-1. record the build's samples, once, and little of them while there are requests;
-2. judge how sharp the class prior may be, when the mix has moved;
-3. run a round of retraining, when there is reason to.
+1. judge how sharp the class prior may be, when the mix has moved;
+2. run a round of retraining, when there is reason to;
+3. record the build's samples, once. Rounds begin when there are enough of every class.
 
 After a crash Serve starts the actor anew; what it wrote down at most `TICK_S` before is there
 again.
@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cache_models.class_prior import Arrivals, ClassPrior
+from cache_models.class_prior import Arrivals, ClassPrior, RecentRate
 from cache_models.errors import ArtifactError
-from cache_models.promise import Limits, error_share, min_samples
+from cache_models.promise import Limits
 from cache_models.traffic_log import TrafficLog
 from deployments.config import AppArgs
 from deployments.messages import Control, Observation
@@ -35,9 +35,10 @@ from deployments.watch import Watch
 logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
-RECORD_S = 2.0
-"""The build's samples are recorded so long at a time while there are no requests, else one batch a
-tick: even at the lowest priority more of it doubles the latency of requests."""
+RECORD_S, RECORD_BESIDE_S = 2.0, 0.25
+"""The build's samples are recorded so long at a time while there are no requests, and so much of a
+tick beside them: even at the lowest priority it doubles the latency of those that it meets, so that
+a quarter of the time costs the mean no more than a quarter."""
 QUEUED = 2_000
 """Observations with features that wait to be written down; more are dropped."""
 RECALIBRATE_S, MIX_MOVED = 30.0, 0.1
@@ -69,11 +70,12 @@ class Trainer:
         )
         self._prior = ClassPrior(np.array(plan["class_shares"]))
         self._arrivals = Arrivals()
+        self._sampled = RecentRate(args.sampling.rate)
         self._prior_record: dict | None = None
-        self._judged_mix, self._judged_at = None, 0.0
+        self._judged_mix, self._judged_at, self._judged_rate = None, 0.0, args.sampling.rate
         self._mode = self._log.state("mode", args.mode)
         self._pinned = self._log.state("pinned", False)
-        self._unproven = set(self._log.state("unproven", []))
+        self._unproven: list[int] = []
         if watch := self._log.state("watch"):
             self._watch.restore(watch)
         self._raised = 0
@@ -85,7 +87,7 @@ class Trainer:
         self._version: int | None = None  # routers know one until the learner is there
         self._busy = False
         self._answered, self._idle = 0, True
-        self._build_recorded = not args.retraining.rounds
+        self._build_recorded = False
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._learning = ThreadPoolExecutor(
             1, thread_name_prefix="learn", initializer=_lowest_priority
@@ -110,13 +112,15 @@ class Trainer:
             if observation.asked is not None and len(self._queue) < QUEUED:
                 self._queue.append(observation)
         if self._mode != "off":  # where nobody samples
-            self._watch.count(answered, sum(o.inclusion > 0 for o in observations))
+            sampled = sum(o.inclusion > 0 for o in observations)
+            self._watch.count(answered, sampled)
+            self._sampled.update(answered, sampled)
         self._arrivals.update(answered, self._prior.shares)
         return self._control()
 
     def _control(self) -> Control:
         caches_on = self._mode == "serve" and self._trained and self._watch.why_off is None
-        sharp = self._prior.least_share < 1
+        sharp = self._prior.least_share < 1 and not self._sampled_less()
         return Control(
             self._mode,
             caches_on,
@@ -155,6 +159,7 @@ class Trainer:
                 "build_samples_recorded": self._build_recorded,
                 "rounds": await self._write(self._log.count_rounds),
                 "advice": last[0].get("advice") if last else None,
+                **(await self._write(self._learner.evidence) if self._learner else {}),
             },
         }
 
@@ -180,11 +185,10 @@ class Trainer:
         """
         await self._have_learner()
         try:
-            proven = await self._learn(self._learner.roll_back, number, self._level())
+            proven = await self._learn(self._learner.roll_back, number)
         except ArtifactError as error:
             raise ValueError(str(error)) from error
-        self._unproven = self._unproven - {number} if proven else self._unproven | {number}
-        await self._keep("unproven", sorted(self._unproven))
+        self._unproven = await self._write(lambda: self._learner.unproven)
         self._follow_version()
         self._watch.switch_on()
         return {"cache_version": number, "proven": proven}
@@ -239,12 +243,12 @@ class Trainer:
         try:
             if self._args.retraining.prior and self._prior_is_due():
                 await self._judge_prior()
-            elif not self._build_recorded:
+            elif self._learner.may_begin and (why := await self._why_round()):
+                await self._round(why)
+            elif not self._build_recorded and (self._args.retraining.rounds or self._asked_for):
                 self._build_recorded = await self._learn(
-                    self._learner.record_build, RECORD_S if self._idle else 0.0
+                    self._learner.record_build, RECORD_S if self._idle else RECORD_BESIDE_S
                 )
-            elif self._asked_for or ((why := self._why_now()) and await self._can_test()):
-                await self._round(self._asked_for or why)
         except Exception:
             logger.exception("the trainer's work failed")
         finally:
@@ -259,22 +263,36 @@ class Trainer:
         if self._arrivals.present is None or not self._trained:
             return False
         moved = self._judged_mix is None or _distance(self._judged_mix, self._prior.shares)
-        return moved > MIX_MOVED or time.monotonic() - self._judged_at > RECALIBRATE_S
+        overdue = time.monotonic() - self._judged_at > RECALIBRATE_S
+        return moved > MIX_MOVED or overdue or self._sampled_less()
+
+    def _sampled_less(self) -> bool:
+        """Whether so few requests are sampled by now that the prior, which sees hits in samples
+        alone, would follow later than it was judged to."""
+        return self._sampled.rate < self._judged_rate / 2
 
     async def _judge_prior(self) -> None:
         mix = self._prior.shares
-        record = await self._learn(
-            self._learner.calibrate_prior,
-            self._prior.observed,
-            self._arrivals.rate(),
-            self._args.sampling.rate,
-        )
-        self._judged_mix, self._judged_at = mix, time.monotonic()
-        self._prior.least_share = record.least_share if record else 1.0
-        self._prior_record = record.model_dump() if record else None
+        rate = min(self._sampled.rate, self._args.sampling.rate)
+        too_rare, record = rate < self._args.sampling.min_rate / 2, None
+        try:
+            if not too_rare:
+                record = await self._learn(
+                    self._learner.calibrate_prior, self._prior.observed, self._arrivals.rate(), rate
+                )
+        finally:  # also where it failed, which must not keep a round from its turn
+            self._judged_mix, self._judged_at, self._judged_rate = mix, time.monotonic(), rate
+            self._prior.least_share = record.least_share if record else 1.0
+            self._prior_record = record.model_dump() if record else None
+
+    async def _why_round(self) -> str | None:
+        """The reason to run a round now; by itself only where a candidate could pass."""
+        why = self._asked_for
+        if why is None and (why := self._why_now()):
+            return why if await self._write(self._learner.can_test) else None
+        return why
 
     def _why_now(self) -> str | None:
-        """The reason to run a round now, if there is one."""
         args, last = self._args.retraining, self._last_round
         since = time.time() - last["at"]
         if not args.rounds or not self._has_caches or since < args.min_interval_s:
@@ -297,15 +315,6 @@ class Trainer:
             return f"the last round was {since:.0f} s ago"
         return None
 
-    async def _can_test(self) -> bool:
-        """Whether a candidate without a mistake could pass; before that a round is in vain."""
-        needed = min_samples(self._limits.max_disagreement, self._level())
-        return await self._write(self._log.testable) >= needed
-
-    def _level(self) -> float:
-        """The share of the error probability that the next test may use."""
-        return error_share(self._limits, self._log.state("tests", 0) + 1)
-
     async def _round(self, why: str) -> None:
         self._asked_for, self._new_samples = None, 0
         self._last_round = {
@@ -314,7 +323,12 @@ class Trainer:
             "hit_rate": self._watch.hit_rate,
         }
         logger.info("round of retraining: %s", why)
-        record = await self._learn(self._learner.round, why, self._level(), self._pinned)
+        try:
+            record = await self._learn(self._learner.round, why, self._pinned)
+        except Exception as error:
+            logger.exception("a round failed")
+            failed = f"it failed: {error!r}"
+            record = {"at": time.time(), "why": why, "published": None, "why_not": failed}
         await self._write(self._decided, record)
         if record["published"] is not None:
             self._follow_version()
@@ -322,8 +336,6 @@ class Trainer:
         logger.info("round decided: %s", record)
 
     def _decided(self, record: dict) -> None:
-        if record["tested"]:
-            self._log.set_state("tests", self._log.state("tests", 0) + 1)
         self._log.add_round(json.dumps(record))
         self._log.prune()
         self._learner.retain(self._args.retraining.kept_versions)
@@ -341,6 +353,7 @@ class Trainer:
     async def _have_learner(self) -> None:
         if self._learner is None:
             self._learner = await self._learn(self._make_learner)
+            self._unproven = await self._write(lambda: self._learner.unproven)
             self._follow_version()
 
     def _make_learner(self):

@@ -47,7 +47,7 @@ def built(one_thread, tmp_path_factory):
             ],
         )
         folder = tmp_path_factory.mktemp("work")
-        build(base, Samples(images(3000)), "tiny", store, LIMITS, FREE, folder)
+        build(base, Samples(images(1600)), "tiny", store, LIMITS, FREE, folder)
     return store
 
 
@@ -157,7 +157,7 @@ def test_no_cache_is_deployed_where_none_helps(tmp_path):
     """A lookup costs as much as this whole base DNN, and a hop far more."""
     base = load("tests.tiny:tiny")
     limits = Limits(max_disagreement=0.05)
-    samples = Samples(images(1200))
+    samples = Samples(images(400))
     version = build(base, samples, "tiny", Store(tmp_path), limits, HopCost(), tmp_path / "work")
     assert version.plan.caches == []
     assert version.plan.expected.hit_rate == 0

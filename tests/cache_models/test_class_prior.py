@@ -93,6 +93,17 @@ def test_the_prior_is_sharper_where_fewer_classes_come():
     assert busy.arriving > busy.settled
 
 
+def test_nobody_can_tell_where_the_classes_of_the_moment_are_new():
+    known = said(2.6)
+    rows = np.flatnonzero(known.answers < 5)
+    part = Said(
+        [known.scores[0][rows]], [known.familiar[0][rows]], known.selectors, known.answers[rows]
+    )
+    assert judge(part, 1e-4, classes=(7, 8)) is None
+    assert judge(part, 1e-4, classes=(0, 8)) is None
+    assert judge(part, 1e-4, classes=(0, 1)) is not None
+
+
 def test_there_is_no_prior_where_none_is_safe():
     assert judge(said(2.6), 2e-1).least_share == 1.0
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from cache_models import promise, retraining
 from cache_models.learned_cache import LearnedCache
 from cache_models.predictors import Variant
 from cache_models.promise import Limits
 from cache_models.retraining import candidate_plan, keeps_promise, retrain
-from cache_models.traffic import TEST, Traffic
+from cache_models.traffic import SELECT, TEST, Traffic
+from cache_models.traffic_log import TrafficLog
 from tests.plans import plan_for
 
 K, D = 4, 8
@@ -111,6 +113,36 @@ def test_only_independent_test_samples_test(served):
         plan, caches, replace(poisoned, independent=spoilt | True), reservoir, LIMITS, 0.02
     )
     assert not honest.worth_it
+
+
+def test_a_test_is_spent_before_its_samples_are_read_whatever_happens_then(
+    served, tmp_path, monkeypatch
+):
+    log, asked_before = TrafficLog(tmp_path / "log.sqlite", [(D,)], K), []
+    asked = []
+    monkeypatch.setattr(
+        retraining,
+        "calibrate",
+        lambda *said, **how: asked.append(len(said[2])) or promise.calibrate(*said, **how),
+    )
+
+    def spend():
+        log.spend_test()
+        asked_before.extend(asked)
+        raise KeyboardInterrupt  # as a crash would end it
+
+    window, reservoir = traffic(3000, [0, 1], 2, moved=1.5), traffic(3000, K, 1)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(*served, window, reservoir, LIMITS, 0.02, spend)
+    assert (
+        asked
+        == asked_before
+        == [((window.roles == SELECT).sum() + (reservoir.roles == SELECT).sum())]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        keeps_promise(*served, window, LIMITS, 0.02, spend)
+    assert not keeps_promise(*served, traffic(100, K, 2), LIMITS, 0.02, spend)  # none is possible
+    assert TrafficLog(tmp_path / "log.sqlite", [(D,)], K).tests == 2
 
 
 def test_too_few_samples_are_said_and_nothing_is_trained(served):

@@ -52,6 +52,14 @@ def test_the_window_and_the_reservoir_are_bounded_and_no_class_is_lost(log):
     assert 850 < values.mean() < 1150  # old and new alike
 
 
+def test_misses_that_nobody_chose_crowd_out_nothing_that_can_test(log):
+    log.add(sample(0, role=TEST, build=True) for _ in range(RESERVOIR[TEST]))
+    log.add(sample(0, inclusion=0.0) for _ in range(3_000))
+    log.prune()
+    kept = log.reservoir()
+    assert (kept.independent & (kept.roles == TEST)).sum() == RESERVOIR[TEST]
+
+
 def test_samples_expire_and_are_deleted_but_not_the_builds(tmp_path):
     log = TrafficLog(tmp_path / "log.sqlite", SHAPES, 3, expire_s=0.0)
     log.add([sample(), sample(build=True)])

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cache_models import cold
+from cache_models import cold, promise, retraining
 from cache_models.base_dnn import load
 from cache_models.cutting import INPUT
 from cache_models.plan import HopCost
@@ -88,7 +88,7 @@ def observations(count, seed=0, version=1):
         yield Observation("base", label, label, version, 1.0, 1.0, (picture,), False, p)
 
 
-async def until(condition, trainer, seconds=60):
+async def until(condition, trainer, seconds=180):
     """The control when `condition` holds of it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -169,6 +169,32 @@ def test_going_back_is_tested_first_and_else_said(learned):
     assert learned.current().number == 2
 
 
+def test_every_test_takes_its_own_share_of_the_error_probability(learned, monkeypatch):
+    calls = []
+
+    def crash_in_the_test(*said, **how):
+        calls.append(said)
+        if len(calls) == 2:  # the first judges on other samples whether a test is worth it
+            raise MemoryError
+        return promise.calibrate(*said, **how)
+
+    async def run():
+        trainer = trainer_for(learned)
+        await trainer.roll_back(1)  # untrained, so there is nothing to test
+        monkeypatch.setattr(retraining, "calibrate", crash_in_the_test)
+        await trainer.retrain()
+        await until(lambda control: calls, trainer)
+        while len(rounds := await trainer.rounds()) < 2:
+            await asyncio.sleep(0.05)
+        await trainer.roll_back(2)
+        return rounds, (await trainer.status())["retraining"]
+
+    rounds, told = asyncio.run(run())
+    assert rounds[0]["tested"] and "MemoryError" in rounds[1]["why_not"]
+    assert told["tests"] == 3  # of the round that published, the one that failed, and going back
+    assert told["test_samples"] > told["test_samples_needed"] > 100
+
+
 def test_the_guard_switches_a_version_off_and_that_survives_a_crash(learned):
     async def run():
         trainer = trainer_for(learned)
@@ -195,14 +221,19 @@ def test_samples_are_deleted_on_demand(store):
     assert asyncio.run(run()) == 0
 
 
-def test_a_mix_of_few_classes_sharpens_the_prior(learned):
+def test_a_mix_of_few_classes_sharpens_the_prior_while_samples_say_whether_it_holds(learned):
     async def run():
         trainer = trainer_for(learned)
         await until(lambda control: control.version == 2, trainer)
+        sampled = Observation("base", 1, 1, 2, 0.1, 1.0, None, False, None)
+        missed = sampled._replace(inclusion=0.0)
         for _ in range(60):
-            seen = Observation("base", 1, 1, 2, 0.0, 1.0, None, False, None)
-            await trainer.exchange([seen] * 10, 10)
-        return await until(lambda control: control.log_ratio is not None, trainer)
+            await trainer.exchange([sampled] + [missed] * 9, 10)
+        sharp = await until(lambda control: control.log_ratio is not None, trainer)
+        blunt = await trainer.exchange([missed] * 50, 5000)  # overload: nothing is run on
+        await asyncio.sleep(0.5)
+        return sharp, blunt, await trainer.exchange([], 0)
 
-    ratio = asyncio.run(run()).log_ratio
-    assert ratio.argmax() == 1 and np.delete(ratio, 1).max() < 0
+    sharp, *blunt = asyncio.run(run())
+    assert sharp.log_ratio.argmax() == 1 and np.delete(sharp.log_ratio, 1).max() < 0
+    assert [control.log_ratio for control in blunt] == [None, None]

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,3 +60,20 @@ def _wait_until_ready(url: str, process: subprocess.Popen, log: Path) -> None:
             pass
         time.sleep(0.5)
     pytest.fail(f"not ready within {READY_S} s:\n{log.read_text()[-4000:]}")
+
+
+def admin(url: str, method: str, path: str, token: str = TOKEN, **more) -> httpx.Response:
+    """As an operator asks."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.request(method, f"{url}/admin/{path}", headers=headers, timeout=90, **more)
+
+
+def stats(url: str) -> dict:
+    return httpx.get(f"{url}/stats", timeout=60).json()
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.5)

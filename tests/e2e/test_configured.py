@@ -1,9 +1,5 @@
-"""The same graph with float32 activations and two routers, in shadow mode; operators, and kills."""
+"""The same graph with float32 activations and two routers, in shadow mode; operators."""
 
-import os
-import signal
-import subprocess
-import threading
 import time
 
 import httpx
@@ -14,7 +10,7 @@ import yaml
 from cache_models.base_dnn import load
 from cache_models.default import sample
 from cache_models.evaluation import base_answers
-from tests.e2e.conftest import ROOT, TOKEN, serve_run
+from tests.e2e.conftest import ROOT, admin, serve_run
 from workload.client import png
 
 
@@ -71,11 +67,6 @@ def test_in_shadow_mode_the_base_dnn_answers_and_the_caches_are_judged(url):
     assert guard["recent"]["disagreement"] <= 0.05
 
 
-def admin(url, method, path, token=TOKEN, **more):
-    headers = {"Authorization": f"Bearer {token}"}
-    return httpx.request(method, f"{url}/admin/{path}", headers=headers, timeout=60, **more)
-
-
 def test_operators_need_the_token_and_ask_for_what_there_is(url):
     assert admin(url, "GET", "rounds", token="other").status_code == 401
     assert admin(url, "POST", "mode", json={"mode": "fast"}).status_code == 422
@@ -84,53 +75,3 @@ def test_operators_need_the_token_and_ask_for_what_there_is(url):
     (version,) = admin(url, "GET", "versions").json()
     assert version["serving"] and version["cache_version"] == 1
     assert admin(url, "GET", "rounds").json() == []
-
-
-def exits(url, count=20):
-    body = png(sample()[0][0])  # a connection each, so that both routers get some
-    return {
-        httpx.post(f"{url}/predict", content=body, timeout=60).json()["exit"] for _ in range(count)
-    }
-
-
-def test_a_kill_of_the_trainer_or_a_lookup_costs_no_request(url):
-    assert admin(url, "POST", "mode", json={"mode": "serve"}).json() == {"mode": "serve"}
-    wait_until(lambda: "base" not in exits(url), "caches answer")
-    failed, stop = [], threading.Event()
-
-    def ask():
-        with httpx.Client(base_url=url, timeout=60) as client:
-            body = png(sample()[0][0])
-            while not stop.is_set():
-                if client.post("/predict", content=body).status_code != 200:
-                    failed.append(1)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    for title in ("ray::Trainer", "ray::ServeReplica:gati:Lookup0"):
-        before = processes(title)
-        os.kill(before.pop(), signal.SIGKILL)
-        wait_until(lambda t=title, b=before: processes(t) - b, "a new one is there")
-    wait_until(lambda: "trainer" not in stats(url)["guard"], "the trainer answers")
-    wait_until(lambda: "base" not in exits(url), "caches answer again")
-    stop.set()
-    asking.join()
-    assert not failed
-    assert stats(url)["mode"] == "serve"  # as the operator said, also after the crash
-
-
-def stats(url):
-    return httpx.get(f"{url}/stats", timeout=60).json()
-
-
-def processes(title):
-    """Of this test's server, which no other runs beside."""
-    found = subprocess.run(["pgrep", "-f", f"^{title}"], capture_output=True, text=True)
-    return {int(pid) for pid in found.stdout.split()}
-
-
-def wait_until(condition, what, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.5)

@@ -1,0 +1,169 @@
+"""Kills of the trainer and of lookup replicas at random moments of rounds, under load: no request
+fails, one version is served everywhere again, and the store opens.
+
+`GATI_KILLS=20 pytest -s tests/e2e/test_kills.py` kills more often and prints what it saw.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import replace
+
+import httpx
+import pytest
+import yaml
+
+from cache_models import cold
+from cache_models.base_dnn import load
+from cache_models.cutting import INPUT
+from cache_models.plan import HopCost
+from cache_models.promise import Limits
+from cache_models.store import Store
+from cache_models.survey import survey
+from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
+from tests.tiny import images
+from workload.client import png
+
+KILLS = int(os.environ.get("GATI_KILLS", 2))
+VICTIMS = ("ray::Trainer", "ray::ServeReplica:gati:Lookup0")
+EVERYWHERE_S = 10.0
+"""From when the process that was killed has been replaced."""
+ROWS = 16
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Of untrained caches, so that whatever a round learns is better; the base DNN seems slow."""
+    store = Store(tmp_path_factory.mktemp("kills") / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cold, "survey", lambda *a: replace(survey(*a), base_ms=10_000.0))
+        limits = Limits(max_disagreement=0.1, max_class_disagreement=0.3)
+        cold.cold_start(load("tests.tiny:tiny"), store, limits, HopCost(), [INPUT])
+    return store
+
+
+@pytest.fixture(scope="module")
+def url(store):
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    config["http_options"]["port"] = 8018
+    app = config["applications"][0]
+    app["args"] = {
+        "name": "tiny",
+        "model": "tests.tiny:tiny",
+        "store": str(store.folder),
+        "lookup_timeout_ms": 1000,
+        "retraining": {"prior": False, "new_samples": 600, "min_interval_s": 0}
+        | {"window": 2000, "kept_versions": 1000},
+        "partition": {"threads": 1},
+    }
+    app["deployments"] = [
+        {"name": name, "num_replicas": count, "ray_actor_options": {"num_cpus": 0.1}}
+        | {"health_check_period_s": 1}  # so that a loss is soon noticed
+        for name, count in {"Router": 2, "Partition0": 1, "Lookup0": 2}.items()
+    ]
+    folder = store.folder.parent
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with serve_run(folder / "config.yaml", folder / "serve.log") as url:
+        yield url
+
+
+class Load:
+    """Batches, one after another, until the end of the block; `failed` says what came back else."""
+
+    def __init__(self, url):
+        self._url, self._stop = url, threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self.asked, self.failed = 0, []
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self):
+        pictures = images(4000)
+        while not self._stop.is_set():
+            rows = [(self.asked * ROWS + i) % len(pictures) for i in range(ROWS)]
+            batch = pictures[rows]
+            tensor = {"name": "image", "shape": batch.shape, "datatype": "UINT8"}
+            body = {"inputs": [tensor | {"data": batch.ravel().tolist()}]}
+            try:  # a connection each, so that both routers get some
+                answer = httpx.post(f"{self._url}/v2/models/tiny/infer", json=body, timeout=30)
+                if answer.status_code != 200:
+                    self.failed.append(answer.text)
+            except httpx.HTTPError as error:
+                self.failed.append(repr(error))
+            self.asked += 1
+            time.sleep(0.1)
+
+
+def test_kills_in_rounds_cost_no_request_and_leave_one_version_everywhere(url, store):
+    rng, round_s = random.Random(0), 0.0
+    with Load(url) as load:
+        wait_until(lambda: store.current().number > 1, "the first caches come from the traffic")
+        wait_until(lambda: same_everywhere(url, store), "the first caches are everywhere")
+        for i in range(KILLS + 1):
+            before, start = max(store.versions()), time.monotonic()
+            wait_until(lambda: ask_for_a_round(url), "the trainer takes orders")
+            if i == 0:  # nobody is killed, to know how long a round takes
+                wait_until(lambda n=before: store.current().number > n, "a round publishes")
+                round_s = time.monotonic() - start
+                print(f"a round took {round_s:.1f} s")
+                continue
+            time.sleep(rng.uniform(0, round_s))
+            victim = VICTIMS[i % 2]
+            alive = processes(victim)
+            os.kill(rng.choice(sorted(alive)), signal.SIGKILL)
+            wait_until(lambda v=victim, a=alive: renewed(v, a), "it is replaced")
+            wait_until(lambda: "trainer" not in stats(url)["guard"], "the trainer answers")
+            ready = time.monotonic()
+            wait_until(lambda: same_everywhere(url, store), "one version everywhere", EVERYWHERE_S)
+            print(
+                f"kill {i} of {victim}: replaced after {ready - start:.1f} s, version "
+                f"{store.current().number} everywhere {time.monotonic() - ready:.1f} s later"
+            )
+    assert not load.failed, f"{len(load.failed)} of {load.asked}: {load.failed[:3]}"
+    for number in store.versions():
+        store.open(number).load(0)
+    assert sum(r["published"] is not None for r in admin(url, "GET", "rounds").json()) >= 2
+
+
+def ask_for_a_round(url) -> bool:
+    """From the untrained version on, which any learned one improves."""
+    answers = [
+        admin(url, "POST", "rollback", json={"version": 1}),
+        admin(url, "POST", "retrain"),
+    ]
+    return [answer.status_code for answer in answers] == [200, 202]
+
+
+def same_everywhere(url, store) -> bool:
+    """Whether routers, lookups and trainer all serve the store's current version."""
+    current = store.current()
+    untrained = current.plan.promise.threshold is None
+    body = {png(image) for image in images(12, seed=1)}
+    # a connection each, so that all routers and lookups get some
+    answers = [httpx.post(f"{url}/predict", content=b, timeout=30).json() for b in body]
+    hits = {a["cache_version"] for a in answers} - {None}
+    told = {stats(url)["cache_version"] for _ in range(4)}
+    versions = admin(url, "GET", "versions")
+    serving = {v["cache_version"] for v in versions.json() if v["serving"]} if versions else set()
+    expected = set() if untrained else {current.number}
+    return (hits, told, serving) == (expected, {current.number}, {current.number})
+
+
+def renewed(title, before) -> bool:
+    now = processes(title)
+    return len(now) == len(before) and bool(now - before)
+
+
+def processes(title) -> set[int]:
+    """Of this test's server, which no other runs beside."""
+    found = subprocess.run(["pgrep", "-f", f"^{title}"], capture_output=True, text=True)
+    return {int(pid) for pid in found.stdout.split()}
