@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workload import streams
+from workload import locality, streams
 
 LABELS = np.random.default_rng(0).integers(0, 10, 5_000)
 
@@ -81,7 +81,7 @@ def test_a_varied_picture_is_still_like_itself():
     [
         ("zapf", "none of iid"),
         ("locality:class=3", "one of classes, mean_stay"),
-        ("locality:classes=x", "a whole one above 0"),
+        ("locality:classes=x", "a whole number above 0"),
         ("shift:classes=6", "needs 12 classes; the data have 10"),
         ("locality:classes=10", "needs 11 classes; the data have 10"),
         ("foreign:at=100", "not before the last of 100"),
@@ -93,6 +93,9 @@ def test_what_cannot_be_is_refused_with_what_may(text, says):
 
 
 def test_locality_is_measured():
-    few, all_classes = classes_of("locality:classes=2"), classes_of("iid")
-    assert streams.window_entropy(few) < 1.2 < 3.2 < streams.window_entropy(all_classes)
-    assert np.median(streams.reuse_distances(few)) < np.median(streams.reuse_distances(all_classes))
+    few = locality.measure(classes_of("locality:classes=2"))
+    everything = locality.measure(classes_of("iid"))
+    assert few["window_entropy_bits"] < 1.2 < 3.2 < everything["window_entropy_bits"]
+    for name in ("reuse_distance_p50", "reuse_distance_p90"):
+        assert few[name] < everything[name]
+    assert locality.reuse_distances(np.array([4, 7, 4, 4, 7])).tolist() == [2, 1, 3]
