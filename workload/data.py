@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from cache_models.errors import DataError
+from cache_models.pixels import pixels
 from cache_models.samples import IMAGES, VIDEOS, array_in, labels_in
 from workload.video import Video
 
@@ -33,12 +35,14 @@ class Data:
         classes: the labels' names, where the data have their own; else labels are as the base
             DNN's.
         times_s: of a video's frames, the first 0, `(N,)`.
+        skipped: files that are no pictures, and why.
     """
 
     images: Sequence[np.ndarray]
     labels: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
     times_s: np.ndarray | None = None
+    skipped: tuple[str, ...] = ()
 
     def true_labels(self, classes: Sequence[str]) -> np.ndarray | None:
         """The labels as a base DNN with these `classes` counts them; None where they are not."""
@@ -53,8 +57,8 @@ class Data:
 class Folder(Sequence):
     """A folder's pictures, decoded when they are asked for."""
 
-    def __init__(self, paths: Sequence[Path]):
-        self._paths = paths
+    def __init__(self, paths: Sequence[Path], channels: int):
+        self._paths, self._channels = paths, channels
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -64,14 +68,10 @@ class Folder(Sequence):
         Raises:
             DataError: the file is damaged.
         """
-        from PIL import Image
-
-        from cache_models.pixels import pixels
-
         path = self._paths[index]
         try:
             with Image.open(path) as image:
-                return pixels(image, channels=3)
+                return pixels(image, self._channels)
         except Exception as error:
             raise DataError(f"{path} cannot be read as a picture: {error}") from error
 
@@ -79,8 +79,11 @@ class Folder(Sequence):
         return (self[i] for i in range(len(self)))
 
 
-def open_data(name: str) -> Data:
+def open_data(name: str, channels: int = 3) -> Data:
     """The data that `name` stands for.
+
+    Args:
+        channels: that the base DNN takes; 1 turns coloured pictures and frames to grey.
 
     Raises:
         DataError: there are none.
@@ -94,9 +97,9 @@ def open_data(name: str) -> Data:
     if name == "test":
         return Data(*fashion_mnist(train=False))
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, channels)
     if path.suffix.lower() in VIDEOS and path.is_file():
-        video = Video(path)
+        video = Video(path, channels)
         return Data(video, times_s=video.times_s)
     if path.suffix in (".npy", ".npz") and path.is_file():
         images, labels = array_in(path), labels_in(path)
@@ -105,15 +108,22 @@ def open_data(name: str) -> Data:
     raise DataError(f"data {name!r} is not there, or is not {FORMS}")
 
 
-def _folder(path: Path) -> Data:
-    paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES)
+def _folder(path: Path, channels: int) -> Data:
+    paths, skipped = [], []
+    for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES):
+        try:
+            Image.open(file).close()  # reads the head alone
+            paths.append(file)
+        except Exception as error:
+            skipped.append(f"{file}: {error}")
     if not paths:
-        raise DataError(f"{path} holds no picture ({', '.join(sorted(IMAGES))})")
+        raise DataError(f"{path} holds no readable picture ({'; '.join(skipped[:5]) or 'none'})")
+    images = Folder(paths, channels)
     if any(p.parent == path for p in paths):
-        return Data(Folder(paths))
+        return Data(images, skipped=tuple(skipped))
     names = [p.relative_to(path).parts[0] for p in paths]
     classes, labels = np.unique(names, return_inverse=True)
-    return Data(Folder(paths), labels.astype(np.int64), tuple(classes.tolist()))
+    return Data(images, labels.astype(np.int64), tuple(classes.tolist()), skipped=tuple(skipped))
 
 
 def _check(name: str, images: np.ndarray, labels: np.ndarray | None) -> None:

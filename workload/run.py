@@ -59,11 +59,15 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
     Raises:
         ParameterError, CacheModelsError: it cannot be as it was asked for.
     """
-    data = open_data(settings.data)
     base = None if settings.ask_again else load(settings.model)
+    preprocessing = base and base.description.preprocessing
+    data = open_data(settings.data, len(preprocessing.mean) if preprocessing else 3)
+    if data.skipped:
+        say(f"{len(data.skipped)} files skipped: {'; '.join(data.skipped[:5])}")
     stream, classes = make_stream(settings, data, base)
     pictures = Pictures(data.images, stream.items, stream.rounds)
     n = len(pictures)
+    _check(settings, data, stream)
     if settings.skip >= n:
         raise streams.StreamError(f"skip is {settings.skip}, which leaves nothing of {n} requests")
     due_s = arrivals.make(settings.arrivals, n, settings.rate_per_s, settings.seed, stream.times_s)
@@ -115,6 +119,18 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
         "locality": measured,
         "stats": stats,
     }
+
+
+def _check(settings: Settings, data: Data, stream: streams.Stream) -> None:
+    if data.images[0].dtype == np.uint8:
+        return
+    if settings.protocol == "image":
+        raise DataError(f"{settings.data} holds tensors, not pictures: send them with protocol oip")
+    if stream.varied or (stream.items < 0).any():
+        raise DataError(
+            f"{settings.data} holds tensors, which cannot be varied and have no foreign images: "
+            f"ask for at most {len(data.images)} requests, of another stream than foreign"
+        )
 
 
 def make_stream(

@@ -16,6 +16,8 @@ from functools import cache
 
 import numpy as np
 
+from workload.parameters import ParameterError
+
 NOISE, INVERTED, DIGITS, GRATINGS = -1, -2, -3, -4
 
 FOREIGN = {"noise": NOISE, "inverted": INVERTED, "digits": DIGITS, "gratings": GRATINGS}
@@ -74,8 +76,12 @@ def vary(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @cache
 def _digits() -> np.ndarray:
-    from sklearn.datasets import load_digits  # the extra `compare`
-
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ParameterError(
+            "foreign digits need scikit-learn: pip install -e '.[compare]' in this project"
+        ) from error
     return (load_digits().images * (255 / 16)).astype(np.uint8)
 
 

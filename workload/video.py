@@ -13,8 +13,10 @@ AHEAD = 100
 
 
 class Video(Sequence):
-    """Frames `(h, w, 3)` uint8. In order they are decoded once each; out of order a frame is sought
-    from the key frame before it.
+    """Frames `(h, w, channels)` uint8, 3 or 1 of them.
+
+    In order they are decoded once each; out of order a frame is sought from the key frame before
+    it.
 
     Attributes:
         times_s: when each frame is shown, the first 0, `(N,)`.
@@ -23,14 +25,14 @@ class Video(Sequence):
         DataError: PyAV is missing, or it cannot decode the file.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, channels: int = 3):
         try:
             import av
         except ImportError as error:
             raise DataError(
                 "a video needs PyAV: pip install -e '.[video]' in this project, or pip install av"
             ) from error
-        self._path = path
+        self._path, self._channels = path, channels
         try:
             with av.open(str(path)) as container:
                 stream = container.streams.video[0]
@@ -57,6 +59,8 @@ class Video(Sequence):
             self._next += 1
             if frame.pts == self._shown[index]:
                 self._next = index + 1
+                if self._channels == 1:
+                    return frame.to_ndarray(format="gray")[..., None]
                 return frame.to_ndarray(format="rgb24")
         self.close()
         raise DataError(f"{self._path}: frame {index} cannot be decoded again")
