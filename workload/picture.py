@@ -23,11 +23,10 @@ def draw(result: dict, file: Path) -> None:
     _exits(exits, at_s, windows)
     if windows:
         share = np.array([window["disagreement"] for window in windows], float)
-        width = 0.8 * (windows[0]["to_s"] - windows[0]["from_s"])
-        agreement.bar(at_s, 100 * (1 - share), width=width)
-        low = np.nanmin(share, initial=1) if np.isfinite(share).any() else 0
-        worst = np.nanmax(share) if np.isfinite(share).any() else low
-        agreement.set_ylim(100 * (1 - max(1.2 * worst, 0.02)), 100)
+        agreement.plot(at_s, 100 * (1 - share), marker=".")
+        worst = max(share[np.isfinite(share)], default=0)
+        agreement.set_ylim(bottom=100 * (1 - max(1.2 * worst, 0.02)))
+        agreement.grid(axis="y", alpha=0.3)
     agreement.set_ylabel("agreement, %")
     agreement.set_xlabel("seconds from the start")
     figure.savefig(file, dpi=120)
