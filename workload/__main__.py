@@ -35,33 +35,83 @@ def agreement(url: str, images: int, skip: int) -> None:
     click.echo(report(ask(url, pictures), answers, labels))
 
 
-@cli.command()
-@url_option
-@click.option("--model", default="default", show_default=True, help="As it is served.")
-@click.option(
+model_option = click.option(
+    "--model", default="default", show_default=True, help="As it is served."
+)
+data_option = click.option(
     "--data",
     default="sample",
     show_default=True,
     help="sample, test (all test images of Fashion-MNIST), a folder of images, a video file, or "
     "an .npy or .npz of images.",
 )
-@click.option(
+stream_option = click.option(
     "--stream",
     default="iid",
     show_default=True,
     help=f"{', '.join(STREAMS)}; with parameters: locality:classes=3,mean_stay=2000.",
 )
-@click.option(
+requests_option = click.option(
+    "--requests",
+    type=click.IntRange(min=1),
+    help="[default: 2000; of a video or a replay, all]",
+)
+arrivals_option = click.option(
     "--arrivals",
     help=f"{', '.join(KNOWN)} (the stream's own times); with parameters: "
     "bursty:factor=5,share=0.2,mean_burst_s=5.  [default: fixed with --rate, else closed]",
 )
-@click.option(
+rate_option = click.option(
     "--rate",
     "rate_per_s",
     type=click.FloatRange(min=0, min_open=True),
     help="Requests a second, of all arrivals but closed and replay.",
 )
+seed_option = click.option("--seed", default=0, show_default=True)
+
+
+@cli.command()
+@model_option
+@data_option
+@stream_option
+@arrivals_option
+@rate_option
+@requests_option
+@seed_option
+@click.option("--trace", type=click.Path(path_type=Path), help="Write it for --stream replay.")
+def stream(
+    model: str,
+    data: str,
+    stream: str,
+    arrivals: str | None,
+    rate_per_s: float | None,
+    requests: int | None,
+    seed: int,
+    trace: Path | None,
+) -> None:
+    """Make a stream, say how much locality it has, and write it to a trace; send nothing."""
+    from cache_models.base_dnn import load
+    from cache_models.errors import CacheModelsError
+    from workload import run
+
+    try:
+        base = load(model)
+        opened = run.open_for(data, base, click.echo)
+        made, classes = run.make_stream(opened, data, stream, requests, seed, base)
+        click.echo(run.describe(stream, seed, made, classes))
+        if trace:
+            run.write_trace(trace, made, arrivals or "fixed", rate_per_s, seed)
+    except (ParameterError, CacheModelsError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+@cli.command()
+@url_option
+@model_option
+@data_option
+@stream_option
+@arrivals_option
+@rate_option
 @click.option(
     "--clients",
     default=1,
@@ -76,11 +126,7 @@ def agreement(url: str, images: int, skip: int) -> None:
     type=click.IntRange(min=1),
     help="At most, of the other arrivals; a request that has to wait is late all the same.",
 )
-@click.option(
-    "--requests",
-    type=click.IntRange(min=1),
-    help="[default: 2000; of a video or a replay, all]",
-)
+@requests_option
 @click.option(
     "--skip",
     default=0,
@@ -88,7 +134,7 @@ def agreement(url: str, images: int, skip: int) -> None:
     type=click.IntRange(min=0),
     help="So many at the start do not count.",
 )
-@click.option("--seed", default=0, show_default=True)
+@seed_option
 @click.option(
     "--protocol",
     type=click.Choice(["image", "oip"]),

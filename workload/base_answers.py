@@ -2,12 +2,13 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 CHUNK = 50
 """Pictures in memory at a time, and between two writes to disk."""
@@ -52,7 +53,9 @@ def remembered(
     file.parent.mkdir(parents=True, exist_ok=True)
     found = []
     names, source = ", ".join(columns), iter(pictures)
-    with closing(sqlite3.connect(file, timeout=60)) as db:
+    total = len(pictures) if isinstance(pictures, Sized) else None
+    bar = tqdm(total=total, desc="base DNN", unit="image")
+    with closing(sqlite3.connect(file, timeout=60)) as db, bar:
         db.execute(
             f"CREATE TABLE IF NOT EXISTS {table} (picture TEXT PRIMARY KEY, "
             f"{', '.join(f'{column} INTEGER' for column in columns)})"
@@ -73,6 +76,7 @@ def remembered(
                 known |= fresh
             db.commit()
             found += [known[k] for k in keys]
+            bar.update(len(keys))
     return np.array(found, dtype=np.int64).reshape(-1, len(columns))
 
 

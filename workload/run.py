@@ -6,6 +6,7 @@
 4. Or, where the model is not at hand, a share is asked again with the caches off, afterwards.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +61,10 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
         ParameterError, CacheModelsError: it cannot be as it was asked for.
     """
     base = None if settings.ask_again else load(settings.model)
-    preprocessing = base and base.description.preprocessing
-    data = open_data(settings.data, len(preprocessing.mean) if preprocessing else 3)
-    if data.skipped:
-        say(f"{len(data.skipped)} files skipped: {'; '.join(data.skipped[:5])}")
-    stream, classes = make_stream(settings, data, base)
+    data = open_for(settings.data, base, say)
+    stream, classes = make_stream(
+        data, settings.data, settings.stream, settings.requests, settings.seed, base
+    )
     pictures = Pictures(data.images, stream.items, stream.rounds)
     n = len(pictures)
     _check(settings, data, stream)
@@ -77,10 +77,7 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
     truth, static = _offline(settings, base, pictures)
     if classes is None and base is not None:
         classes = truth
-    measured = None if classes is None else locality.measure(classes)
-    varied = f"{stream.varied} of {n} pictures are varied copies"
-    how_local = f"; {locality.describe(measured)}" if measured else ""
-    say(f"{settings.stream}, seed {settings.seed}: {varied}{how_local}")
+    say(describe(settings.stream, settings.seed, stream, classes))
 
     sent = send(
         settings.url,
@@ -116,7 +113,7 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
         "clients": settings.clients if due_s is None else None,
         "protocol": settings.protocol,
         "varied": stream.varied,
-        "locality": measured,
+        "locality": None if classes is None else locality.measure(classes),
         "stats": stats,
     }
 
@@ -133,33 +130,62 @@ def _check(settings: Settings, data: Data, stream: streams.Stream) -> None:
         )
 
 
+def open_for(name: str, base: BaseDNN | None, say: Callable[[str], None]) -> Data:
+    """The data `name`, with as many channels as `base` takes."""
+    preprocessing = base and base.description.preprocessing
+    data = open_data(name, len(preprocessing.mean) if preprocessing else 3)
+    if data.skipped:
+        say(f"{len(data.skipped)} files skipped: {'; '.join(data.skipped[:5])}")
+    return data
+
+
 def make_stream(
-    settings: Settings, data: Data, base: BaseDNN | None
+    data: Data, name: str, stream: str, requests: int | None, seed: int, base: BaseDNN | None
 ) -> tuple[streams.Stream, np.ndarray | None]:
-    """The stream, and the class of each request; None where it is not known beforehand."""
+    """The stream, and the class of each request; None where it is not known beforehand.
+
+    Args:
+        name: of the data.
+        requests: None for all frames of a video and all lines of a trace, else 2000.
+        base: answers for labels, where the data have none and the stream needs them.
+    """
     labels = data.labels
-    if labels is None and streams.needs_labels(settings.stream):
+    if labels is None and streams.needs_labels(stream):
         if base is None:
             raise DataError(
-                f"{settings.stream} needs labels, and {settings.data} has none: leave out "
-                f"--ask-again, so that the base DNN's answers can stand for them"
+                f"{stream} needs labels, and {name} has none: leave out --ask-again, so that the "
+                f"base DNN's answers can stand for them"
             )
         labels = _base_answers(base, data.images)
-    count = settings.requests
-    if count is None:
-        name = settings.stream.partition(":")[0]
-        whole = {"video": len(data.images), "replay": 10**9}
-        count = whole.get(name, DEFAULT_REQUESTS)
-    stream = streams.make(
-        settings.stream,
-        count,
-        np.zeros(len(data.images), int) if labels is None else labels,
-        settings.seed,
-        data.times_s,
-    )
+    if requests is None:
+        whole = {"video": len(data.images), "replay": sys.maxsize}
+        requests = whole.get(stream.partition(":")[0], DEFAULT_REQUESTS)
+    known = np.zeros(len(data.images), int) if labels is None else labels
+    made = streams.make(stream, requests, known, seed, data.times_s)
     if labels is None:
-        return stream, None
-    return stream, np.where(stream.items >= 0, labels[stream.items], stream.items)
+        return made, None
+    return made, np.where(made.items >= 0, labels[made.items], made.items)
+
+
+def describe(name: str, seed: int, stream: streams.Stream, classes: np.ndarray | None) -> str:
+    """For people: how many are varied copies, and how much locality the classes have."""
+    how_local = "" if classes is None else f"; {locality.describe(locality.measure(classes))}"
+    varied = f"{stream.varied} of {len(stream.items)} pictures are varied copies"
+    return f"{name}, seed {seed}: {varied}{how_local}"
+
+
+def write_trace(
+    file: Path, stream: streams.Stream, arrivals_: str, rate_per_s: float | None, seed: int
+) -> None:
+    """A stream with the times at which it is due.
+
+    Raises:
+        ParameterError: only a server's answers give a closed loop its times.
+    """
+    due_s = arrivals.make(arrivals_, len(stream.items), rate_per_s, seed, stream.times_s)
+    if due_s is None:
+        raise streams.StreamError("a closed loop has no times before it is sent: use run --trace")
+    trace.write(file, due_s, stream.items, stream.rounds)
 
 
 def _answers_file() -> Path:

@@ -106,6 +106,15 @@ def test_a_replay_at_its_own_times(base, data, tmp_path):
     assert result["throughput_per_s"] < 8
 
 
+def test_a_stream_is_measured_and_written_without_a_server(data, tmp_path):
+    arguments = ["stream", "--model", MODEL, "--data", str(data), "--requests", "600"]
+    trace = ["--arrivals", "poisson", "--rate", "9", "--trace", str(tmp_path / "t.jsonl")]
+    done = CliRunner().invoke(cli, [*arguments, "--stream", "zipf", *trace], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "class reuse distance p50" in done.output and "varied copies" in done.output
+    assert len((tmp_path / "t.jsonl").read_text().splitlines()) == 600
+
+
 def published(base, folder):
     """A store of two untrained caches, of which the first accepts about half of the images."""
     torch.manual_seed(0)
