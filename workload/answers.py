@@ -21,6 +21,8 @@ class Answers:
         failures: why there was no answer; empty where there was one.
         due_s: when it was due, in seconds from the start of the run; in a closed loop when it was
             sent.
+        client_late_ms: how much of `latency_ms` is the client's own: from when it was due, and one
+            of those in flight was free, to when it was sent.
     """
 
     class_ids: np.ndarray
@@ -30,6 +32,7 @@ class Answers:
     server_ms: np.ndarray
     failures: np.ndarray
     due_s: np.ndarray
+    client_late_ms: np.ndarray
 
     @classmethod
     def none(cls, n: int) -> "Answers":
@@ -42,6 +45,7 @@ class Answers:
             server_ms=np.full(n, np.nan),
             failures=np.full(n, "", dtype=object),
             due_s=np.full(n, np.nan),
+            client_late_ms=np.full(n, np.nan),
         )
 
     @property

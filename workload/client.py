@@ -95,7 +95,7 @@ class _Run:
         self._due_s = due_s
         self._free = asyncio.Semaphore(at_most)
         self._timeout_s = timeout_s
-        self._start = 0.0
+        self._start = self._blocked_until = 0.0
         self._bar = tqdm(total=count, desc="requests", unit="request", mininterval=0.5)
         self.found = Answers.none(count)
 
@@ -125,7 +125,12 @@ class _Run:
         else:
             due = self._start + self._due_s[i]
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            could = max(due, self._blocked_until)
+            self.found.client_late_ms[i] = (time.perf_counter() - could) * 1e3
+            server_is_behind = self._free.locked()
             await self._free.acquire()
+            if server_is_behind:
+                self._blocked_until = time.perf_counter()
         self.found.due_s[i] = due - self._start
         task = asyncio.create_task(self._one(session, i, body, due))
         tasks.add(task)

@@ -10,6 +10,7 @@ from workload.answers import ERROR, Answers
 WINDOW = 500
 """Requests in one of `windows`."""
 PERCENTILES = (50, 90, 95, 99)
+MOSTLY_ON_TIME_MS = 5.0
 MAX_LATENCY_US = 3_600_000_000
 UNKNOWN = -1
 """In place of a label that nobody knows."""
@@ -66,6 +67,7 @@ def summary(
         "requests": n,
         "skipped": skip,
         **of(total),
+        "client_late_ms": _latency(answers.client_late_ms[total]),
         "latency_histogram": _histogram(latencies).encode().decode() if len(latencies) else None,
         "by_class": {
             int(k): of(np.flatnonzero((base == k) & counted))
@@ -189,6 +191,12 @@ def describe(result: dict) -> str:
         f"latency ms: mean {ms['mean']:.1f}, p50 {ms['p50']:.1f}, p90 {ms['p90']:.1f}, "
         f"p95 {ms['p95']:.1f}, p99 {ms['p99']:.1f}, max {ms['max']:.1f}"
     )
+    late = result["client_late_ms"]
+    if late and late["p99"] > max(MOSTLY_ON_TIME_MS, 0.1 * ms["p50"]):
+        lines.append(
+            f"of which the client's own: p50 {late['p50']:.1f}, p99 {late['p99']:.1f}; it cannot "
+            f"send as fast as it should, so this says little of the server"
+        )
     if result["throughput_per_s"] is not None:
         lines.append(f"throughput: {result['throughput_per_s']:.1f} answers/s")
     lines.append(f"hit rate {result['hit_rate']:.1%}; exits: {_exits(result)}")

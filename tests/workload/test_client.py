@@ -66,6 +66,7 @@ def test_an_open_loop_shows_a_stall_in_the_tail(server):
     late = answers.latency_ms > 100
     assert late.sum() > 50  # all that were due meanwhile, not the one that met the stall
     assert np.percentile(answers.latency_ms, 99) > 900
+    assert np.percentile(answers.client_late_ms, 75) < 100  # the stall is not the client's
     assert (answers.class_ids == 1).all()
 
 
@@ -116,6 +117,18 @@ def test_a_closed_loop_of_several_clients_sends_all_in_order(server):
     assert (answers.class_ids == 1).all()
     assert {path for path, _ in server.requests} == {"/a/b/predict"}
     assert (np.diff(answers.due_s) >= 0).all()
+
+
+def test_a_client_that_is_slow_itself_says_so(server):
+    def slow():
+        for picture in PICTURES[:40]:
+            time.sleep(0.02)
+            yield picture
+
+    answers = send(url_of(server), slow(), np.arange(40) / 1000, count=40)
+    assert np.percentile(answers.client_late_ms, 99) > 300
+    told = describe(summary(answers, np.ones(40, int), None))
+    assert "the client's own" in told
 
 
 def test_pictures_are_made_a_bounded_number_ahead(server):
