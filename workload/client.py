@@ -21,7 +21,6 @@ from itertools import islice
 import aiohttp
 import numpy as np
 from tqdm import tqdm
-from yarl import URL
 
 from workload.answers import ERROR, Answers
 from workload.protocols import Protocol, image, png
@@ -90,7 +89,7 @@ def _switching_often() -> Iterator[None]:
 
 class _Run:
     def __init__(self, url, protocol, due_s, at_most, timeout_s, count):
-        self._target = URL(url.rstrip("/") + protocol.path)
+        self._target = url.rstrip("/") + protocol.path
         self._protocol = protocol
         self._due_s = due_s
         self._free = asyncio.Semaphore(at_most)
