@@ -68,7 +68,7 @@ def open_samples(name: str, description: ModelDescription, folder: Path) -> Samp
 
         samples = Samples(sample()[0])
     elif path.suffix in (".npy", ".npz") and path.is_file():
-        samples = Samples(_array(path))
+        samples = Samples(array_in(path))
     elif path.is_dir():
         samples = _resized(_pictures(path), description, folder)
     elif found := video.parse(name):
@@ -95,7 +95,12 @@ def _check(name: str, images: np.ndarray, description: ModelDescription) -> None
     raise DataError(f"{name} holds {images.dtype} {images.shape}; the base DNN takes {expected}")
 
 
-def _array(path: Path) -> np.ndarray:
+def array_in(path: Path) -> np.ndarray:
+    """The array in an `.npy`, memory-mapped, or an `.npz`: its `images`, or else its first.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -105,6 +110,21 @@ def _array(path: Path) -> np.ndarray:
             return loaded[name]
     except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as an array of images: {error}") from error
+
+
+def labels_in(path: Path) -> np.ndarray | None:
+    """`labels` in an `.npz`, int64; None where there are none.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    if path.suffix != ".npz":
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            return loaded["labels"].astype(np.int64) if "labels" in loaded.files else None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as an array of labels: {error}") from error
 
 
 def _resized(

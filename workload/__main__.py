@@ -1,12 +1,14 @@
 """`python -m workload`: send traffic to a server and compare."""
 
 import json
+import os
 from pathlib import Path
 
 import click
-import numpy as np
 
-from workload.streams import STREAMS, StreamError
+from workload.arrivals import KNOWN
+from workload.parameters import ParameterError
+from workload.streams import STREAMS
 
 
 @click.group()
@@ -33,34 +35,98 @@ def agreement(url: str, images: int, skip: int) -> None:
     click.echo(report(ask(url, pictures), answers, labels))
 
 
-@cli.command()
-@url_option
-@click.option("--model", default="default", show_default=True, help="As it is served.")
-@click.option(
+model_option = click.option(
+    "--model", default="default", show_default=True, help="As it is served."
+)
+data_option = click.option(
     "--data",
     default="sample",
     show_default=True,
-    help="sample, test (all test images of Fashion-MNIST), or an .npy of images.",
+    help="sample, test (all test images of Fashion-MNIST), a folder of images, a video file, or "
+    "an .npy or .npz of images.",
 )
-@click.option(
+stream_option = click.option(
     "--stream",
     default="iid",
     show_default=True,
     help=f"{', '.join(STREAMS)}; with parameters: locality:classes=3,mean_stay=2000.",
 )
-@click.option(
-    "--rate",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Requests a second; default: one by one.",
+requests_option = click.option(
+    "--requests",
+    type=click.IntRange(min=1),
+    help="[default: 2000; of a video or a replay, all]",
 )
-@click.option(
+arrivals_option = click.option(
     "--arrivals",
-    type=click.Choice(["fixed", "poisson"]),
-    default="fixed",
-    show_default=True,
-    help="With --rate: due evenly, or at random.",
+    help=f"{', '.join(KNOWN)} (the stream's own times); with parameters: "
+    "bursty:factor=5,share=0.2,mean_burst_s=5.  [default: fixed with --rate, else closed]",
 )
-@click.option("--requests", default=2000, show_default=True, type=click.IntRange(min=1))
+rate_option = click.option(
+    "--rate",
+    "rate_per_s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second, of all arrivals but closed and replay.",
+)
+seed_option = click.option("--seed", default=0, show_default=True)
+
+
+@cli.command()
+@model_option
+@data_option
+@stream_option
+@arrivals_option
+@rate_option
+@requests_option
+@seed_option
+@click.option("--trace", type=click.Path(path_type=Path), help="Write it for --stream replay.")
+def stream(
+    model: str,
+    data: str,
+    stream: str,
+    arrivals: str | None,
+    rate_per_s: float | None,
+    requests: int | None,
+    seed: int,
+    trace: Path | None,
+) -> None:
+    """Make a stream, say how much locality it has, and write it to a trace; send nothing."""
+    from cache_models.base_dnn import load
+    from cache_models.errors import CacheModelsError
+    from workload import run
+
+    try:
+        base = load(model)
+        opened = run.open_for(data, base, click.echo)
+        made, classes = run.make_stream(opened, data, stream, requests, seed, base)
+        click.echo(run.describe(stream, seed, made, classes))
+        if trace:
+            run.write_trace(trace, made, arrivals or "fixed", rate_per_s, seed)
+    except (ParameterError, CacheModelsError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+@cli.command()
+@url_option
+@model_option
+@data_option
+@stream_option
+@arrivals_option
+@rate_option
+@click.option(
+    "--clients",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of arrivals closed; each sends when its last request has been answered.",
+)
+@click.option(
+    "--in-flight",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="At most, of the other arrivals; a request that has to wait is late all the same.",
+)
+@requests_option
 @click.option(
     "--skip",
     default=0,
@@ -68,104 +134,65 @@ def agreement(url: str, images: int, skip: int) -> None:
     type=click.IntRange(min=0),
     help="So many at the start do not count.",
 )
-@click.option("--seed", default=0, show_default=True)
+@seed_option
+@click.option(
+    "--protocol",
+    type=click.Choice(["image", "oip"]),
+    default="image",
+    show_default=True,
+    help="Raw PNG bodies, or the Open Inference Protocol's JSON tensors.",
+)
+@click.option(
+    "--served-as", default="default", show_default=True, help="With oip: the model's served name."
+)
+@click.option(
+    "--timeout-s", default=30.0, show_default=True, type=click.FloatRange(min=0, min_open=True)
+)
+@click.option(
+    "--ask-again",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Judge by this share, asked again with caches off, not by --model computed beforehand.",
+)
+@click.option(
+    "--static",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A store: what its current caches, left as they are, would have answered, offline.",
+)
+@click.option(
+    "--window-s",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds of a time window in results and picture.",
+)
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    help="Write what is sent when, which --stream replay:file=<trace> sends again.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The results, as JSON.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Of what happened over time.")
-def run(
-    url: str,
-    model: str,
-    data: str,
-    stream: str,
-    rate: float | None,
-    arrivals: str,
-    requests: int,
-    skip: int,
-    seed: int,
-    out: Path | None,
-    picture: Path | None,
-) -> None:
+def run(out: Path | None, picture: Path | None, arrivals: str | None, **settings) -> None:
     """Send a stream, and compare every answer with the base DNN's own."""
-    from cache_models.base_dnn import load
-    from cache_models.datasets import cache_home
-    from cache_models.evaluation import base_answers as ask_base
-    from workload import report, streams
-    from workload.arrivals import fixed, poisson
-    from workload.base_answers import base_answers
-    from workload.client import send
+    from cache_models.errors import CacheModelsError
+    from workload import run
     from workload.picture import draw
+    from workload.report import describe
 
-    if skip >= requests:
-        raise click.UsageError(f"--skip {skip} leaves nothing of --requests {requests}")
-    base, images = load(model), _images(data)
-
-    def answers_to(pictures):
-        file = cache_home() / "base_answers.sqlite"
-        return base_answers(pictures, lambda part: ask_base(base, part), base.fingerprint(), file)
-
+    if settings["static"] and settings["ask_again"]:
+        raise click.UsageError("--static needs the base DNN: leave --ask-again out")
+    arrivals = arrivals or ("fixed" if settings["rate_per_s"] else "closed")
     try:
-        made = streams.make(stream, requests, answers_to(images), seed)
-    except StreamError as error:
+        result = run.run(run.Settings(arrivals=arrivals, **settings))
+    except (ParameterError, CacheModelsError) as error:
         raise click.UsageError(str(error)) from error
-    pairs = zip(made.items, made.rounds, strict=True)
-    pictures = [streams.picture(images, item, round_) for item, round_ in pairs]
-    truth = answers_to(pictures)
-    click.echo(
-        f"{stream}, seed {seed}: {made.varied} of {requests} pictures are varied copies; entropy "
-        f"of the class within 200 requests {streams.window_entropy(truth):.2f} bits, median reuse "
-        f"distance {np.median(streams.reuse_distances(truth)):.0f}"
-    )
-    due_s = None
-    if rate:
-        due_s = fixed(requests, rate) if arrivals == "fixed" else poisson(requests, rate, seed)
-    sent = send(url, pictures, due_s)
-    stats = _stats(url)
-    compute_ms = report.compute_ms_by_exit(stats["plan"]) if "plan" in stats else None
-    result = report.summary(sent, truth, compute_ms, skip)
-    result |= {
-        "stream": stream,
-        "seed": seed,
-        "rate": rate,
-        "arrivals": arrivals if rate else None,
-        "varied": made.varied,
-        "stats": stats,
-    }
     if out:
-        out.write_text(json.dumps(result, indent=1) + "\n")
+        partial = out.with_name(f".{out.name}.{os.getpid()}")
+        partial.write_text(json.dumps(result, indent=1) + "\n")
+        partial.replace(out)
     if picture:
         draw(result, picture)
-    click.echo(report.describe(result))
-
-
-def _stats(url: str) -> dict:
-    """Empty where the server has none, or is gone: what was measured must not be lost for that."""
-    import httpx
-
-    try:
-        found = httpx.get(f"{url}/stats", timeout=60).raise_for_status().json()
-    except (httpx.HTTPError, ValueError) as error:
-        click.echo(f"{url}/stats says nothing ({error!r}): no compute in the report", err=True)
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _images(data: str) -> np.ndarray:
-    from cache_models.datasets import fashion_mnist
-    from cache_models.default import sample
-
-    if data == "sample":
-        return sample()[0]
-    if data == "test":
-        return fashion_mnist(train=False)[0]
-    try:
-        images = np.load(data, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise click.UsageError(
-            f"--data {data!r} is not sample, test or a readable .npy: {error}"
-        ) from error
-    shape = getattr(images, "shape", ())
-    if len(shape) != 4 or shape[3] not in (1, 3) or images.dtype != np.uint8:
-        raise click.UsageError(f"--data {data!r} should hold uint8 (N, h, w, 1 or 3), not {shape}")
-    return images
+    click.echo(describe(result))
 
 
 if __name__ == "__main__":

@@ -1,43 +1,91 @@
-"""The base DNN's own answers to what will be sent, computed before and kept on disk."""
+"""What is computed of each picture before it is sent, a batch at a time, and kept on disk."""
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-CHUNK = 500
-"""Pictures between two writes to disk."""
+CHUNK = 50
+"""Pictures in memory at a time, and between two writes to disk."""
 
 
 def base_answers(
-    pictures: Sequence[np.ndarray],
+    pictures: Iterable[np.ndarray],
     answer: Callable[[np.ndarray], np.ndarray],
     model: str,
     file: Path,
 ) -> np.ndarray:
-    """Labels `(n,)`.
+    """The base DNN's labels, `(n,)`.
 
     Args:
-        pictures: `(h, w, C)` uint8 each, all of one shape.
+        pictures: `(h, w, C)` uint8 or a float32 tensor each.
         answer: the base DNN, `(B, h, w, C)` → `(B,)`.
         model: its fingerprint.
         file: keeps what was answered, by picture.
     """
+
+    def rows(batch: np.ndarray) -> np.ndarray:
+        return answer(batch)[:, None]
+
+    return remembered(pictures, rows, model, file, "answers", ("label",))[:, 0]
+
+
+def remembered(
+    pictures: Iterable[np.ndarray],
+    compute: Callable[[np.ndarray], np.ndarray],
+    key: str,
+    file: Path,
+    table: str,
+    columns: tuple[str, ...],
+) -> np.ndarray:
+    """Whole numbers `(n, len(columns))`, computed where `file` does not know them.
+
+    Args:
+        compute: of a batch of pictures of one shape, `(B, len(columns))`.
+        key: what the numbers depend on besides the picture.
+        table, columns: of the database.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(file)) as db:
-        db.execute("CREATE TABLE IF NOT EXISTS answers (picture TEXT PRIMARY KEY, label INTEGER)")
-        keys = [hashlib.sha256(model.encode() + p.tobytes()).hexdigest() for p in pictures]
-        known = dict(db.execute("SELECT picture, label FROM answers"))
-        missing = {key: i for i, key in enumerate(keys) if key not in known}
-        todo = list(missing.items())
-        for start in range(0, len(todo), CHUNK):
-            part = todo[start : start + CHUNK]
-            labels = answer(np.stack([pictures[i] for _, i in part])).tolist()
-            fresh = {key: label for (key, _), label in zip(part, labels, strict=True)}
-            db.executemany("REPLACE INTO answers VALUES (?, ?)", fresh.items())
+    found = []
+    names, source = ", ".join(columns), iter(pictures)
+    total = len(pictures) if isinstance(pictures, Sized) else None
+    bar = tqdm(total=total, desc="base DNN", unit="image")
+    with closing(sqlite3.connect(file, timeout=60)) as db, bar:
+        db.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (picture TEXT PRIMARY KEY, "
+            f"{', '.join(f'{column} INTEGER' for column in columns)})"
+        )
+        marks = ", ".join("?" * (1 + len(columns)))
+        while chunk := list(islice(source, CHUNK)):
+            keys = [hashlib.sha256(key.encode() + p.tobytes()).hexdigest() for p in chunk]
+            asked = f"SELECT picture, {names} FROM {table} WHERE picture IN ({_marks(keys)})"
+            known = {row[0]: row[1:] for row in db.execute(asked, keys)}
+            missing = {k: p for k, p in zip(keys, chunk, strict=True) if k not in known}
+            for part in _by_shape(missing):
+                numbers = compute(np.stack(list(part.values()))).tolist()
+                fresh = {k: tuple(row) for k, row in zip(part, numbers, strict=True)}
+                db.executemany(
+                    f"REPLACE INTO {table} VALUES ({marks})",
+                    [(k, *row) for k, row in fresh.items()],
+                )
+                known |= fresh
             db.commit()
-            known |= fresh
-    return np.array([known[key] for key in keys])
+            found += [known[k] for k in keys]
+            bar.update(len(keys))
+    return np.array(found, dtype=np.int64).reshape(-1, len(columns))
+
+
+def _marks(values: list) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _by_shape(pictures: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    shapes: dict[tuple, dict[str, np.ndarray]] = {}
+    for key, picture in pictures.items():
+        shapes.setdefault((picture.shape, picture.dtype), {})[key] = picture
+    yield from shapes.values()

@@ -2,132 +2,181 @@
 
 Open loop: latency counts from the moment a request was due, so that a server that stalls does not
 hide its stall by keeping the client from asking (coordinated omission).
+
+Bodies are made a few ahead in a thread, so that making them delays no sending and memory stays
+bounded.
 """
 
 import asyncio
 import io
+import selectors
+import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sized
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
 
-import httpx
+import aiohttp
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-ERROR = "error"
+from workload.answers import ERROR, Answers
+from workload.protocols import Protocol, image, png
 
+__all__ = ["ERROR", "Answers", "png", "send"]
 
-@dataclass
-class Answers:
-    """Of n requests, in order.
+CHUNK, CHUNKS_AHEAD = 16, 4
+"""Bodies made at a time, and so many times ahead."""
 
-    Attributes:
-        class_ids: -1 where there was none.
-        exits: `error` where there was no answer.
-        latency_ms: from when it was due, to the answer or the failure.
-        server_ms: as the server says, NaN where it does not.
-        failures: why there was no answer; empty where there was one.
-    """
+SELECT_LIMIT = 512
+"""Connections up to which select(2) may wait: it knows microseconds, epoll rounds up to a whole
+millisecond, but its file descriptors end at 1024."""
 
-    class_ids: np.ndarray
-    exits: np.ndarray
-    versions: np.ndarray
-    latency_ms: np.ndarray
-    server_ms: np.ndarray
-    failures: np.ndarray
-
-    @classmethod
-    def none(cls, n: int) -> "Answers":
-        """Before anything came back."""
-        return cls(
-            class_ids=np.full(n, -1),
-            exits=np.full(n, ERROR, dtype=object),
-            versions=np.full(n, -1),
-            latency_ms=np.full(n, np.nan),
-            server_ms=np.full(n, np.nan),
-            failures=np.full(n, "", dtype=object),
-        )
-
-    @property
-    def errors(self) -> Counter[str]:
-        """By kind."""
-        return Counter(filter(None, self.failures.tolist()))
-
-
-def png(image: np.ndarray) -> bytes:
-    """`(h, w, 1 or 3)` uint8 as a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()
+LARGE_BYTES = 2**20
 
 
 def send(
     url: str,
-    pictures: Sequence[np.ndarray],
+    pictures: Iterable[np.ndarray],
     due_s: np.ndarray | None,
     in_flight: int = 64,
     timeout_s: float = 30.0,
+    *,
+    clients: int = 1,
+    protocol: Protocol | None = None,
+    count: int | None = None,
 ) -> Answers:
-    """POST every picture to `url/predict`; a request that fails is counted, and the rest goes on.
+    """POST every picture to the server; a request that fails is counted, and the rest goes on.
 
     Args:
-        due_s: seconds from the start at which each is due; None sends the next when the last has
-            been answered.
-        in_flight: at most; a request that has to wait for it is late all the same.
+        url: of the server, to which the protocol's path is appended.
+        pictures: taken a few ahead of their sending.
+        due_s: seconds from the start at which each is due, rising; None for a closed loop.
+        in_flight: at most in open loop; a request that has to wait for it is late all the same.
         timeout_s: for one request in all, from when it is sent.
+        clients: in closed loop, each of whom sends the next when its last has been answered.
+        protocol: by default raw images.
+        count: of the pictures, where they have no length.
     """
-    return asyncio.run(_send(url, pictures, due_s, in_flight, timeout_s))
+    if count is None:
+        if not isinstance(pictures, Sized):
+            raise TypeError("pictures without a length need count")
+        count = len(pictures)
+    at_most = clients if due_s is None else in_flight
+    selector = selectors.SelectSelector if at_most <= SELECT_LIMIT else selectors.DefaultSelector
+    run = _Run(url, protocol or image(), due_s, at_most, timeout_s, count)
+    with (
+        _switching_often(),
+        asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector())) as runner,
+    ):
+        runner.run(run.all(pictures))
+    return run.found
 
 
-async def _send(url, pictures, due_s, in_flight, timeout_s) -> Answers:
-    n = len(pictures)
-    found = Answers.none(n)
-    limits = httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
-    free = asyncio.Semaphore(in_flight if due_s is not None else 1)
-    async with httpx.AsyncClient(base_url=url, timeout=None, limits=limits) as client:
-        with tqdm(total=n, desc="requests", unit="request") as bar:
-            start = time.perf_counter()
-
-            async def one(i: int, due: float) -> None:
-                try:
-                    async with asyncio.timeout(timeout_s):
-                        response = await client.post("/predict", content=png(pictures[i]))
-                    if response.status_code == 200:
-                        _keep(response.json(), found, i)
-                    else:
-                        found.failures[i] = f"HTTP {response.status_code}"
-                except TimeoutError:
-                    found.failures[i] = "timeout"
-                except httpx.HTTPError as error:
-                    found.failures[i] = type(error).__name__
-                except (ValueError, TypeError, LookupError):
-                    found.failures[i] = "unreadable answer"
-                finally:
-                    found.latency_ms[i] = (time.perf_counter() - due) * 1e3
-                    free.release()
-                    bar.update()
-
-            tasks = set()
-            for i in range(n):
-                if due_s is not None:
-                    await asyncio.sleep(max(0.0, start + due_s[i] - time.perf_counter()))
-                await free.acquire()
-                due = start + due_s[i] if due_s is not None else time.perf_counter()
-                task = asyncio.create_task(one(i, due))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-            await asyncio.gather(*tasks)
-    return found
+@contextmanager
+def _switching_often() -> Iterator[None]:
+    """The thread that makes bodies may hold the interpreter for 5 ms otherwise, which would be
+    counted as latency."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(2e-4)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
-def _keep(answer: dict, found: Answers, i: int) -> None:
-    """
-    Raises:
-        ValueError, TypeError, LookupError: it is not an answer; nothing of it is kept then.
-    """
-    class_id, exit = int(answer["class_id"]), str(answer["exit"])
-    version, server_ms = answer.get("cache_version") or -1, answer.get("latency_ms", np.nan)
-    found.versions[i], found.server_ms[i] = version, server_ms
-    found.class_ids[i], found.exits[i] = class_id, exit
+class _Run:
+    def __init__(self, url, protocol, due_s, at_most, timeout_s, count):
+        self._target = url.rstrip("/") + protocol.path
+        self._protocol = protocol
+        self._due_s = due_s
+        self._free = asyncio.Semaphore(at_most)
+        self._timeout_s = timeout_s
+        self._start = self._blocked_until = 0.0
+        self._bar = tqdm(total=count, desc="requests", unit="request", mininterval=0.5)
+        self.found = Answers.none(count)
+
+    async def all(self, pictures: Iterable[np.ndarray]) -> None:
+        session = aiohttp.ClientSession(
+            # servers close idle connections after 5 s and more: not while we write to one
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            headers={"Content-Type": self._protocol.content_type},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        tasks: set[asyncio.Task] = set()
+        with self._bar:
+            async with session:
+                i = 0
+                async for body in _ahead(pictures, self._protocol.body):
+                    await self._send(session, i, body, tasks)
+                    i += 1
+                await asyncio.gather(*tasks)
+
+    async def _send(self, session, i: int, body: bytes, tasks: set[asyncio.Task]) -> None:
+        if not self._start:  # the first bodies are there
+            self._start = time.perf_counter()
+        if self._due_s is None:
+            await self._free.acquire()
+            due = time.perf_counter()
+        else:
+            due = self._start + self._due_s[i]
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            could = max(due, self._blocked_until)
+            self.found.client_late_ms[i] = (time.perf_counter() - could) * 1e3
+            server_is_behind = self._free.locked()
+            await self._free.acquire()
+            if server_is_behind:
+                self._blocked_until = time.perf_counter()
+        self.found.due_s[i] = due - self._start
+        task = asyncio.create_task(self._one(session, i, body, due))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _one(self, session: aiohttp.ClientSession, i: int, body: bytes, due: float) -> None:
+        found = self.found
+        data = body if len(body) < LARGE_BYTES else io.BytesIO(body)
+        try:
+            async with session.post(self._target, data=data) as response:
+                content = await response.read()
+            found.latency_ms[i] = (time.perf_counter() - due) * 1e3
+            if response.status == 200:
+                answer = self._protocol.read(content)
+                found.versions[i], found.server_ms[i] = answer.version, answer.server_ms
+                found.class_ids[i], found.exits[i] = answer.class_id, sys.intern(answer.exit)
+            else:
+                found.failures[i] = f"HTTP {response.status}"
+        except TimeoutError:
+            found.failures[i] = "timeout"
+        except aiohttp.ClientConnectorError:
+            found.failures[i] = "no connection"
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            found.failures[i] = "connection lost"
+        except aiohttp.ClientError as error:
+            found.failures[i] = type(error).__name__
+        except (ValueError, TypeError, LookupError, AttributeError, StopIteration):
+            found.failures[i] = "unreadable answer"
+        finally:
+            if np.isnan(found.latency_ms[i]):
+                found.latency_ms[i] = (time.perf_counter() - due) * 1e3
+            self._free.release()
+            self._bar.update()
+
+
+async def _ahead(pictures: Iterable[np.ndarray], make) -> AsyncIterator[bytes]:
+    """What `make` makes of each picture, in order, some ahead of who asks."""
+    loop = asyncio.get_running_loop()
+    source = iter(pictures)
+
+    def chunk() -> list[bytes]:
+        return [make(picture) for picture in islice(source, CHUNK)]
+
+    with ThreadPoolExecutor(1, thread_name_prefix="bodies") as thread:
+        waiting = deque(loop.run_in_executor(thread, chunk) for _ in range(CHUNKS_AHEAD))
+        while bodies := await waiting.popleft():
+            waiting.append(loop.run_in_executor(thread, chunk))
+            for body in bodies:
+                yield body
+        await asyncio.gather(*waiting)
