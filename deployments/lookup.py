@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from ray import serve
 
+from cache_models.class_prior import loosened
 from cache_models.cutting import INPUT
 from cache_models.device import resolve
 from cache_models.features import extract
@@ -44,7 +45,8 @@ class Lookup:
         Args:
             batch: features `(B, *feature_shape)` float16; for a cache at the input what
                 `Partition.run` takes first, from which features are made here.
-            log_ratio: `(K,)` of the class mix of the moment to the one that was trained on.
+            log_ratio: `(K + 1,)`, of the class mix of the moment to the one that was trained on,
+                and last by how much the threshold is looser with it.
             resized: as for `Partition.run`.
 
         Raises:
@@ -69,7 +71,10 @@ class Lookup:
         if version not in self._caches:
             self._load(version)
         cache, threshold = self._caches[version]
-        correction = None if log_ratio is None else torch.tensor(log_ratio, device=self._device)
+        correction = None
+        if log_ratio is not None:
+            correction = torch.tensor(log_ratio[:-1], device=self._device)
+            threshold = loosened(threshold, float(log_ratio[-1]))
         probabilities, confidence = cache(self._features(batch, resized), correction)
         return Verdict(
             (confidence >= threshold).cpu().numpy(),
