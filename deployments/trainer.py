@@ -71,6 +71,7 @@ class Trainer:
         self._prior = ClassPrior(np.array(plan["class_shares"]))
         self._arrivals = Arrivals()
         self._sampled = RecentRate(args.sampling.rate)
+        self._looser = 0.0
         self._prior_record: dict | None = None
         self._judged_mix, self._judged_at, self._judged_rate = None, 0.0, args.sampling.rate
         self._mode = self._log.state("mode", args.mode)
@@ -126,7 +127,7 @@ class Trainer:
             caches_on,
             self._sample_rate(),
             self._version,
-            self._prior.log_ratio().astype(np.float32) if sharp else None,
+            np.append(self._prior.log_ratio(), self._looser).astype(np.float32) if sharp else None,
             judge=self._trained,
         )
 
@@ -283,6 +284,7 @@ class Trainer:
         finally:  # also where it failed, which must not keep a round from its turn
             self._judged_mix, self._judged_at, self._judged_rate = mix, time.monotonic(), rate
             self._prior.least_share = record.least_share if record else 1.0
+            self._looser = record.looser if record else 0.0
             self._prior_record = record.model_dump() if record else None
 
     async def _why_round(self) -> str | None:

@@ -104,6 +104,12 @@ def test_nobody_can_tell_where_the_classes_of_the_moment_are_new():
     assert judge(part, 1e-4, classes=(0, 1)) is not None
 
 
+def test_the_threshold_is_looser_where_few_can_be_mistaken_and_stays_where_many_can():
+    easy, hard = judge(said(1.0), 1e-4), judge(said(2.6), 4e-2)
+    assert easy.looser > hard.looser == 0
+    assert easy.disagreement <= 0.01
+
+
 def test_there_is_no_prior_where_none_is_safe():
     assert judge(said(2.6), 2e-1).least_share == 1.0
 
