@@ -39,12 +39,26 @@ class Preprocessing:
         """`(..., C, h, w)` uint8 → `(..., C, H, W)` uint8 with `(H, W) = crop_size`."""
         if self.resize_size is None:
             return _interpolate(image, self.crop_size)
+        return _centre(self._shorter_side_resized(image), self.crop_size)
+
+    def shrink(self, image: Tensor) -> Tensor:
+        """The smallest image of which `resize` makes what it makes of `image`: to keep samples as,
+        `(..., C, h, w)` uint8 → `(..., C, *kept_size)` uint8."""
+        if self.resize_size is None:
+            return _interpolate(image, self.crop_size)
+        return _centre(self._shorter_side_resized(image), self.kept_size)
+
+    @property
+    def kept_size(self) -> tuple[int, int]:
+        """Of an image that `shrink` has made."""
+        return self.crop_size if self.resize_size is None else (self.resize_size,) * 2
+
+    def _shorter_side_resized(self, image: Tensor) -> Tensor:
         h, w = image.shape[-2:]
         shorter = min(h, w)
-        size = (self.resize_size * h // shorter, self.resize_size * w // shorter)
-        height, width = self.crop_size
-        top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
-        return _interpolate(image, size)[..., top : top + height, left : left + width]
+        return _interpolate(
+            image, (self.resize_size * h // shorter, self.resize_size * w // shorter)
+        )
 
     def normalise(self, images: Tensor) -> Tensor:
         """`(B, 1 or C, H, W)` uint8 → `(B, C, H, W)` float32; grey is repeated over channels."""
@@ -59,6 +73,12 @@ class Preprocessing:
     def __call__(self, images: Tensor) -> Tensor:
         """`(B, 1 or C, h, w)` uint8 of any size → the base DNN's input `(B, C, H, W)` float32."""
         return self.normalise(self.resize(images))
+
+
+def _centre(image: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    top, left = (round((a - b) / 2) for a, b in zip(image.shape[-2:], size, strict=True))
+    return image[..., top : top + height, left : left + width]
 
 
 def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -139,7 +139,7 @@ def _resized(
         raise DataError(
             "the base DNN takes tensors, not pictures: give an .npy of its float32 inputs"
         )
-    shape = (*preprocessing.crop_size, len(preprocessing.mean))
+    shape = (*preprocessing.kept_size, len(preprocessing.mean))
     folder.mkdir(parents=True, exist_ok=True)
     file, count, skipped = folder / "samples.u8", 0, []
     with open(file, "wb") as out:
@@ -159,7 +159,7 @@ def _resize(
 ) -> np.ndarray:
     array = pixels(picture, shape[2])
     tensor = torch.from_numpy(array.transpose(2, 0, 1).copy())
-    resized = preprocessing.resize(tensor).permute(1, 2, 0).numpy()
+    resized = preprocessing.shrink(tensor).permute(1, 2, 0).numpy()
     return np.ascontiguousarray(np.broadcast_to(resized, shape))
 
 
