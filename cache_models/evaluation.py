@@ -17,7 +17,7 @@ from tqdm import tqdm
 from cache_models.base_dnn import BaseDNN
 from cache_models.composition import compute_ms_by_exit
 from cache_models.cutting import cut
-from cache_models.fast_cache import FastCache
+from cache_models.fast_cache import FastCache, InputFeatures
 from cache_models.features import extract
 from cache_models.layout import channels_last
 from cache_models.recording import as_tensor
@@ -37,21 +37,33 @@ class Cascade:
         plan = version.plan
         plan.check_base(base)
         self.exits = [*plan.cut_points, "base"]
+        self._description, self._device = plan.description, device
+        self._asks_first = plan.asks_first
+        self._input_features = InputFeatures(plan.description, device)
         self._threshold = plan.promise.threshold
         self._slices = cut(base).fast_slices(plan.cut_points, device)
         self._caches = [FastCache(version.load(i), device) for i in range(len(plan.caches))]
 
     @torch.inference_mode()
-    def answer(self, inputs: Tensor, use_caches: bool = True) -> tuple[int, int]:
-        """The label of one input `(1, *input_shape)`, and the index of its exit."""
-        activation = channels_last(inputs)
-        for i, module in enumerate(self._slices[:-1]):
-            activation = module(activation)
-            if use_caches:
-                probabilities, confidence = self._caches[i](extract(activation))
+    def answer(self, images: Tensor, use_caches: bool = True) -> tuple[int, int]:
+        """The label of one decoded image `(1, C, h, w)` uint8, or input `(1, *input_shape)`, and
+        the index of its exit."""
+        activation = images.to(self._device)
+        for i, module in enumerate(self._slices):
+            if i == 0 and self._asks_first:
+                features = self._input_features(activation) if use_caches else None
+            else:
+                if i == int(self._asks_first):
+                    activation = channels_last(self._description.inputs(activation))
+                activation = module(activation)
+                if i == len(self._caches):
+                    break
+                features = extract(activation) if use_caches else None
+            if features is not None:
+                probabilities, confidence = self._caches[i](features)
                 if confidence[0] >= self._threshold:
                     return int(probabilities[0].argmax()), i
-        return self._slices[-1](activation).argmax(1).item(), len(self._caches)
+        return activation.argmax(1).item(), len(self._caches)
 
 
 def base_answers(
@@ -73,7 +85,7 @@ def base_answers(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What N samples met; milliseconds are measured at batch 1, after preprocessing."""
+    """What N samples met; milliseconds are measured at batch 1, preprocessing included."""
 
     samples: int
     disagreements: int
@@ -99,9 +111,9 @@ def evaluate(
 
     labels, exits, cascade_s, base_s = [], [], [], []
     for i in range(WARM_UP):
-        cascade.answer(base.inputs(as_tensor(images[:1]).to(device)), use_caches=i % 2 == 0)
+        cascade.answer(as_tensor(images[:1]), use_caches=i % 2 == 0)
     for i, image in enumerate(tqdm(images, desc="cascade", unit="image")):
-        inputs = base.inputs(as_tensor(image[None]).to(device))
+        inputs = as_tensor(image[None])
         start = time.perf_counter()
         label, exit = cascade.answer(inputs)
         cascade_s.append(time.perf_counter() - start)

@@ -195,5 +195,42 @@ def run(out: Path | None, picture: Path | None, arrivals: str | None, **settings
     click.echo(describe(result))
 
 
+@cli.command()
+@url_option
+@model_option
+@click.option(
+    "--store", type=click.Path(path_type=Path), help="As it is served; default: the shipped one."
+)
+@data_option
+@stream_option
+@click.option("--requests", default=500, show_default=True, type=click.IntRange(min=50))
+@seed_option
+def profile(
+    url: str, model: str, store: Path | None, data: str, stream: str, requests: int, seed: int
+) -> None:
+    """Print where the milliseconds of a request go, and the serving tax."""
+    from cache_models.base_dnn import load
+    from cache_models.default import STORE
+    from cache_models.errors import CacheModelsError
+    from cache_models.evaluation import Cascade
+    from cache_models.store import Store
+    from workload import run
+    from workload.profile import describe, in_process_ms, profile
+    from workload.variation import Pictures
+
+    try:
+        base = load(model)
+        opened = run.open_for(data, base, click.echo)
+        made, _ = run.make_stream(opened, data, stream, requests, seed, base)
+        pictures = Pictures(opened.images, made.items, made.rounds)
+        found = profile(url, pictures)
+        alone = in_process_ms(Cascade(base, Store(store or STORE).current()), pictures)
+    except (ParameterError, CacheModelsError) as error:
+        raise click.UsageError(str(error)) from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(describe(found, alone))
+
+
 if __name__ == "__main__":
     cli(prog_name="python -m workload")

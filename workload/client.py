@@ -103,7 +103,7 @@ class _Run:
             # servers close idle connections after 5 s and more: not while we write to one
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            headers={"Content-Type": self._protocol.content_type},
+            headers={"Content-Type": self._protocol.content_type, **self._protocol.headers},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         tasks: set[asyncio.Task] = set()

@@ -3,8 +3,8 @@ Inference Protocol (KServe V2) with JSON tensors."""
 
 import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -29,12 +29,14 @@ class Protocol:
         content_type: of bodies.
         body: a picture as a request's body.
         read: an answer's JSON.
+        headers: more of them.
     """
 
     path: str
     content_type: str
     body: Callable[[np.ndarray], bytes]
     read: Callable[[bytes], Answer]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def png(image: np.ndarray) -> bytes:
@@ -49,6 +51,17 @@ def image(use_caches: bool = True) -> Protocol:
     """A PNG as the body of `POST /predict`."""
     path = "/predict" if use_caches else "/predict?cache=off"
     return Protocol(path, "image/png", png, _read_image)
+
+
+def traced(traces: list[list[dict]]) -> Protocol:
+    """As `image`, and every answer's timeline is appended to `traces`."""
+
+    def read(body: bytes) -> Answer:
+        answer = _read_image(body)
+        traces.append(json.loads(body)["trace"])
+        return answer
+
+    return Protocol("/predict", "image/png", png, read, {"X-Trace": "1"})
 
 
 def open_inference(model: str, use_caches: bool = True) -> Protocol:

@@ -13,26 +13,28 @@ import yaml
 from cache_models.base_dnn import load
 from cache_models.default import FOLDER, sample
 from cache_models.evaluation import base_answers
-from tests.e2e.conftest import ROOT, serve_run
+from tests.e2e.conftest import ROOT, serve_run, wait_until
 from workload.agreement import ask
 from workload.client import png
 
 MODEL = "/v2/models/fashion-mnist"
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
+@pytest.fixture(scope="module", params=[True, False], ids=["lane", "handles"])
+def client(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shipped")
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["applications"][0]["args"] |= {
         "lookup_timeout_ms": 10_000,
         "retraining": {"prior": False, "rounds": False},
+        "lane": {"enabled": request.param},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with (
         serve_run(folder / "config.yaml", folder / "serve.log") as url,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
+        client.by_lane = request.param
         yield client
 
 
@@ -125,6 +127,34 @@ def test_a_tensor_is_answered_like_the_image_it_was_made_from(client):
     assert answer["outputs"][1]["data"] == [
         client.post("/predict", content=png(images[0])).json()["label"]
     ]
+
+
+def test_calls_go_the_way_that_is_set(client):
+    def ways():
+        hops = client.get("/stats").json()["hops"]
+        assert hops.keys() == {"Partition0", "Partition1", "Lookup0", "Lookup1"}
+        return {way: sum(hop[way] for hop in hops.values()) for way in ("lane", "handle")}
+
+    if client.by_lane:
+        wait_until(lambda: client.get("/stats").json()["hops"]["Lookup0"]["connected"], "the lane")
+    before, body = ways(), png(sample()[0][0])
+    for _ in range(10):
+        assert client.post("/predict", content=body).status_code == 200
+    after = ways()
+    assert after["lane"] - before["lane"] >= 10 * client.by_lane
+    if not client.by_lane:
+        assert after["lane"] == 0
+
+
+def test_a_trace_says_where_the_time_went(client):
+    answer = client.post(
+        "/predict?cache=off", content=png(sample()[0][0]), headers={"X-Trace": "1"}
+    ).json()
+    steps = {step["step"]: step for step in answer["trace"]}
+    assert list(steps) == ["read", "decode", "Partition0", "Partition1"]
+    assert steps["Partition1"]["at_ms"] >= steps["Partition0"]["ms"]
+    assert steps["Partition0"]["compute_ms"] > 0
+    assert sum(step["ms"] for step in answer["trace"]) <= answer["latency_ms"]
 
 
 def test_metadata_and_health(client):
