@@ -3,7 +3,8 @@
 - `sample`: the shipped test images of Fashion-MNIST, with labels;
 - `test`: all of its test images, with labels;
 - a folder of images, with or without sub-folders, whose names are then the labels;
-- a video file, frame by frame (with the extra `video`);
+- a video file, frame by frame (with the extra `video`), or crops of its frames, as
+  `cache_models.video` names them;
 - an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8, or of `(N, *input_shape)` float32 for
   a base DNN that takes tensors; an `.npz` may hold `labels`, `(N,)`.
 
@@ -20,8 +21,9 @@ from PIL import Image
 
 from cache_models.errors import DataError
 from cache_models.pixels import pixels
-from cache_models.samples import IMAGES, VIDEOS, array_in, labels_in
-from workload.video import Video
+from cache_models.samples import IMAGES, array_in, labels_in
+from cache_models.video import parse
+from workload.video import Crops, Video
 
 FORMS = "'sample', 'test', a folder of images, a video file, or an .npy or .npz file"
 
@@ -98,9 +100,11 @@ def open_data(name: str, channels: int = 3) -> Data:
         return Data(*fashion_mnist(train=False))
     if path.is_dir():
         return _folder(path, channels)
-    if path.suffix.lower() in VIDEOS and path.is_file():
-        video = Video(path, channels)
-        return Data(video, times_s=video.times_s)
+    if found := parse(name):
+        file, options = found
+        video = Video(file, channels)
+        frames = Crops(video, options) if options.crops or options.half else video
+        return Data(frames, times_s=frames.times_s)
     if path.suffix in (".npy", ".npz") and path.is_file():
         images, labels = array_in(path), labels_in(path)
         _check(name, images, labels)

@@ -97,9 +97,10 @@ def in_process_ms(cascade: Cascade, pictures: Sequence[np.ndarray]) -> dict[str,
 
 def describe(found: Profile, in_process: dict[str, float]) -> str:
     """For people: a line a step, and the tax."""
+    p50, p99 = np.percentile(found.latency_ms, (50, 99))
     lines = [
         f"{found.requests} requests, one by one: mean {found.latency_ms.mean():.2f} ms, "
-        f"p50 {np.percentile(found.latency_ms, 50):.2f}, p99 {np.percentile(found.latency_ms, 99):.2f}",
+        f"p50 {p50:.2f}, p99 {p99:.2f}",
         "",
         f"{'':22} {'requests':>8} {'median':>7} {'mean':>7} {'queued':>7} {'compute':>8} "
         f"{'hop':>6} {'ms a request':>13}",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cache_models.errors import DataError
+from cache_models.video import VideoOptions, squares
 
 AHEAD = 100
 """Frames that are rather decoded and dropped than sought."""
@@ -82,3 +83,34 @@ class Video(Sequence):
             self._container.seek(self._shown[index], stream=stream, backward=True)
         self._frames = self._container.decode(stream)
         self._next = index
+
+
+class Crops(Sequence):
+    """Fixed squares of a video's frames, of all or half of the time, frame by frame.
+
+    Attributes:
+        times_s: when each one's frame is shown, the first 0, `(N,)`.
+    """
+
+    def __init__(self, video: Video, options: VideoOptions):
+        middle = len(video) // 2
+        first, last = {"first": (0, middle), "second": (middle, None)}.get(options.half, (0, None))
+        self._video, self._frames = video, range(len(video))[first:last]
+        height, width = video[self._frames[0]].shape[:2]
+        self._boxes = squares((width, height), options.crops)
+        shown = np.asarray(video.times_s)[self._frames.start : self._frames.stop]
+        self.times_s = np.repeat(shown - shown[0], len(self._boxes))
+        self._last: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self._frames) * len(self._boxes)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        frame, place = divmod(range(len(self))[index], len(self._boxes))
+        if self._last is None or self._last[0] != frame:
+            self._last = frame, self._video[self._frames[frame]]
+        left, upper, right, lower = self._boxes[place]
+        return self._last[1][upper:lower, left:right]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))

@@ -44,22 +44,40 @@ def test_arrays_with_and_without_labels(tmp_path, pictures):
     assert data.true_labels(("one", "two")).tolist() == list(range(6))
 
 
-def test_a_video_gives_its_frames_in_any_order_and_their_times(tmp_path):
+@pytest.fixture
+def film(tmp_path):
+    """250 frames, each as bright as its number, the right half black."""
     av = pytest.importorskip("av")
     file = tmp_path / "v.avi"
     with av.open(str(file), "w") as container:
         stream = container.add_stream("mpeg4", rate=20)
-        stream.width = stream.height = 32
+        stream.width, stream.height = 64, 32
         for i in range(250):
-            frame = np.full((32, 32, 3), i, np.uint8)
+            frame = np.full((32, 64, 3), i, np.uint8)
+            frame[:, 32:] = 0
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-    data = open_data(str(file))
+    return file
+
+
+def test_crops_of_a_videos_second_half_are_told_frame_by_frame(film):
+    data = open_data(f"{film}?crops=2&half=second")
+    assert len(data.images) == 2 * 125
+    assert np.allclose(data.times_s[:4], [0, 0, 0.05, 0.05])
+    for frame in (0, 7, 124):
+        left, right = data.images[2 * frame], data.images[2 * frame + 1]
+        assert left.shape == right.shape == (32, 32, 3)
+        assert left[:, :8].mean() == pytest.approx(125 + frame, abs=6)
+        assert right[:, -8:].mean() < 10
+
+
+def test_a_video_gives_its_frames_in_any_order_and_their_times(film):
+    data = open_data(str(film))
     assert len(data.images) == 250 and data.labels is None
     assert np.allclose(np.diff(data.times_s), 0.05)
     for i in (3, 4, 240, 110, 4, 249, 0):
-        assert data.images[i].shape == (32, 32, 3)
-        assert abs(data.images[i].mean() - i) < 4
+        assert data.images[i].shape == (32, 64, 3)
+        assert abs(data.images[i][:, :24].mean() - i) < 4
     data.images.close()
 
 
