@@ -1,0 +1,77 @@
+"""Closed loop, one client: every picture goes to every contender before the next one does, so that
+a drift of the machine's speed meets all of them alike (A B C, C A B, …)."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import httpx
+import numpy as np
+
+from workload.client import Answers, png
+
+PAUSE_S = 0.005
+"""After every answer: the threads that gave it spin a while before they leave the cores."""
+TIMEOUT_S = 30.0
+
+Ask = Callable[[np.ndarray, bytes], tuple[int, str, float]]
+"""Picture `(h, w, C)` and its PNG → class, exit, milliseconds."""
+
+
+def orders(count: int, turns: int, seed: int) -> np.ndarray:
+    """Who is asked first, second, …, `(turns, count)`.
+
+    Of every `count` turns each contender is asked once in every place; within them the order is a
+    rotation of one random order, and the rotations come in random order.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    while len(rows) < turns:
+        order = rng.permutation(count)
+        rows += [np.roll(order, int(shift)) for shift in rng.permutation(count)]
+    return np.array(rows[:turns]).reshape(turns, count)
+
+
+def over_http(client: httpx.Client, url: str) -> Ask:
+    """Asks `url/predict`; raises where there is no answer."""
+
+    def ask(_: np.ndarray, body: bytes) -> tuple[int, str, float]:
+        start = time.perf_counter()
+        response = client.post(f"{url}/predict", content=body)
+        ms = (time.perf_counter() - start) * 1e3
+        if response.status_code != 200:
+            raise RuntimeError(f"HTTP {response.status_code}")
+        answer = response.json()
+        return int(answer["class_id"]), str(answer["exit"]), ms
+
+    return ask
+
+
+def in_turn(
+    contenders: Mapping[str, Ask],
+    pictures: Sequence[np.ndarray],
+    seed: int,
+    pause_s: float = PAUSE_S,
+    after_turn: Callable[[], None] = lambda: None,
+) -> dict[str, Answers]:
+    """What every contender answered to all pictures, by name; one that fails goes on with the next
+    picture."""
+    names = list(contenders)
+    found = {name: Answers.none(len(pictures)) for name in names}
+    for i, order in enumerate(orders(len(names), len(pictures), seed)):
+        body = png(pictures[i])
+        for name in (names[k] for k in order):
+            answers, start = found[name], time.perf_counter()
+            try:
+                class_id, exit, ms = contenders[name](pictures[i], body)
+            except httpx.TimeoutException:
+                answers.failures[i] = "timeout"
+            except (httpx.HTTPError, RuntimeError, ValueError, LookupError, TypeError) as error:
+                answers.failures[i] = str(error) or type(error).__name__
+            else:
+                answers.class_ids[i], answers.exits[i] = class_id, exit
+                answers.latency_ms[i] = ms
+            if answers.failures[i]:
+                answers.latency_ms[i] = (time.perf_counter() - start) * 1e3
+            time.sleep(pause_s)
+        after_turn()
+    return found
