@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from workload.compare import compare
 from workload.streams import STREAMS, StreamError
 
 
@@ -13,6 +14,8 @@ from workload.streams import STREAMS, StreamError
 def cli() -> None:
     """Send traffic to a running server."""
 
+
+cli.add_command(compare)
 
 url_option = click.option("--url", default="http://127.0.0.1:8000", show_default=True)
 
