@@ -3,38 +3,28 @@
 import datetime
 import json
 import os
-import platform
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
 from pathlib import Path
 
 import click
 import httpx
 import numpy as np
 
-from cache_models.base_dnn import BaseDNN, load
-from cache_models.composition import compute_ms_by_exit
-from cache_models.datasets import cache_home, fashion_mnist
-from cache_models.default import STORE, sample
+from cache_models.base_dnn import load
+from cache_models.default import STORE
 from cache_models.device import resolve
 from cache_models.errors import DataError
-from cache_models.evaluation import base_answers as ask_base
-from cache_models.plan import Plan
 from cache_models.store import Store
 from workload import blocks, comparison_report, streams
-from workload.base_answers import base_answers
 from workload.budget import budget
 from workload.comparison_report import describe, draw
+from workload.ground import Ground, labelled, machine
 from workload.in_process import CASCADE, ORACLE, WHOLE, InProcess, best_threads
 from workload.systems.bring_up import Settings, bring_up
 from workload.systems.catalogue import NONE, SYSTEMS, missing
-from workload.turns import Ask, in_turn, over_http
+from workload.turns import in_turn, over_http
 
-REFERENCE = "plain"
 WARM_UP, PILOT = 20, 10
 GUARD_S = 60.0
 CAPACITY_S = 6.0
@@ -77,8 +67,8 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     Raises:
         CacheModelsError, StreamError, StartError: nothing can be compared; says why.
     """
-    base = load(options.model)
-    images, labels = _labelled(options.data)
+    base, truth = load(options.model), load(options.model)  # slices of the first are moved about
+    images, labels = labelled(options.data)
     store = Store(options.store or STORE)
     version = store.current()
     version.plan.check_base(base)
@@ -91,7 +81,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     result = {
         "command": command,
         "date": datetime.date.today().isoformat(),
-        "machine": _machine(),
+        "machine": machine(),
         "model": options.model,
         "store": str(options.store or "default"),
         "seed": options.seed,
@@ -112,7 +102,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
         contenders = {name: over_http(client, url) for name, url in urls.items()}
         if local:
             contenders |= {WHOLE: local.whole, CASCADE: local.cascade}
-        ground = Ground(base, images, labels, version.plan, urls, contenders, local)
+        ground = Ground(truth, images, labels, version.plan, urls, contenders, local)
         result |= {"reference": ground.reference, **_pilot(ground, options)}
         result["streams"] = {}
         for i, stream in enumerate(options.streams):
@@ -122,50 +112,6 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
             result["stats"] = _stats(urls)
             _write(result, options)
     return describe(result)
-
-
-@dataclass(frozen=True)
-class Ground:
-    """The contenders' common ground.
-
-    Attributes:
-        urls: of the systems that are served.
-        contenders: those, and what is asked without a server.
-        local: what is asked without a server, if it is.
-    """
-
-    base: BaseDNN
-    images: np.ndarray
-    labels: np.ndarray | None
-    plan: Plan
-    urls: dict[str, str]
-    contenders: dict[str, Ask]
-    local: InProcess | None
-
-    @property
-    def reference(self) -> str:
-        return REFERENCE if REFERENCE in self.urls else next(iter(self.urls))
-
-    @property
-    def compute_ms(self) -> dict[str, dict[str, float]]:
-        """By contender and exit, as the plan measured slices and lookups."""
-        plan = self.plan
-        shares = {point.name: point.compute_share for point in plan.candidates}
-        names = plan.cut_points
-        lookups_ms = [cache.lookup_ms for cache in plan.caches]
-        base_ms = plan.expected.base_compute_ms
-        paid_ms = compute_ms_by_exit([shares[name] for name in names], lookups_ms, base_ms)
-        by_exit = dict(zip([*names, "base"], paid_ms.tolist(), strict=True))
-        free_ms = {name: shares[name] * base_ms for name in names} | {"base": base_ms}
-        known = {name: by_exit for name in self.urls if SYSTEMS[name].late_binding}
-        whole = {name: {"base": base_ms} for name in ("plain", "litserve", "mosec", WHOLE)}
-        return known | whole | {CASCADE: by_exit, ORACLE: free_ms}
-
-    def truth(self, pictures: list[np.ndarray]) -> np.ndarray:
-        """The base DNN's labels, `(n,)`, from disk where they are known."""
-        file = cache_home() / "base_answers.sqlite"
-        ask = partial(ask_base, self.base)
-        return base_answers(pictures, ask, self.base.fingerprint(), file)
 
 
 def _pilot(ground: Ground, options: Options) -> dict:
@@ -298,37 +244,3 @@ def _write(result: dict, options: Options) -> None:
         partial_file.replace(options.out)
     if options.picture:
         draw(result, options.picture)
-
-
-def _labelled(data: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images `(N, h, w, C)` uint8, and their labels where they are known.
-
-    Raises:
-        DataError: `data` names none.
-    """
-    if data == "sample":
-        return sample()
-    if data == "test":
-        return fashion_mnist(train=False)
-    try:
-        images = np.load(data, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"--data {data!r} is not sample, test or a readable .npy: {error}"
-        ) from error
-    shape = getattr(images, "shape", ())
-    if len(shape) != 4 or shape[3] not in (1, 3) or images.dtype != np.uint8:
-        raise DataError(f"--data {data!r} should hold uint8 (N, h, w, 1 or 3), not {shape}")
-    return images, None
-
-
-def _machine() -> dict:
-    cpu = platform.processor() or platform.machine()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
-    found = {}
-    for package in ("ray", "torch", "litserve", "mosec"):
-        with suppress(PackageNotFoundError):
-            found[package] = installed(package)
-    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **found}

@@ -8,6 +8,7 @@
 All count from the decoded picture to the answer.
 """
 
+import copy
 import time
 
 import numpy as np
@@ -92,7 +93,7 @@ def best_threads(base: BaseDNN, device: torch.device, most: int, repetitions: in
     least median time for one input."""
     from cache_models.cost import median_ms
 
-    module = prepared(base.module, device)
+    module = prepared(copy.deepcopy(base.module), device)
     inputs = channels_last(torch.zeros(1, *base.description.input_shape, device=device))
     candidates = sorted({most, *(2**k for k in range(most.bit_length()) if 2**k <= most)})
     before, took_ms = torch.get_num_threads(), {}

@@ -1,0 +1,104 @@
+"""What all contenders of a comparison have in common: data, the base DNN's answers, prices."""
+
+import os
+import platform
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from cache_models.base_dnn import BaseDNN
+from cache_models.composition import compute_ms_by_exit
+from cache_models.datasets import cache_home, fashion_mnist
+from cache_models.default import sample
+from cache_models.errors import DataError
+from cache_models.evaluation import base_answers as ask_base
+from cache_models.plan import Plan
+from workload.base_answers import base_answers
+from workload.in_process import CASCADE, ORACLE, WHOLE, InProcess
+from workload.systems.catalogue import SYSTEMS
+from workload.turns import Ask
+
+REFERENCE = "plain"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The contenders' common ground.
+
+    Attributes:
+        base: whose answers are the truth; nothing else runs it.
+        urls: of the systems that are served.
+        contenders: those, and what is asked without a server.
+        local: what is asked without a server, if it is.
+    """
+
+    base: BaseDNN
+    images: np.ndarray
+    labels: np.ndarray | None
+    plan: Plan
+    urls: dict[str, str]
+    contenders: dict[str, Ask]
+    local: InProcess | None
+
+    @property
+    def reference(self) -> str:
+        return REFERENCE if REFERENCE in self.urls else next(iter(self.urls))
+
+    @property
+    def compute_ms(self) -> dict[str, dict[str, float]]:
+        """By contender and exit, as the plan measured slices and lookups."""
+        plan = self.plan
+        shares = {point.name: point.compute_share for point in plan.candidates}
+        names = plan.cut_points
+        lookups_ms = [cache.lookup_ms for cache in plan.caches]
+        base_ms = plan.expected.base_compute_ms
+        paid_ms = compute_ms_by_exit([shares[name] for name in names], lookups_ms, base_ms)
+        by_exit = dict(zip([*names, "base"], paid_ms.tolist(), strict=True))
+        free_ms = {name: shares[name] * base_ms for name in names} | {"base": base_ms}
+        known = {name: by_exit for name in self.urls if SYSTEMS[name].late_binding}
+        whole = {name: {"base": base_ms} for name in ("plain", "litserve", "mosec", WHOLE)}
+        return known | whole | {CASCADE: by_exit, ORACLE: free_ms}
+
+    def truth(self, pictures: list[np.ndarray]) -> np.ndarray:
+        """The base DNN's labels, `(n,)`, from disk where they are known."""
+        file = cache_home() / "base_answers.sqlite"
+        ask = partial(ask_base, self.base)
+        return base_answers(pictures, ask, self.base.fingerprint(), file)
+
+
+def labelled(data: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images `(N, h, w, C)` uint8, and their labels where they are known.
+
+    Raises:
+        DataError: `data` names none.
+    """
+    if data == "sample":
+        return sample()
+    if data == "test":
+        return fashion_mnist(train=False)
+    try:
+        images = np.load(data, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"--data {data!r} is not sample, test or a readable .npy: {error}"
+        ) from error
+    shape = getattr(images, "shape", ())
+    if len(shape) != 4 or shape[3] not in (1, 3) or images.dtype != np.uint8:
+        raise DataError(f"--data {data!r} should hold uint8 (N, h, w, 1 or 3), not {shape}")
+    return images, None
+
+
+def machine() -> dict:
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
+    found = {}
+    for package in ("ray", "torch", "litserve", "mosec"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **found}
