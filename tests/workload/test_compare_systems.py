@@ -12,7 +12,7 @@ from cache_models.default import STORE
 from cache_models.evaluation import base_answers
 from cache_models.prior_calibration import load_said
 from cache_models.promise import Limits
-from cache_models.store import Store
+from cache_models.store import CacheVersion, Store
 from tests.plans import plan_for
 from tests.tiny import images
 from workload.client import png
@@ -105,9 +105,10 @@ def test_the_model_cascade_is_made_once_and_keeps_the_promise(tmp_path, monkeypa
     plan = plan_for(["stem"], base.description.classes)
     plan.fingerprint, plan.data = base.fingerprint(), str(tmp_path / "data.npy")
     plan.promise.limits = limits
-    card = front.make(base, plan)
+    version = CacheVersion(1, plan, tmp_path)
+    card = front.make(base, version)
     (tmp_path / "data.npy").unlink()  # from disk now
-    assert front.make(base, plan) == card
+    assert front.make(base, version) == card
 
     cascade = front.Cascade(TINY, "cpu", 1, str(front.Files.of(plan).folder))
     fresh = images(300, seed=5)

@@ -173,7 +173,7 @@ def application(name: str, settings: Settings) -> dict:
     if not SYSTEMS[name].late_binding:
         args = common | {"device": settings.device, "threads": settings.threads}
         if name == "cascade":
-            front.make(settings.base, version.plan, settings.device)
+            front.make(settings.base, version, settings.device)
             args["front"] = str(front.Files.of(version.plan).folder)
         deployments = [{"name": "Model", "ray_actor_options": {"num_cpus": 0.1, **gpu}}]
         path = "workload.systems.one_deployment:build"

@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 from safetensors.torch import load_file, save_file
 
+from cache_models import reservoir
 from cache_models.base_dnn import BaseDNN
 from cache_models.cutting import cut
 from cache_models.datasets import cache_home
@@ -24,6 +25,7 @@ from cache_models.promise import Promise, calibrate
 from cache_models.recording import as_tensor, record
 from cache_models.rivals import Front, SmallCNN, small_cnn
 from cache_models.samples import open_samples
+from cache_models.store import CacheVersion
 from workload.systems.whole import Whole, decode, reply
 
 WIDTH = 32
@@ -70,26 +72,29 @@ class Files:
         return front.eval(), card
 
 
-def make(base: BaseDNN, plan: Plan, device: str = "cpu") -> Card:
-    """The front for a plan, from disk, or learned now; an interrupted recording is gone on with.
+def make(base: BaseDNN, version: CacheVersion, device: str = "cpu") -> Card:
+    """The front for a version's plan, from disk, or learned now; what the base DNN says of the
+    samples is taken from the version where it keeps it, and an interrupted recording is gone on
+    with.
 
     Raises:
         DataError: the plan's samples are not here, are no images, or the CNN keeps no promise.
     """
+    plan = version.plan
     files = Files.of(plan)
     if found := files.load():
         return found[1]
     samples = open_samples(plan.data, base.description, files.folder / "samples")
     if samples.images.ndim != 4 or samples.images.dtype != np.uint8:
         raise DataError(f"a model cascade needs images, and {plan.data!r} holds none")
-    recorded = record(base, cut(base), [], samples.images, files.folder / "recording", device)
+    probabilities = _probabilities(base, version, samples.images, files.folder, device)
     train, select, calibration = split(samples)
     images = as_tensor(samples.images).numpy()
     classes = len(base.description.classes)
-    front = small_cnn(images, recorded.probabilities, train, select, WIDTH, false_hit_cost=1.0)
+    front = small_cnn(images, probabilities, train, select, WIDTH, false_hit_cost=1.0)
     labels, confidences, _ = ask(front, images, calibration)
     limits = plan.promise.limits
-    answers = recorded.answers[calibration]
+    answers = probabilities[calibration].argmax(1)
     promise = calibrate([labels], [confidences], answers, classes, limits)
     if promise.threshold is None:
         raise DataError("the model cascade's CNN keeps no promise at any threshold")
@@ -101,6 +106,29 @@ def make(base: BaseDNN, plan: Plan, device: str = "cpu") -> Card:
     partial.write_text(card.model_dump_json(indent=2) + "\n")
     partial.replace(files.card)
     return card
+
+
+def _probabilities(
+    base: BaseDNN, version: CacheVersion, images: np.ndarray, folder: Path, device: str
+) -> np.ndarray:
+    """The base DNN's, `(N, K)` float32."""
+    known = {}
+    if reservoir.has_samples(version):
+        held = version.tensors(reservoir.FILE)
+        inputs, said = held["inputs"].numpy(), held["probabilities"].float().numpy()
+        known = {x.tobytes(): p for x, p in zip(inputs, said, strict=True)}
+    found = np.empty((len(images), len(base.description.classes)), np.float32)
+    unknown = []
+    for i, image in enumerate(images):
+        said = known.get(image.tobytes())
+        if said is None:
+            unknown.append(i)
+        else:
+            found[i] = said
+    if unknown:
+        recorded = record(base, cut(base), [], images[unknown], folder / "recording", device)
+        found[unknown] = recorded.probabilities
+    return found
 
 
 class Cascade(Whole):
