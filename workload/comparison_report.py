@@ -171,7 +171,9 @@ def _answer_cells(both: list[dict]) -> list[str]:
 
 
 def _ratio(ratio: dict | None) -> str:
-    return "" if ratio is None else str(Ratio(**ratio))
+    if ratio is None:
+        return ""
+    return "1" if ratio["low"] == ratio["high"] == 1 else str(Ratio(**ratio))
 
 
 def draw(result: dict, file: Path) -> None:
@@ -207,6 +209,8 @@ def _distributions(panel, found: dict, colours: dict) -> None:
 
 
 def _ratios(panel, found: dict, reference: str | None, names: list[str], colours: dict) -> None:
+    from matplotlib.ticker import LogLocator
+
     for shift, loop, mark in ((-0.15, "closed", "o"), (0.15, "open", "s")):
         panel.plot([], [], mark, color="grey", label=f"{loop} loop")
         for place, name in enumerate(names):
@@ -222,6 +226,9 @@ def _ratios(panel, found: dict, reference: str | None, names: list[str], colours
     panel.set_yticks(range(len(names)), names)
     panel.invert_yaxis()
     panel.set_xscale("log")
+    for axis_ticks in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
+        axis_ticks("{x:g}")
+    panel.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
     panel.set_xlabel(f"times faster than {reference}, mean latency, 95 % interval")
     panel.grid(alpha=0.3, axis="x")
     panel.legend(loc="best")
