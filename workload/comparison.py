@@ -120,7 +120,7 @@ def _pilot(ground: Ground, options: Options) -> dict:
     in_turn(ground.contenders, pictures[:WARM_UP], options.seed)
     guards = _wait_for_guards(ground.urls)
     start = time.perf_counter()
-    answers = in_turn(ground.contenders, pictures[WARM_UP:], options.seed)
+    answers = in_turn(ground.contenders, pictures[WARM_UP:], options.seed, ground.pauses_s)
     turn_s = (time.perf_counter() - start) / max(1, len(pictures[WARM_UP:]))
     one_ms = float(np.nanmean(answers[ground.reference].latency_ms))
     if ground.local:
@@ -162,7 +162,7 @@ def _stream(ground: Ground, options: Options, result: dict, stream: str, seconds
     pictures = [streams.picture(ground.images, item, round_) for item, round_ in pairs]
     truth = ground.truth(pictures)
 
-    answers = in_turn(ground.contenders, pictures[: counts.turns], options.seed)
+    answers = in_turn(ground.contenders, pictures[: counts.turns], options.seed, ground.pauses_s)
     if ground.local:
         answers[ORACLE] = ground.local.oracle()
     rest = range(counts.turns, total, size)

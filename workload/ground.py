@@ -49,6 +49,12 @@ class Ground:
         return REFERENCE if REFERENCE in self.urls else next(iter(self.urls))
 
     @property
+    def pauses_s(self) -> dict[str, float]:
+        """For `in_turn`: a sampled request takes as long as the whole base DNN and its hops."""
+        one_s = 1.5 * self.plan.expected.base_latency_ms / 1e3
+        return {name: one_s for name in self.urls if SYSTEMS[name].late_binding}
+
+    @property
     def compute_ms(self) -> dict[str, dict[str, float]]:
         """By contender and exit, as the plan measured slices and lookups."""
         plan = self.plan

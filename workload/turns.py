@@ -1,5 +1,10 @@
 """Closed loop, one client: every picture goes to every contender before the next one does, so that
-a drift of the machine's speed meets all of them alike (A B C, C A B, …)."""
+a drift of the machine's speed meets all of them alike (A B C, C A B, …).
+
+What a system does after its answer must not meet the next one: after each answer there is a pause,
+which for this project's own systems is long enough for a sampled request to be run on. So their
+sampling costs nobody anything here; what it costs shows in the open loop.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,11 +55,15 @@ def in_turn(
     contenders: Mapping[str, Ask],
     pictures: Sequence[np.ndarray],
     seed: int,
-    pause_s: float = PAUSE_S,
-    after_turn: Callable[[], None] = lambda: None,
+    pauses_s: Mapping[str, float] | None = None,
 ) -> dict[str, Answers]:
     """What every contender answered to all pictures, by name; one that fails goes on with the next
-    picture."""
+    picture.
+
+    Args:
+        pauses_s: after an answer of each contender, where it is not `PAUSE_S`.
+    """
+    pauses_s = pauses_s or {}
     names = list(contenders)
     found = {name: Answers.none(len(pictures)) for name in names}
     for i, order in enumerate(orders(len(names), len(pictures), seed)):
@@ -72,6 +81,5 @@ def in_turn(
                 answers.latency_ms[i] = ms
             if answers.failures[i]:
                 answers.latency_ms[i] = (time.perf_counter() - start) * 1e3
-            time.sleep(pause_s)
-        after_turn()
+            time.sleep(pauses_s.get(name, PAUSE_S))
     return found

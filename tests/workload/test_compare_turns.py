@@ -35,7 +35,7 @@ def test_all_get_the_same_pictures_and_a_failure_is_counted():
         return 7, "input", 2.5
 
     pictures = [np.full((4, 4, 1), i, np.uint8) for i in range(5)]
-    answers = in_turn({"good": good, "bad": bad}, pictures, seed=0, pause_s=0)
+    answers = in_turn({"good": good, "bad": bad}, pictures, seed=0)
     assert seen["good"] == seen["bad"] == list(range(5))
     assert answers["good"].class_ids.tolist() == list(range(5))
     assert answers["bad"].errors == {"HTTP 503": 1}
