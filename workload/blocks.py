@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from workload.arrivals import poisson
-from workload.budget import GAP_S
 from workload.client import Answers, send
 
 
@@ -16,12 +15,13 @@ def in_blocks(
     rounds: Sequence[Sequence[np.ndarray]],
     rate_per_s: float,
     seed: int,
-    gap_s: float = GAP_S,
+    gap_s: float,
 ) -> dict[str, list[Answers]]:
     """What every system answered, round by round, by name.
 
     Args:
         rounds: the pictures of each.
+        gap_s: after every block.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, list[Answers]] = {name: [] for name in urls}

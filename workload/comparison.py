@@ -17,7 +17,7 @@ from cache_models.device import resolve
 from cache_models.errors import DataError
 from cache_models.store import Store
 from workload import blocks, comparison_report, streams
-from workload.budget import budget
+from workload.budget import GAP_S, budget
 from workload.comparison_report import describe, draw
 from workload.ground import Ground, labelled, machine
 from workload.in_process import CASCADE, ORACLE, WHOLE, InProcess, best_threads
@@ -167,7 +167,7 @@ def _stream(ground: Ground, options: Options, result: dict, stream: str, seconds
         answers[ORACLE] = ground.local.oracle()
     rest = range(counts.turns, total, size)
     rounds = [pictures[at : at + size] for at in rest]
-    answers_open = blocks.in_blocks(ground.urls, rounds, rate, options.seed)
+    answers_open = blocks.in_blocks(ground.urls, rounds, rate, options.seed, GAP_S)
     compute_ms, reference = ground.compute_ms, ground.reference
     found = {
         "counts": asdict(counts) | {"rate_per_s": rate, "block_requests": size},
@@ -196,7 +196,7 @@ def _saturation(
             count = max(2 * options.clients, count)
             some = [pictures[i % len(pictures)] for i in range(k * count, (k + 1) * count)]
             rates[name].append(blocks.saturate(ground.urls[name], some, options.clients)[0])
-            time.sleep(blocks.GAP_S)
+            time.sleep(GAP_S)
     return rates
 
 
