@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from cache_models import prior_calibration, reservoir
 from cache_models.base_dnn import BaseDNN
@@ -43,7 +44,8 @@ def recorded_copy(store: Store, base: BaseDNN, folder: Path, device: str = "cpu"
         plan = version.plan
         shapes = [cache.feature_shape for cache in plan.caches]
         log = TrafficLog(kept.folder / LOG, shapes, len(plan.description.classes))
-        for _ in reservoir.record_build(version, base, log, device):
+        batches = reservoir.record_build(version, base, log, device)
+        for _ in tqdm(batches, desc="the build's samples", unit="batch"):
             pass
         del log  # which closes its file
     shutil.copytree(kept.folder, folder)
