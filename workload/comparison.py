@@ -19,7 +19,7 @@ from cache_models.store import Store
 from workload import blocks, comparison_report, streams
 from workload.budget import GAP_S, budget
 from workload.comparison_report import describe, draw
-from workload.ground import Ground, labelled, machine
+from workload.ground import Ground, busy_with_others, labelled, machine
 from workload.in_process import CASCADE, ORACLE, WHOLE, InProcess, best_threads
 from workload.systems.bring_up import Settings, bring_up
 from workload.systems.catalogue import NONE, SYSTEMS, missing
@@ -67,6 +67,8 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     Raises:
         CacheModelsError, StreamError, StartError: nothing can be compared; says why.
     """
+    if busy := busy_with_others():
+        click.echo(busy, err=True)
     base, truth = load(options.model), load(options.model)  # slices of the first are moved about
     images, labels = labelled(options.data)
     store = Store(options.store or STORE)
@@ -82,6 +84,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
         "command": command,
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
+        "busy": busy,
         "model": options.model,
         "store": str(options.store or "default"),
         "seed": options.seed,

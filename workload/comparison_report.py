@@ -104,6 +104,8 @@ def _plain(ratio: Ratio | None) -> dict | None:
 def describe(result: dict) -> str:
     """One Markdown table a stream, and what must be known to read it."""
     parts = [_heading(result)]
+    if result.get("busy"):
+        parts.append(f"**Note:** {result['busy']}.")
     for stream, found in result["streams"].items():
         parts.append(_table(stream, found, result["reference"]))
     for name, why in result["missing"].items():

@@ -23,6 +23,8 @@ from workload.systems.catalogue import SYSTEMS
 from workload.turns import Ask
 
 REFERENCE = "plain"
+BUSY = 0.5
+"""Load average a core."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,18 @@ def labelled(data: str) -> tuple[np.ndarray, np.ndarray | None]:
     if len(shape) != 4 or shape[3] not in (1, 3) or images.dtype != np.uint8:
         raise DataError(f"--data {data!r} should hold uint8 (N, h, w, 1 or 3), not {shape}")
     return images, None
+
+
+def busy_with_others() -> str | None:
+    """A warning if the machine has other work to do, which meets systems unevenly: the scheduler
+    shares cores among sessions, and gives some of them more than others."""
+    load = os.getloadavg()[0]
+    if load < BUSY * (os.cpu_count() or 1):
+        return None
+    return (
+        f"the machine had other work to do at the start (load {load:.1f}): systems in processes of "
+        f"different sessions are not slowed down alike, and the figures are not to be trusted"
+    )
 
 
 def machine() -> dict:

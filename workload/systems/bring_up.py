@@ -44,6 +44,7 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
+    "RAY_worker_niceness": "0",  # LitServe's and mosec's processes are not nicer either
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
