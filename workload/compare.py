@@ -7,6 +7,7 @@ requests, and say how many times faster than plain Ray Serve each is.
 4. Of every stream: closed loop in turn, then open loop in blocks at half of plain's capacity.
 """
 
+import os
 import signal
 import sys
 import tempfile
@@ -48,6 +49,9 @@ from workload.systems.catalogue import SYSTEMS
 @click.option("--logs", type=click.Path(path_type=Path), help="Keep what the systems wrote there.")
 def compare(streams: str, systems: str | None, logs: Path | None, **options) -> None:
     """Bring systems up on this machine, and send all of them the same requests."""
+    # As Ray does for its replicas, so for all: threads are set explicitly later, but OpenMP's spin
+    # longer where this was not set before PyTorch is loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from cache_models.errors import CacheModelsError
     from workload.comparison import Options, run
     from workload.systems.processes import StartError

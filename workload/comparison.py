@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import httpx
 import numpy as np
+import torch
 
 from cache_models.base_dnn import load
 from cache_models.default import STORE
@@ -77,6 +78,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     device = resolve(options.device)
     most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = options.threads or best_threads(base, device, most or 1)
+    torch.set_num_threads(threads)  # for what is made beforehand
     settings = Settings(base, store, version, str(device), threads, folder)
     lacking = {name: why for name in options.systems if (why := missing(name))}
     asked = [name for name in options.systems if name not in lacking]
