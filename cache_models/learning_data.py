@@ -58,15 +58,12 @@ def prepare(
     Raises:
         DataError: there are too few samples for the promise.
     """
-    order = np.arange(len(samples.images))
-    if not samples.in_time:
-        np.random.default_rng(seed).shuffle(order)
-    ends = np.cumsum([round(share * len(order)) for share in SHARES.values()])
-    train, select, calibrate = (np.sort(part) for part in np.split(order, ends[:2]))
+    train, select, calibrate = split(samples, seed)
+    count = len(samples.images)
     needed = min_samples(limits.max_disagreement, 1 - limits.confidence)
     if len(calibrate) < needed:
         raise DataError(
-            f"{len(order)} samples are too few: the promise of at most "
+            f"{count} samples are too few: the promise of at most "
             f"{limits.max_disagreement:.2%} disagreement at {limits.confidence:.0%} confidence "
             f"needs {needed} for calibration alone, {round(needed / SHARES['calibrate']) + 1} in "
             f"all. Give more, or raise --max-disagreement."
@@ -76,3 +73,14 @@ def prepare(
     names = [point.name for point in costs.candidates]
     recording = record(base, model, names, samples.images, folder, device)
     return LearningData(model, costs, recording, train, select, calibrate)
+
+
+def split(samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices that train, select and calibrate; in blocks of time if neighbours depend on each
+    other, at random if not."""
+    order = np.arange(len(samples.images))
+    if not samples.in_time:
+        np.random.default_rng(seed).shuffle(order)
+    ends = np.cumsum([round(share * len(order)) for share in SHARES.values()])
+    train, select, calibrate = (np.sort(part) for part in np.split(order, ends[:2]))
+    return train, select, calibrate

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from workload.arrivals import KNOWN
+from workload.compare import compare
 from workload.parameters import ParameterError
 from workload.streams import STREAMS
 
@@ -15,6 +16,8 @@ from workload.streams import STREAMS
 def cli() -> None:
     """Send traffic to a running server."""
 
+
+cli.add_command(compare)
 
 url_option = click.option("--url", default="http://127.0.0.1:8000", show_default=True)
 

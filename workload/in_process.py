@@ -1,0 +1,104 @@
+"""The same work without any server: how near to it the serving comes.
+
+- `in-process`: the whole base DNN, slice by slice;
+- `in-process cascade`: the slices with the caches of the plan;
+- `oracle`: leaves for nothing at the first of the plan's cut points whose predictor is right. It
+  runs no slice of its own: its time is what the whole base DNN had taken up to there.
+
+All count from the decoded picture to the answer.
+"""
+
+import time
+
+import numpy as np
+import torch
+
+from cache_models.base_dnn import BaseDNN
+from cache_models.cutting import cut
+from cache_models.evaluation import Cascade
+from cache_models.features import extract
+from cache_models.layout import channels_last
+from cache_models.recording import as_tensor
+from cache_models.store import CacheVersion
+from workload.client import Answers
+from workload.systems.whole import prepared
+
+WHOLE, CASCADE, ORACLE = "in-process", "in-process cascade", "oracle"
+
+
+class InProcess:
+    """Asks as `workload.turns.Ask` does.
+
+    Args:
+        threads: of PyTorch, for this process.
+    """
+
+    def __init__(self, base: BaseDNN, version: CacheVersion, device: torch.device, threads: int):
+        torch.set_num_threads(threads)
+        plan = version.plan
+        self._base, self._device = base, device
+        self._slices = cut(base).fast_slices(plan.cut_points, device)
+        self._caches = [version.load(i).to(device) for i in range(len(plan.caches))]
+        self._exits = [*plan.cut_points, "base"]
+        self._cascade = Cascade(base, version, str(device))
+        self._use_caches = plan.promise.threshold is not None
+        self._oracle: list[tuple[int, str, float]] = []
+
+    @torch.inference_mode()
+    def whole(self, picture: np.ndarray, _: bytes = b"") -> tuple[int, str, float]:
+        start = time.perf_counter()
+        activation = channels_last(self._inputs(picture))
+        self._wait()
+        spent_s, crossed = [time.perf_counter() - start], []
+        for part in self._slices:
+            start = time.perf_counter()
+            activation = part(activation)
+            self._wait()
+            spent_s.append(time.perf_counter() - start)
+            crossed.append(activation)
+        class_id = int(activation.argmax(1))
+        said = [
+            int(cache(extract(at))[0].argmax(1))
+            for cache, at in zip(self._caches, crossed, strict=False)
+        ]
+        first = next((i for i, label in enumerate(said) if label == class_id), len(said))
+        paid_ms = np.cumsum(spent_s)[1:] * 1e3
+        self._oracle.append((class_id, self._exits[first], float(paid_ms[first])))
+        return class_id, "base", float(paid_ms[-1])
+
+    def cascade(self, picture: np.ndarray, _: bytes = b"") -> tuple[int, str, float]:
+        start = time.perf_counter()
+        label, exit = self._cascade.answer(as_tensor(picture[None]), self._use_caches)
+        return label, self._exits[exit], (time.perf_counter() - start) * 1e3
+
+    def oracle(self) -> Answers:
+        """Of all pictures that `whole` was asked about since the last call."""
+        asked, self._oracle = self._oracle, []
+        answers = Answers.none(len(asked))
+        for i, (class_id, exit, ms) in enumerate(asked):
+            answers.class_ids[i], answers.exits[i], answers.latency_ms[i] = class_id, exit, ms
+        return answers
+
+    def _inputs(self, picture: np.ndarray) -> torch.Tensor:
+        return self._base.inputs(as_tensor(picture[None]).to(self._device))
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def best_threads(base: BaseDNN, device: torch.device, most: int, repetitions: int = 8) -> int:
+    """The number of threads, of 1, 2, 4, … up to `most`, with which the whole base DNN takes the
+    least median time for one input."""
+    from cache_models.cost import median_ms
+
+    module = prepared(base, device)
+    inputs = channels_last(torch.zeros(1, *base.description.input_shape, device=device))
+    candidates = sorted({most, *(2**k for k in range(most.bit_length()) if 2**k <= most)})
+    before, took_ms = torch.get_num_threads(), {}
+    with torch.inference_mode():
+        for threads in candidates:
+            torch.set_num_threads(threads)
+            took_ms[threads] = median_ms(lambda: module(inputs), repetitions=repetitions)
+    torch.set_num_threads(before)
+    return min(took_ms, key=took_ms.get)

@@ -1,0 +1,1 @@
+"""The systems that `python -m workload compare` brings up, and how."""

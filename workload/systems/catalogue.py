@@ -1,0 +1,49 @@
+"""Which systems there are, in the order of the table, and what each needs."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from workload.in_process import CASCADE, ORACLE, WHOLE
+
+RAY, OWN, NONE = "ray", "own", "none"
+
+
+@dataclass(frozen=True)
+class System:
+    """
+    Attributes:
+        server: `ray` is an application of the one Serve, `own` a process of its own, `none` runs
+            in the comparison's own process.
+        package: that it needs, of the extra `compare`.
+        late_binding: whether it is this project's application.
+    """
+
+    name: str
+    server: str
+    about: str
+    package: str | None = None
+    late_binding: bool = False
+
+
+SYSTEMS = {
+    system.name: system
+    for system in (
+        System("plain", RAY, "whole base DNN in one Ray Serve deployment"),
+        System("litserve", OWN, "whole base DNN in LitServe", "litserve"),
+        System("mosec", OWN, "whole base DNN in mosec", "mosec"),
+        System("gati", RAY, "this system, caches from the plan", late_binding=True),
+        System("gati-retraining", RAY, "this system with its defaults", late_binding=True),
+        System("entropy", RAY, "this system, caches trusted by entropy", late_binding=True),
+        System("cascade", RAY, "small CNN, then the whole base DNN, one deployment"),
+        System("in-process", NONE, "no server"),
+    )
+}
+IN_PROCESS = (WHOLE, CASCADE, ORACLE)
+
+
+def missing(name: str) -> str | None:
+    """Why a system cannot be asked for here; None where it can."""
+    package = SYSTEMS[name].package
+    if package and find_spec(package) is None:
+        return f"{package} is not installed: pip install -e '.[compare]'"
+    return None

@@ -1,0 +1,99 @@
+"""Closed loop, one client: every picture goes to every contender before the next one does, so that
+a drift of the machine's speed meets all of them alike (A B C, C A B, …).
+
+What a system does after its answer must not meet the next one: after each answer there is a pause,
+which for this project's own systems is long enough for a sampled request to be run on. So their
+sampling costs nobody anything here; what it costs shows in the open loop.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import urllib3
+
+from workload.client import Answers, png
+
+PAUSE_S = 0.005
+"""After every answer: the threads that gave it spin a while before they leave the cores."""
+TIMEOUT_S = 30.0
+
+
+def client() -> urllib3.PoolManager:
+    """One that adds little of its own: a quarter of a millisecond less than httpx."""
+    headers = {"Content-Type": "image/png"}
+    return urllib3.PoolManager(timeout=TIMEOUT_S, retries=False, headers=headers)
+
+
+Ask = Callable[[np.ndarray, bytes], tuple[int, str, float]]
+"""Picture `(h, w, C)` and its PNG → class, exit, milliseconds."""
+
+
+def orders(count: int, turns: int, seed: int) -> np.ndarray:
+    """Who is asked first, second, …, `(turns, count)`.
+
+    Of every `count` turns each contender is asked once in every place; within them the order is a
+    rotation of one random order, and the rotations come in random order.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    while len(rows) < turns:
+        order = rng.permutation(count)
+        rows += [np.roll(order, int(shift)) for shift in rng.permutation(count)]
+    return np.array(rows[:turns]).reshape(turns, count)
+
+
+def over_http(client: urllib3.PoolManager, url: str) -> Ask:
+    """Asks `url/predict`; raises where there is no answer."""
+
+    def ask(_: np.ndarray, body: bytes) -> tuple[int, str, float]:
+        start = time.perf_counter()
+        response = client.request("POST", f"{url}/predict", body=body)
+        ms = (time.perf_counter() - start) * 1e3
+        if response.status != 200:
+            raise RuntimeError(f"HTTP {response.status}")
+        answer = json.loads(response.data)
+        return int(answer["class_id"]), str(answer["exit"]), ms
+
+    return ask
+
+
+def in_turn(
+    contenders: Mapping[str, Ask],
+    pictures: Sequence[np.ndarray],
+    seed: int,
+    pauses_s: Mapping[str, float] | None = None,
+) -> dict[str, Answers]:
+    """What every contender answered to all pictures, by name; one that fails goes on with the next
+    picture.
+
+    Args:
+        pauses_s: after an answer of each contender, where it is not `PAUSE_S`.
+    """
+    pauses_s = pauses_s or {}
+    names = list(contenders)
+    found = {name: Answers.none(len(pictures)) for name in names}
+    for i, order in enumerate(orders(len(names), len(pictures), seed)):
+        body = png(pictures[i])
+        for name in (names[k] for k in order):
+            answers, start = found[name], time.perf_counter()
+            try:
+                class_id, exit, ms = contenders[name](pictures[i], body)
+            except urllib3.exceptions.TimeoutError:
+                answers.failures[i] = "timeout"
+            except (
+                urllib3.exceptions.HTTPError,
+                RuntimeError,
+                ValueError,
+                LookupError,
+                TypeError,
+            ) as error:
+                answers.failures[i] = str(error) or type(error).__name__
+            else:
+                answers.class_ids[i], answers.exits[i] = class_id, exit
+                answers.latency_ms[i] = ms
+            if answers.failures[i]:
+                answers.latency_ms[i] = (time.perf_counter() - start) * 1e3
+            time.sleep(pauses_s.get(name, PAUSE_S))
+    return found
