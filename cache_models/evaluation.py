@@ -37,9 +37,9 @@ class Cascade:
         plan = version.plan
         plan.check_base(base)
         self.exits = [*plan.cut_points, "base"]
-        self._description, self._device = plan.description, device
+        self._description, self._device = base.description, device
         self._asks_first = plan.asks_first
-        self._input_features = InputFeatures(plan.description, device)
+        self._input_features = InputFeatures(base.description, device)
         self._threshold = plan.promise.threshold
         self._slices = cut(base).fast_slices(plan.cut_points, device)
         self._caches = [FastCache(version.load(i), device) for i in range(len(plan.caches))]
