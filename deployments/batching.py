@@ -1,6 +1,6 @@
-"""Requests that wait for a replica's thread are computed together, and none waits for others.
+"""Requests that wait for a replica are computed together, and none waits for others.
 
-While the thread computes, requests gather; when it is free it takes those that are alike, up to
+While it computes, requests gather; when it is free it takes those that are alike, up to
 `max_rows`, as one batch. So a batch grows with the load by itself, and a client that is alone
 never waits. (`serve.batch` cannot do this: with a wait of 0 it makes batches of one, and with more
 every request waits.)
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deployments.compute_thread import ComputeThread
+from deployments.compute_thread import ComputeLoop, ComputeThread
 
 
 @dataclass(eq=False)
@@ -42,8 +42,13 @@ class Batching:
         max_rows: of a batch that is put together; a request with more rows is computed by itself.
     """
 
-    def __init__(self, thread: ComputeThread, compute: Callable[..., NamedTuple], max_rows: int):
-        self._thread, self._compute, self._max_rows = thread, compute, max_rows
+    def __init__(
+        self,
+        place: ComputeThread | ComputeLoop,
+        compute: Callable[..., NamedTuple],
+        max_rows: int,
+    ):
+        self._place, self._compute, self._max_rows = place, compute, max_rows
         self._waiting: list[_Waiting] = []
         self._lock = threading.Lock()
         self._computing = 0
@@ -63,7 +68,7 @@ class Batching:
         with self._lock:
             self._waiting.append(waiting)
         # One call for every request: those that find theirs computed already have nothing to do.
-        self._thread.submit(self._next)
+        self._place.submit(self._next)
         return waiting.reply
 
     def _next(self) -> None:

@@ -1,4 +1,5 @@
-"""One thread that does a replica's computing, so that its event loop stays free.
+"""Where a replica computes: in one thread, so that its event loop stays free; or, where that takes
+less time than to wake a thread and be woken by it, in the loop itself.
 
 One, because PyTorch's own threads already use the cores: two forward passes at once on the same
 cores make both slower. And all of a replica's PyTorch work, loading included: OpenMP keeps a team
@@ -22,7 +23,7 @@ class ComputeThread:
         )
 
     def submit(self, function: Callable, *args) -> Future:
-        return self._executor.submit(self._call, function, args)
+        return self._executor.submit(self.call, function, args)
 
     async def run(self, function: Callable, *args):
         return await asyncio.wrap_future(self.submit(function, *args))
@@ -32,6 +33,13 @@ class ComputeThread:
         return self.submit(function, *args).result()
 
     @staticmethod
-    def _call(function: Callable, args: tuple):
+    def call(function: Callable, args: tuple):
         with torch.inference_mode():
             return function(*args)
+
+
+class ComputeLoop:
+    """Runs functions in turn on the running event loop, when it has taken in what has arrived."""
+
+    def submit(self, function: Callable, *args) -> None:
+        asyncio.get_running_loop().call_soon(ComputeThread.call, function, args)

@@ -23,9 +23,12 @@ class Lookup(Replica):
     """The learned cache at the plan's cut point `index`, in the version that a request names."""
 
     def __init__(self, index: int, plan: Plan, store: str, compute: Compute, lane: LaneArgs):
-        super().__init__(compute, lane, store)
-        self._max_rows = compute.max_batch_rows
         self._device = resolve(compute.device)
+        quick = self._device.type == "cpu" and compute.threads == 1
+        super().__init__(compute, lane, store, quick)
+        if quick:
+            torch.set_num_threads(1)
+        self._max_rows = compute.max_batch_rows
         self._index = index
         self._at_input = plan.cut_points[index] == INPUT
         self._description = plan.description

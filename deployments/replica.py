@@ -8,7 +8,7 @@ import numpy as np
 import ray
 
 from deployments.batching import Batching
-from deployments.compute_thread import ComputeThread
+from deployments.compute_thread import ComputeLoop, ComputeThread
 from deployments.config import Compute, LaneArgs
 from deployments.lane_client import LaneAddress
 from deployments.messages import Reply
@@ -21,11 +21,13 @@ class Replica:
 
     Args:
         store: folder where the lane's key lies.
+        quick: whether a batch takes so little time that it may be computed on the event loop.
     """
 
-    def __init__(self, compute: Compute, lane: LaneArgs, store: str):
+    def __init__(self, compute: Compute, lane: LaneArgs, store: str, quick: bool = False):
         self._thread = ComputeThread(compute.threads)
-        self._batching = Batching(self._thread, self._compute, compute.max_batch_rows)
+        place = ComputeLoop() if quick else self._thread
+        self._batching = Batching(place, self._compute, compute.max_batch_rows)
         self._lane_args, self._store = lane, Path(store)
         self._lane = None
 

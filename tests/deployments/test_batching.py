@@ -1,5 +1,6 @@
 """Requests that wait are computed together where they are alike, and nobody waits for others."""
 
+import asyncio
 import threading
 from concurrent.futures import wait
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from deployments.batching import Batching
-from deployments.compute_thread import ComputeThread
+from deployments.compute_thread import ComputeLoop, ComputeThread
 from deployments.messages import Answer
 
 
@@ -88,3 +89,17 @@ def test_a_client_that_is_alone_does_not_wait(slow):
     for i in range(3):
         batching.submit(np.array([[i]])).result(10)
     assert [rows for rows, _ in slow.calls] == [[0], [1], [2]]
+
+
+def test_on_the_event_loop_what_has_arrived_is_computed_together(slow):
+    slow.go.set()
+
+    async def run():
+        batching = Batching(ComputeLoop(), slow, 8)
+        replies = [batching.submit(np.array([[i]])) for i in range(3)]
+        first = [(await asyncio.wrap_future(r)).class_ids.tolist() for r in replies]
+        return first, (await asyncio.wrap_future(batching.submit(np.array([[5]])))).class_ids
+
+    first, later = asyncio.run(run())
+    assert first == [[0], [2], [4]] and later.tolist() == [10]
+    assert [rows for rows, _ in slow.calls] == [[0, 1, 2], [5]]
