@@ -88,7 +88,10 @@ def describe(tuned: Sequence[Tuned]) -> str:
     lines += ["", "overrides:"]
     for one in tuned:
         device = "auto" if one.deployment.startswith("Partition") else "cpu"
-        lines.append(f"  {one.deployment}: {{ device: {device}, threads: {one.threads} }}")
+        lines.append(
+            f"  {one.deployment}: {{ device: {device}, threads: {one.threads}, "
+            f"max_batch_rows: {one.batch_cap} }}"
+        )
     return "\n".join(lines)
 
 
