@@ -96,17 +96,6 @@ class ClassPrior:
         return np.log(prior / self.trained)
 
 
-def loosened(threshold: float, looser: float) -> float:
-    """A threshold between 0 and 1, so far down on the logit scale; one that nothing reaches stays.
-
-    >>> round(loosened(0.9526, 1.0), 4)
-    0.8808
-    """
-    if threshold >= 1:
-        return threshold
-    return float(1 / (1 + (1 / threshold - 1) * np.exp(looser)))
-
-
 class RecentRate:
     """Share of the recent requests that were sampled, recency-weighted.
 

@@ -1,13 +1,11 @@
-"""How sharp may the class prior be, and how loose the threshold with it? Judged on simulated
-streams in which outside classes arrive.
+"""How sharp may the class prior be? Judged on simulated streams in which outside classes arrive.
 
 A sharp prior saves most and is the danger, too: when a class comes that it has talked down, it
 turns that class into a confident mistake until the prior has followed. So the least share that
 every class keeps is tried from prudent to bold on streams drawn from calibration samples, with the
 mix of the moment, with classes that come as often as lately (and a margin), and with a prior that
-learns as in service: late, and from misses and samples alone. Where few classes are left to
-confuse, the version's threshold is stricter than it need be, and is then loosened in the same way.
-The streams are a model of the traffic: what passes is an estimate, not the promise.
+learns as in service: late, and from misses and samples alone. The streams are a model of the
+traffic: what passes is an estimate, not the promise.
 """
 
 from collections.abc import Sequence
@@ -18,7 +16,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from cache_models.class_prior import ENTERS, ClassPrior, loosened
+from cache_models.class_prior import ENTERS, ClassPrior
 from cache_models.features import rows_in_batches
 from cache_models.learned_cache import LearnedCache, Selector
 from cache_models.promise import Limits, most_disagreements
@@ -29,8 +27,6 @@ FILE = "calibration.safetensors"
 LEAST_SHARES = (0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05)
 """Prudent to bold; fixed, so never tuned."""
 UNKNOWN = 0.1
-LOOSER = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
-"""Steps down from a version's threshold, on the logit scale; fixed, too."""
 STREAMS, REQUESTS, EXCHANGE = 8, 1_500, 10
 ARRIVING = 300
 """Requests for which a class that has come counts as arriving."""
@@ -113,7 +109,6 @@ class PriorRecord(BaseModel):
 
     Attributes:
         least_share: the boldest that passed; 1, no prior, if none did.
-        looser: the most that passed with it, of `LOOSER`.
         disagreement: expected of all answers on the simulated streams.
         settled, arriving: the parts of it from classes that were there, and that had just come.
         exits: expected shares of requests by exit, the base DNN last.
@@ -121,7 +116,6 @@ class PriorRecord(BaseModel):
     """
 
     least_share: float
-    looser: float = 0.0
     disagreement: float
     settled: float
     arriving: float
@@ -137,18 +131,19 @@ def calibrate_prior(
     threshold: float,
     sample_rate: float,
     limits: Limits,
+    caution: int = 0,
     seed: int = 0,
 ) -> PriorRecord | None:
     """The boldest `least_share` whose simulated disagreement passes the test of `max_disagreement`,
-    or is no more than without a prior; then the loosest threshold with which it passes.
+    or is no more than without a prior.
 
     The test is binomial, on as many samples as the streams' draws are worth (Kish 1965).
 
     Args:
         trained: `(K,)` shares that the predictors learned on.
         mix: `(K,)` shares of the recent requests.
-        threshold: of the version.
         sample_rate: of hits that the prior learns from.
+        caution: so many of the boldest are not tried; with all of them there is no prior.
 
     Returns:
         None where more than `UNKNOWN` of the mix is of classes without calibration samples.
@@ -156,36 +151,25 @@ def calibrate_prior(
     known = np.bincount(said.answers, minlength=len(mix)) > 0
     if mix[known].sum() < (1 - UNKNOWN) * mix.sum() or not mix.sum():
         return None
-
-    def simulate(least_share: float, looser: float = 0.0) -> tuple[PriorRecord, bool]:
+    passed, without = None, 1.0
+    for least_share in (1.0, *LEAST_SHARES[: max(0, len(LEAST_SHARES) - caution)]):
         record, worth = _simulate(
             said,
             trained,
             least_share,
             mix,
             arrivals_per_request,
-            loosened(threshold, looser),
+            threshold,
             sample_rate,
             np.random.default_rng(seed),
         )
         allowed = most_disagreements(worth, limits.max_disagreement, 1 - limits.confidence)
-        record = record.model_copy(update={"looser": looser})
-        return record, record.disagreement * worth <= allowed
-
-    best = without = simulate(1.0)[0]
-    for least_share in LEAST_SHARES:
-        record, passes = simulate(least_share)
-        if not passes and record.disagreement > without.disagreement:
+        if least_share == 1.0:
+            without = record.disagreement
+        elif record.disagreement * worth > allowed and record.disagreement > without:
             break
-        best = record
-    if best is without:
-        return best
-    for looser in LOOSER:
-        record, passes = simulate(best.least_share, looser)
-        if not passes:
-            break
-        best = record
-    return best
+        passed = record
+    return passed
 
 
 def _simulate(

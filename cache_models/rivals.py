@@ -199,6 +199,6 @@ def small_cnn(
     network = SmallCNN(images.shape[1], width, probabilities.shape[1])
     front = Front(network)
     targets = torch.from_numpy(probabilities)
-    scores = fit_predictor(network, images, targets, train, select, epochs=60, patience=8)
+    scores = fit_predictor(network, images, targets, train, select, epochs=60)
     train_selector(front.selector, scores, targets[select].argmax(1), false_hit_cost)
     return front.eval()

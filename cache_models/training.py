@@ -1,16 +1,20 @@
 """Train a learned cache on recorded features by distillation (Hinton et al. 2015)."""
 
 import copy
+import math
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import OneCycleLR
 
 from cache_models.features import rows_in_batches
 from cache_models.learned_cache import LearnedCache, Selector
 from cache_models.novelty import NoveltyGate
 from cache_models.predictors import Variant
+
+PEAK_RATE = 4e-3
 
 
 def train_cache(
@@ -62,11 +66,13 @@ def fit_predictor(
     batch: int = 128,
     warm: bool = False,
 ) -> Tensor:
-    """AdamW until the loss on `select` has not fallen for `patience` epochs.
+    """AdamW, the learning rate rising and falling once (Smith and Topin 2018).
 
     Args:
         predictor: with `fit_scaling(batches)`; features `(B, ...)` → scores `(B, K)`.
-        warm: it is trained already, and is left as it is if nothing is better on `select`.
+        warm: it is trained already, and is left as it is if nothing is better on `select`; the
+            learning rate is low and even, and training ends when the loss on `select` has not
+            fallen for `patience` epochs.
 
     Returns:
         Its scores of the samples `select`, at the best epoch, which it is left in.
@@ -81,6 +87,10 @@ def fit_predictor(
     else:
         predictor.fit_scaling(rows_in_batches(features, train))
     optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-3, weight_decay=0.05)
+    schedule = None
+    if not warm:
+        steps = epochs * math.ceil(len(train) / batch)
+        schedule = OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
     for epoch in range(epochs):
         predictor.train()
         order = train[torch.randperm(len(train)).numpy()]
@@ -90,12 +100,14 @@ def fit_predictor(
             scores = predictor(torch.from_numpy(features[rows]))
             F.cross_entropy(scores, targets[rows]).backward()
             optimizer.step()
+            if schedule:
+                schedule.step()
         selected = scores_of(predictor, features, select)
         loss = F.cross_entropy(selected, targets[select]).item()
         if loss < best_loss:
             best, best_scores = copy.deepcopy(predictor.state_dict()), selected
             best_loss, best_epoch = loss, epoch
-        elif epoch - best_epoch >= patience:
+        elif warm and epoch - best_epoch >= patience:
             break
     predictor.load_state_dict(best)
     return best_scores

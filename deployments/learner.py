@@ -75,9 +75,13 @@ class Learner:
         return Sample(features, observation.probabilities, observation.inclusion)
 
     def calibrate_prior(
-        self, mix: np.ndarray, arrivals_per_request: float, sample_rate: float
+        self, mix: np.ndarray, arrivals_per_request: float, sample_rate: float, caution: int
     ) -> PriorRecord | None:
-        """How sharp the prior may be for the mix of the moment; None if nobody can tell."""
+        """How sharp the prior may be for the mix of the moment; None if nobody can tell.
+
+        Args:
+            caution: how many of the boldest priors are not to be tried.
+        """
         plan = self.version.plan
         if self._said is None or plan.promise.threshold is None:
             return None
@@ -89,6 +93,7 @@ class Learner:
             plan.promise.threshold,
             sample_rate,
             self._limits,
+            caution,
         )
 
     def record_build(self, seconds: float) -> bool:

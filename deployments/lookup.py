@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from ray import serve
 
-from cache_models.class_prior import loosened
 from cache_models.cutting import INPUT
 from cache_models.device import resolve
 from cache_models.fast_cache import FastCache, InputFeatures
@@ -49,8 +48,7 @@ class Lookup(Replica):
         Args:
             batch: features `(B, *feature_shape)` float16; for a cache at the input what
                 `Partition.run` takes first, from which features are made here.
-            log_ratio: `(K + 1,)`, of the class mix of the moment to the one that was trained on,
-                and last by how much the threshold is looser with it.
+            log_ratio: `(K,)` of the class mix of the moment to the one that was trained on.
             resized: as for `Partition.run`.
 
         Raises:
@@ -76,10 +74,7 @@ class Lookup(Replica):
         if version not in self._caches:
             self._load(version)
         cache, threshold = self._caches[version]
-        log_ratio = None
-        if mix is not None:
-            *log_ratio, looser = np.frombuffer(mix, np.float32)
-            threshold = loosened(threshold, float(looser))
+        log_ratio = None if mix is None else np.frombuffer(mix, np.float32)
         probabilities, confidence = cache(self._features(batch, resized), log_ratio)
         return Verdict(confidence >= threshold, probabilities.argmax(1), probabilities)
 

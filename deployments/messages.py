@@ -77,8 +77,8 @@ class Control(NamedTuple):
         caches_on: whether caches may answer.
         sample_rate: share of requests to run on to the base DNN's end.
         version: of the caches; None where the trainer does not know it yet.
-        log_ratio: `(K + 1,)`, of the class mix of the moment to the one that the caches were
-            trained on, and last by how much the threshold is looser with it; None changes nothing.
+        log_ratio: `(K,)` of the class mix of the moment to the one that the caches were trained on;
+            None changes nothing.
         judge: whether there is anything to judge, by asking the caches of a sampled request that
             the base DNN has answered.
     """

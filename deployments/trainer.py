@@ -43,6 +43,10 @@ QUEUED = 2_000
 """Observations with features that wait to be written down; more are dropped."""
 RECALIBRATE_S, MIX_MOVED = 30.0, 0.1
 """The prior is judged anew when the mix has moved so far, and at least so often."""
+CAUTION_SAMPLES = 200
+"""Recent sampled requests that say whether the prior was judged too kindly."""
+MOST_CAUTION = 8
+"""More than there are priors to try, so that it takes a while to trust them again."""
 LOG = "traffic.sqlite"
 
 
@@ -71,7 +75,7 @@ class Trainer:
         self._prior = ClassPrior(np.array(plan["class_shares"]))
         self._arrivals = Arrivals()
         self._sampled = RecentRate(args.sampling.rate)
-        self._looser = 0.0
+        self._caution = 0
         self._prior_record: dict | None = None
         self._judged_mix, self._judged_at, self._judged_rate = None, 0.0, args.sampling.rate
         self._mode = self._log.state("mode", args.mode)
@@ -127,7 +131,7 @@ class Trainer:
             caches_on,
             self._sample_rate(),
             self._version,
-            np.append(self._prior.log_ratio(), self._looser).astype(np.float32) if sharp else None,
+            self._prior.log_ratio().astype(np.float32) if sharp else None,
             judge=self._trained,
         )
 
@@ -279,13 +283,26 @@ class Trainer:
         try:
             if not too_rare:
                 record = await self._learn(
-                    self._learner.calibrate_prior, self._prior.observed, self._arrivals.rate(), rate
+                    self._learner.calibrate_prior,
+                    self._prior.observed,
+                    self._arrivals.rate(),
+                    rate,
+                    self._cautious(),
                 )
         finally:  # also where it failed, which must not keep a round from its turn
             self._judged_mix, self._judged_at, self._judged_rate = mix, time.monotonic(), rate
             self._prior.least_share = record.least_share if record else 1.0
-            self._looser = record.looser if record else 0.0
             self._prior_record = record.model_dump() if record else None
+
+    def _cautious(self) -> int:
+        """How many of the boldest priors are not to be tried: the streams that they are judged on
+        are a model, and where sampled requests show more mistakes than are allowed, it erred."""
+        seen = self._watch.disagreement(CAUTION_SAMPLES)
+        if seen is not None and seen > self._limits.max_disagreement:
+            self._caution = min(self._caution + 2, MOST_CAUTION)
+        elif seen is not None and seen <= self._limits.max_disagreement / 2:
+            self._caution = max(0, self._caution - 1)
+        return self._caution
 
     async def _why_round(self) -> str | None:
         """The reason to run a round now; by itself only where a candidate could pass."""

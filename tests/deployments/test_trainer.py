@@ -235,7 +235,12 @@ def test_a_mix_of_few_classes_sharpens_the_prior_while_samples_say_whether_it_ho
         return sharp, blunt, await trainer.exchange([], 0)
 
     sharp, *blunt = asyncio.run(run())
-    *ratio, looser = sharp.log_ratio
-    assert np.argmax(ratio) == 1 and np.delete(ratio, 1).max() < 0
-    assert looser > 0  # there is one class left, which is hard to mistake
+    assert sharp.log_ratio.argmax() == 1 and np.delete(sharp.log_ratio, 1).max() < 0
     assert [control.log_ratio for control in blunt] == [None, None]
+
+
+def test_mistakes_in_service_make_the_prior_more_cautious_for_a_while(learned):
+    trainer = trainer_for(learned)
+    said = iter([None, 0.02, 0.02, 0.008, 0.0, 0.0, 0.0, 0.0, 0.0])
+    trainer._watch.disagreement = lambda samples: next(said)
+    assert [trainer._cautious() for _ in range(9)] == [0, 2, 4, 4, 3, 2, 1, 0, 0]
