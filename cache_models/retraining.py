@@ -105,6 +105,7 @@ def retrain(
     limits: Limits,
     level: float,
     spend: Callable[[], None] = lambda: None,
+    rest: Callable[[], None] = lambda: None,
     seed: int = 0,
 ) -> Candidate:
     """A candidate for the traffic of `window`.
@@ -114,13 +115,14 @@ def retrain(
         level: probability with which a candidate that breaks the promise may pass.
         spend: called once the candidate is frozen and before a test sample is read, after which
             `level` is used up, whatever happens.
+        rest: called after every small piece of work.
     """
     start = time.monotonic()
 
     def refused(why: str, **found) -> Candidate:
         nothing = dict.fromkeys(("promise", "class_shares", "before", "after"))
-        rest = {"caches": [], **nothing, **found}
-        return Candidate(**rest, why_not=why, seconds=time.monotonic() - start)
+        known = {"caches": [], **nothing, **found}
+        return Candidate(**known, why_not=why, seconds=time.monotonic() - start)
 
     both = _joined(window, reservoir)
     recent = np.arange(len(both.roles)) < len(window.roles)
@@ -140,7 +142,7 @@ def retrain(
     warm = plan.promise.threshold is not None
     torch.manual_seed(seed)
     learned = [
-        _learn(cache, features, both, train, select, warm)
+        _learn(cache, features, both, train, select, warm, rest)
         for cache, features in zip(caches, both.features, strict=True)
     ]
     classes = both.probabilities.shape[1]
@@ -273,6 +275,7 @@ def _learn(
     train: np.ndarray,
     select: np.ndarray,
     warm: bool,
+    rest: Callable[[], None],
 ) -> LearnedCache:
     gate = fit_gate(features, both.probabilities, np.unique(train), np.unique(select))
     learned = LearnedCache(cache.variant, features.shape[1:], both.probabilities.shape[1], gate)
@@ -284,6 +287,7 @@ def _learn(
         targets,
         train,
         select,
+        rest=rest,
         **(WARM if warm else {}),
     )
     train_selector(learned.selector, scores, targets[select].argmax(1), 1.0)

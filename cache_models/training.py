@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -65,6 +66,7 @@ def fit_predictor(
     patience: int = 3,
     batch: int = 128,
     warm: bool = False,
+    rest: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """AdamW, the learning rate rising and falling once (Smith and Topin 2018).
 
@@ -73,6 +75,7 @@ def fit_predictor(
         warm: it is trained already, and is left as it is if nothing is better on `select`; the
             learning rate is low and even, and training ends when the loss on `select` has not
             fallen for `patience` epochs.
+        rest: called after every batch.
 
     Returns:
         Its scores of the samples `select`, at the best epoch, which it is left in.
@@ -102,6 +105,7 @@ def fit_predictor(
             optimizer.step()
             if schedule:
                 schedule.step()
+            rest()
         selected = scores_of(predictor, features, select)
         loss = F.cross_entropy(selected, targets[select]).item()
         if loss < best_loss:

@@ -88,6 +88,7 @@ class Retraining(Strict):
             fall of the hit rate.
         min_interval_s, max_interval_s: between rounds.
         threads: of PyTorch, in the background at the lowest priority.
+        share: of the time in which a round computes while there are requests.
         kept_versions: besides the build's and the one in service.
         expire_s: age at which stored samples of the traffic are deleted.
     """
@@ -102,6 +103,7 @@ class Retraining(Strict):
     min_interval_s: float = Field(60, ge=0)
     max_interval_s: float = Field(3_600, gt=0)
     threads: int = Field(1, ge=1, le=64)
+    share: float = Field(0.34, gt=0, le=1)
     kept_versions: int = Field(5, ge=1)
     expire_s: float = Field(7 * 24 * 3600, gt=0)
 

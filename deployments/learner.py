@@ -6,7 +6,7 @@ finds the old version or the new one.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class Learner:
     """
     Args:
         plan: that the graph was deployed for.
+        rest: called after every small piece of a round's work.
 
     Attributes:
         version: in service.
@@ -44,8 +45,8 @@ class Learner:
             class.
     """
 
-    def __init__(self, plan: Plan, store: str, log: TrafficLog):
-        self._deployed = plan
+    def __init__(self, plan: Plan, store: str, log: TrafficLog, rest: Callable[[], None]):
+        self._deployed, self._rest = plan, rest
         self._limits = plan.promise.limits
         self._store = Store(store)
         self._log = log
@@ -144,7 +145,14 @@ class Learner:
         before, level = self.version, self._level()
         caches = [before.load(i) for i in range(len(before.plan.caches))]
         candidate = retrain(
-            before.plan, caches, window, kept, self._limits, level, self._log.spend_test
+            before.plan,
+            caches,
+            window,
+            kept,
+            self._limits,
+            level,
+            self._log.spend_test,
+            self._rest,
         )
         published = None
         why_not = candidate.why_not

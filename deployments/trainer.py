@@ -30,6 +30,7 @@ from cache_models.promise import Limits
 from cache_models.traffic_log import TrafficLog
 from deployments.config import AppArgs
 from deployments.messages import Control, Observation
+from deployments.pace import Pace
 from deployments.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -383,7 +384,9 @@ class Trainer:
 
         torch.set_num_threads(self._args.retraining.threads)
         plan = Plan.model_validate_json(self._plan_json)
-        return Learner(plan, self._args.store, self._log)
+        # Until there are caches nothing is gained by waiting for them.
+        pace = Pace(self._args.retraining.share, lambda: self._trained and not self._idle)
+        return Learner(plan, self._args.store, self._log, pace.rest)
 
     async def _keep(self, name: str, value) -> None:
         def keep():
