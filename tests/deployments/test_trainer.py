@@ -241,6 +241,7 @@ def test_a_mix_of_few_classes_sharpens_the_prior_while_samples_say_whether_it_ho
 
 def test_mistakes_in_service_make_the_prior_more_cautious_for_a_while(learned):
     trainer = trainer_for(learned)
-    said = iter([None, 0.02, 0.02, 0.008, 0.0, 0.0, 0.0, 0.0, 0.0])
+    limit = trainer._limits.max_disagreement
+    said = iter([None, 2 * limit, 2 * limit, 0.8 * limit, *[0.0] * 5])
     trainer._watch.disagreement = lambda samples: next(said)
     assert [trainer._cautious() for _ in range(9)] == [0, 2, 4, 4, 3, 2, 1, 0, 0]
