@@ -207,15 +207,17 @@ def _saturation(
 
 
 def _wait_for_guards(urls: dict[str, str]) -> dict[str, bool]:
-    """Whether the caches of each system with late binding are on and its trainer has recorded the
-    build's samples, after a bounded time without requests."""
+    """Whether the caches of each system with late binding are on and, where it retrains, its
+    trainer has recorded the build's samples, after a bounded time without requests."""
     waiting = {name for name in urls if SYSTEMS[name].late_binding}
     on = dict.fromkeys(sorted(waiting), False)
     deadline = time.monotonic() + GUARD_S
     while waiting and time.monotonic() < deadline:
         for name, stats in _stats({name: urls[name] for name in waiting}).items():
             recorded = stats.get("retraining", {}).get("build_samples_recorded")
-            if recorded and stats.get("guard", {}).get("caches") == "serve":
+            if (recorded or not SYSTEMS[name].retrains) and stats.get("guard", {}).get(
+                "caches"
+            ) == "serve":
                 on[name] = True
                 waiting.remove(name)
         if waiting:

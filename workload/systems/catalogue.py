@@ -16,6 +16,7 @@ class System:
             in the comparison's own process.
         package: that it needs, of the extra `compare`.
         late_binding: whether it is this project's application.
+        retrains: whether that runs rounds.
     """
 
     name: str
@@ -23,6 +24,7 @@ class System:
     about: str
     package: str | None = None
     late_binding: bool = False
+    retrains: bool = False
 
 
 SYSTEMS = {
@@ -32,7 +34,13 @@ SYSTEMS = {
         System("litserve", OWN, "whole base DNN in LitServe", "litserve"),
         System("mosec", OWN, "whole base DNN in mosec", "mosec"),
         System("gati", RAY, "this system, caches from the plan", late_binding=True),
-        System("gati-retraining", RAY, "this system with its defaults", late_binding=True),
+        System(
+            "gati-retraining",
+            RAY,
+            "this system with its defaults",
+            late_binding=True,
+            retrains=True,
+        ),
         System("entropy", RAY, "this system, caches trusted by entropy", late_binding=True),
         System("cascade", RAY, "small CNN, then the whole base DNN, one deployment"),
         System("in-process", NONE, "no server"),
