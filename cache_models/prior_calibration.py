@@ -184,7 +184,8 @@ def _simulate(
 ) -> tuple[PriorRecord, int]:
     """`STREAMS` streams side by side, and what their draws are worth in independent samples."""
     priors = [ClassPrior(trained, least_share) for _ in range(STREAMS)]
-    mixes = [_Mix(mix, arrivals_per_request, said.answers, rng) for _ in range(STREAMS)]
+    resembles = said.scores[-1].float().softmax(1).numpy()
+    mixes = [_Mix(mix, arrivals_per_request, said.answers, resembles, rng) for _ in range(STREAMS)]
     for prior in priors:
         prior.start(mix)
     exits_by = np.zeros(len(said.scores) + 1)
@@ -219,10 +220,20 @@ def _simulate(
 
 
 class _Mix:
-    """A stream: classes by `mix`, one of which gives its share to another at every arrival."""
+    """A stream: classes by `mix`, one of which gives its share to another at every arrival.
 
-    def __init__(self, mix: np.ndarray, arrivals: float, answers: np.ndarray, rng):
-        self._rng, self._arrivals = rng, arrivals
+    Few answers of a class mean that no such class is there: they are the base DNN's to inputs of
+    the settled classes that look a little like it, and a prior takes just these for their
+    neighbours. So samples are drawn for them by how much they resemble the settled classes.
+
+    Args:
+        resembles: of each sample and class, `(N, K)`, a probability.
+    """
+
+    def __init__(
+        self, mix: np.ndarray, arrivals: float, answers: np.ndarray, resembles: np.ndarray, rng
+    ):
+        self._rng, self._arrivals, self._resembles = rng, arrivals, resembles
         self._by_class = np.argsort(answers, kind="stable")
         self._counts = np.bincount(answers, minlength=len(mix))
         self._starts = np.cumsum(self._counts) - self._counts
@@ -239,6 +250,12 @@ class _Mix:
         classes = self._rng.choice(len(self._mix), count, p=self._mix)
         places = (self._rng.random(count) * self._counts[classes]).astype(int)
         rows = self._by_class[self._starts[classes] + places]
+        settled = self._mix > ENTERS
+        for i in np.flatnonzero(~settled[classes]):
+            start = self._starts[classes[i]]
+            alike = self._by_class[start : start + self._counts[classes[i]]]
+            weights = self._resembles[alike][:, settled].sum(1) + 1e-9
+            rows[i] = self._rng.choice(alike, p=weights / weights.sum())
         return rows, self._at - self._came[classes] < ARRIVING
 
     def _arrive(self) -> None:

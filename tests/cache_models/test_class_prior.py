@@ -79,9 +79,11 @@ def said(outside_mistaken):
     return Said([torch.from_numpy(scores).log_softmax(1)], [familiar], [selector], answers)
 
 
-def judge(said, arrivals, classes=(0, 2, 4), caution=0):
+def judge(said, arrivals, classes=(0, 2, 4), caution=0, stray=None):
     mix = np.full(K, 1e-6)
     mix[list(classes)] = 1 / len(classes)
+    if stray is not None:
+        mix[stray] = 0.04
     trained = np.full(K, 1 / K)
     return calibrate_prior(said, trained, mix, arrivals, 0.95, 0.1, Limits(), caution)
 
@@ -121,3 +123,9 @@ def test_caution_keeps_the_boldest_from_being_tried():
     careful = judge(said(2.6), 1e-4, caution=4)
     assert free.least_share < careful.least_share < 1.0
     assert judge(said(2.6), 1e-4, caution=7).least_share == 1.0
+
+
+def test_a_stray_answer_counts_as_of_an_input_that_resembles_what_is_there():
+    """Class 9 is told apart from class 0 with difficulty, class 8 from none that is there."""
+    alike, apart = (judge(said(2.6), 1e-4, stray=stray) for stray in (9, 8))
+    assert alike.least_share > apart.least_share
