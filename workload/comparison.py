@@ -21,9 +21,9 @@ from workload import blocks, comparison_report, streams
 from workload.budget import GAP_S, budget
 from workload.comparison_report import describe, draw
 from workload.ground import Ground, busy_with_others, labelled, machine
-from workload.in_process import CASCADE, ORACLE, WHOLE, InProcess, best_threads
+from workload.in_process import InProcess, best_threads
 from workload.systems.bring_up import Settings, bring_up
-from workload.systems.catalogue import NONE, SYSTEMS, missing
+from workload.systems.catalogue import CASCADE, NONE, ORACLE, SYSTEMS, WHOLE, missing
 from workload.turns import client, in_turn, over_http
 from workload.variation import Pictures
 

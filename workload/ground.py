@@ -17,9 +17,9 @@ from cache_models.errors import DataError
 from cache_models.plan import Plan
 from workload.base_answers import base_answers
 from workload.data import open_data
-from workload.in_process import CASCADE, ORACLE, WHOLE, InProcess
+from workload.in_process import InProcess
 from workload.offline import base_labels
-from workload.systems.catalogue import SYSTEMS
+from workload.systems.catalogue import CASCADE, ORACLE, SYSTEMS, WHOLE
 from workload.turns import Ask
 
 REFERENCE = "plain"

@@ -23,8 +23,6 @@ from cache_models.store import CacheVersion
 from workload.client import Answers
 from workload.systems.whole import prepared
 
-WHOLE, CASCADE, ORACLE = "in-process", "in-process cascade", "oracle"
-
 
 class InProcess:
     """Asks as `workload.turns.Ask` does.

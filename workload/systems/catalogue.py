@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from workload.in_process import CASCADE, ORACLE, WHOLE
-
 RAY, OWN, NONE = "ray", "own", "none"
+WHOLE, CASCADE, ORACLE = "in-process", "in-process cascade", "oracle"
+"""What is asked without any server; named here, where nothing loads PyTorch."""
 
 
 @dataclass(frozen=True)
