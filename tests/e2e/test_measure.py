@@ -11,7 +11,11 @@ def test_a_measured_hop_costs_something_and_build_can_read_it(tmp_path):
     file = tmp_path / "hop.json"
     ran = subprocess.run(
         [sys.executable, "-m", "deployments", "measure", "--calls", "5", "--out", str(file)],
-        env={**os.environ, "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
+        env=os.environ
+        | {
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
+        },
         capture_output=True,
         text=True,
         timeout=120,
