@@ -10,7 +10,9 @@ import ray
 from deployments.batching import Batching
 from deployments.compute_thread import ComputeLoop, ComputeThread
 from deployments.config import Compute, LaneArgs
+from deployments.lane import LaneServer
 from deployments.lane_client import LaneAddress
+from deployments.lane_key import load_key
 from deployments.messages import Reply
 
 NODE = "node"
@@ -39,9 +41,6 @@ class Replica:
         if not self._lane_args.enabled:
             return None
         if self._lane is None:
-            from deployments.lane import LaneServer
-            from deployments.lane_key import load_key
-
             host = self._lane_args.host
             if host == NODE:
                 host = ray.util.get_node_ip_address()

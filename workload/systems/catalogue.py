@@ -46,7 +46,6 @@ SYSTEMS = {
         System("in-process", NONE, "no server"),
     )
 }
-IN_PROCESS = (WHOLE, CASCADE, ORACLE)
 
 
 def missing(name: str) -> str | None:
