@@ -35,7 +35,14 @@ from workload.systems.catalogue import SYSTEMS
     help=f"Of {', '.join(SYSTEMS)}. Default: all that the installed extras allow.",
 )
 @click.option("--minutes", default=18.0, show_default=True, help="In all; says how much is sent.")
-@click.option("--requests", type=click.IntRange(1), help="Turns of the closed loop, a stream.")
+@click.option("--requests", type=click.IntRange(1), help="Of the closed loop, a system and stream.")
+@click.option(
+    "--in-a-row",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Requests of the closed loop to one system before the next has its turn.",
+)
 @click.option("--blocks", type=click.IntRange(1), help="Of the open loop, a system and stream.")
 @click.option("--block-seconds", type=click.FloatRange(1), help="Default: up to 30.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Of the open loop, a second.")

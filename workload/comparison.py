@@ -19,6 +19,7 @@ from cache_models.errors import DataError
 from cache_models.store import Store
 from workload import blocks, comparison_report, streams
 from workload.budget import GAP_S, budget
+from workload.client import Answers
 from workload.comparison_report import describe, draw
 from workload.ground import Ground, busy_with_others, labelled, machine
 from workload.in_process import InProcess, best_threads
@@ -47,6 +48,7 @@ class Options:
     systems: list[str]
     minutes: float
     requests: int | None
+    in_a_row: int
     blocks: int | None
     block_seconds: float | None
     rate: float | None
@@ -127,8 +129,8 @@ def _pilot(ground: Ground, options: Options) -> dict:
     in_turn(ground.contenders, pictures[:WARM_UP], options.seed)
     guards = _wait_for_guards(ground.urls)
     start = time.perf_counter()
-    answers = in_turn(ground.contenders, pictures[WARM_UP:], options.seed, ground.pauses_s)
-    turn_s = (time.perf_counter() - start) / max(1, len(pictures[WARM_UP:]))
+    answers = _in_turn(ground, options, pictures[WARM_UP:])
+    once_s = (time.perf_counter() - start) / max(1, len(pictures[WARM_UP:]))
     one_ms = float(np.nanmean(answers[ground.reference].latency_ms))
     if ground.local:
         ground.local.oracle()  # of the warm-up, which does not count
@@ -136,12 +138,12 @@ def _pilot(ground: Ground, options: Options) -> dict:
     count = max(2 * options.clients, round(CAPACITY_S / one_ms * 1e3))
     again = [ground.images[-1 - i % len(ground.images)] for i in range(count)]
     capacity, _ = blocks.saturate(url, again, options.clients)
-    return {"turn_s": turn_s, "guards": guards, "reference_capacity_per_s": capacity}
+    return {"once_s": once_s, "guards": guards, "reference_capacity_per_s": capacity}
 
 
 def _stream(ground: Ground, options: Options, result: dict, stream: str, seconds: float) -> dict:
     rate = options.rate or result["reference_capacity_per_s"] / 2
-    turn_s = result["turn_s"]
+    once_s = result["once_s"]
     servers = len(ground.urls)
     if options.saturation:
         seconds *= 1 - SATURATION_SHARE
@@ -149,7 +151,7 @@ def _stream(ground: Ground, options: Options, result: dict, stream: str, seconds
     counts = budget(
         seconds,
         servers,
-        turn_s,
+        once_s,
         base_s,
         rate,
         options.requests,
@@ -157,10 +159,10 @@ def _stream(ground: Ground, options: Options, result: dict, stream: str, seconds
         options.block_seconds,
     )
     size = counts.block_requests(rate)
-    total = counts.turns + counts.blocks * size
+    total = counts.requests + counts.blocks * size
     click.echo(
-        f"{stream}: {counts.turns} turns, {counts.blocks} blocks of {counts.block_s:.0f} s at "
-        f"{rate:.1f} requests/s for each of {servers} systems",
+        f"{stream}: {counts.requests} requests, {counts.blocks} blocks of {counts.block_s:.0f} s "
+        f"at {rate:.1f} requests/s for each of {servers} systems",
         err=True,
     )
     labels = ground.labels if ground.labels is not None else ground.truth(list(ground.images))
@@ -168,26 +170,34 @@ def _stream(ground: Ground, options: Options, result: dict, stream: str, seconds
     pictures = list(Pictures(ground.images, made.items, made.rounds))
     truth = ground.truth(pictures)
 
-    answers = in_turn(ground.contenders, pictures[: counts.turns], options.seed, ground.pauses_s)
+    answers = _in_turn(ground, options, pictures[: counts.requests])
     if ground.local:
         answers[ORACLE] = ground.local.oracle()
-    rest = range(counts.turns, total, size)
+    rest = range(counts.requests, total, size)
     rounds = [pictures[at : at + size] for at in rest]
     answers_open = blocks.in_blocks(ground.urls, rounds, rate, options.seed, GAP_S)
     compute_ms, reference = ground.compute_ms, ground.reference
     found = {
-        "counts": asdict(counts) | {"rate_per_s": rate, "block_requests": size},
+        "counts": asdict(counts)
+        | {"in_a_row": options.in_a_row, "rate_per_s": rate, "block_requests": size},
         "varied": made.varied,
-        "closed": comparison_report.closed(answers, truth[: counts.turns], reference, compute_ms),
+        "closed": comparison_report.closed(
+            answers, truth[: counts.requests], reference, compute_ms, options.in_a_row
+        ),
         "open": comparison_report.in_blocks(
             answers_open, [truth[at : at + size] for at in rest], reference, compute_ms
         ),
-        "tax": comparison_report.tax(answers, "gati", CASCADE),
+        "tax": comparison_report.tax(answers, "gati", CASCADE, options.in_a_row),
     }
     if options.saturation:
         each_s = seconds * SATURATION_SHARE / (SATURATION_BLOCKS * servers)
         found["saturation"] = _saturation(ground, options, pictures, each_s)
     return found
+
+
+def _in_turn(ground: Ground, options: Options, pictures: list[np.ndarray]) -> dict[str, Answers]:
+    row = options.in_a_row
+    return in_turn(ground.contenders, pictures, options.seed, ground.pauses_s, row)
 
 
 def _saturation(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from workload.client import ERROR, Answers
-from workload.ratios import Ratio, of_blocks, of_pairs
+from workload.ratios import Ratio, of_blocks, of_turns
 
 QUANTILES = np.linspace(0, 1, 101)
 
@@ -44,7 +44,11 @@ def figures(answers: Sequence[Answers], truth: Sequence[np.ndarray], compute_ms:
 
 
 def closed(
-    answers: Mapping[str, Answers], truth: np.ndarray, reference: str | None, compute_ms: dict
+    answers: Mapping[str, Answers],
+    truth: np.ndarray,
+    reference: str | None,
+    compute_ms: dict,
+    in_a_row: int = 1,
 ) -> dict:
     """Of all contenders, asked in turn.
 
@@ -56,7 +60,8 @@ def closed(
     for name, a in answers.items():
         found[name] = figures([a], [truth], compute_ms.get(name, {}))
         if reference:
-            found[name]["times_faster"] = _plain(of_pairs(latency_ms[reference], latency_ms[name]))
+            ratio = of_turns(latency_ms[reference], latency_ms[name], in_a_row)
+            found[name]["times_faster"] = _plain(ratio)
     return found
 
 
@@ -79,11 +84,14 @@ def in_blocks(
     return found
 
 
-def tax(answers: Mapping[str, Answers], served: str, in_process: str) -> dict | None:
+def tax(
+    answers: Mapping[str, Answers], served: str, in_process: str, in_a_row: int = 1
+) -> dict | None:
     """Mean latency over HTTP over the same cascade's without a server, on the same requests."""
     if served not in answers or in_process not in answers:
         return None
-    return _plain(of_pairs(_latency_ms(answers[served]), _latency_ms(answers[in_process])))
+    served_ms, in_process_ms = (_latency_ms(answers[name]) for name in (served, in_process))
+    return _plain(of_turns(served_ms, in_process_ms, in_a_row))
 
 
 def _latency_ms(answers: Answers) -> np.ndarray:
@@ -127,7 +135,8 @@ def _table(stream: str, found: dict, reference: str | None) -> str:
     lines = [
         f"### {stream}",
         "",
-        f"Closed loop: one client, n = {counts['turns']} turns. Open loop: Poisson, "
+        f"Closed loop: one client, n = {counts['requests']} requests, {counts['in_a_row']} a turn. "
+        f"Open loop: Poisson, "
         f"{counts['rate_per_s']:.1f} requests/s, n = {counts['blocks']} blocks of "
         f"{counts['block_s']:.0f} s a system. Milliseconds; with 95 % intervals over turns and "
         f"blocks.",

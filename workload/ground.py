@@ -68,7 +68,7 @@ class Ground:
         by_exit = dict(zip([*names, "base"], paid_ms.tolist(), strict=True))
         free_ms = {name: shares[name] * base_ms for name in names} | {"base": base_ms}
         known = {name: by_exit for name in self.urls if SYSTEMS[name].late_binding}
-        whole = {name: {"base": base_ms} for name in ("plain", "litserve", "mosec", WHOLE)}
+        whole = {name: {"base": base_ms} for name in ("plain", "eager", "litserve", "mosec", WHOLE)}
         return known | whole | {CASCADE: by_exit, ORACLE: free_ms}
 
     def truth(self, pictures: list[np.ndarray]) -> np.ndarray:

@@ -57,6 +57,22 @@ def of_pairs(reference: np.ndarray, other: np.ndarray) -> Ratio | None:
     return Ratio(value, float(interval.low), float(interval.high), len(reference))
 
 
+def of_turns(reference: np.ndarray, other: np.ndarray, in_a_row: int) -> Ratio | None:
+    """The same where each turn was of `in_a_row` requests, which resemble one another more than
+    those of other turns do: whole turns are resampled.
+
+    Args:
+        reference, other: `(n,)`, in order; pairs with a NaN do not count.
+    """
+    both = np.isfinite(reference) & np.isfinite(other)
+    turns = [
+        (reference[at][kept].mean(), other[at][kept].mean())
+        for start in range(0, len(both), in_a_row)
+        if (kept := both[at := slice(start, start + in_a_row)]).any()
+    ]
+    return of_pairs(*np.array(turns).reshape(-1, 2).T)
+
+
 def of_blocks(reference: np.ndarray, other: np.ndarray) -> Ratio | None:
     """The same of whole blocks, the mean latency of each, of which there may be few: requests in a
     block wait for one another, so they are no evidence each for itself.

@@ -1,5 +1,9 @@
-"""Closed loop, one client: every picture goes to every contender before the next one does, so that
-a drift of the machine's speed meets all of them alike (A B C, C A B, …).
+"""Closed loop, one client: a few pictures go to one contender, one after another, then the same to
+the next, and so on before others do, so that a drift of the machine's speed meets all of them
+alike (A B C, C A B, …).
+
+With one picture a turn, each contender would find the processor's caches filled by all others,
+which makes everything slow alike, and no server in service is met like that.
 
 What a system does after its answer must not meet the next one: after each answer there is a pause,
 which for this project's own systems is long enough for a sampled request to be run on. So their
@@ -64,22 +68,26 @@ def in_turn(
     pictures: Sequence[np.ndarray],
     seed: int,
     pauses_s: Mapping[str, float] | None = None,
+    in_a_row: int = 1,
 ) -> dict[str, Answers]:
     """What every contender answered to all pictures, by name; one that fails goes on with the next
     picture.
 
     Args:
         pauses_s: after an answer of each contender, where it is not `PAUSE_S`.
+        in_a_row: pictures of a turn.
     """
     pauses_s = pauses_s or {}
     names = list(contenders)
     found = {name: Answers.none(len(pictures)) for name in names}
-    for i, order in enumerate(orders(len(names), len(pictures), seed)):
-        body = png(pictures[i])
-        for name in (names[k] for k in order):
+    bodies = [png(picture) for picture in pictures]
+    starts = range(0, len(pictures), in_a_row)
+    for first, order in zip(starts, orders(len(names), len(starts), seed), strict=True):
+        turn = range(first, min(first + in_a_row, len(pictures)))
+        for name, i in ((names[k], i) for k in order for i in turn):
             answers, start = found[name], time.perf_counter()
             try:
-                class_id, exit, ms = contenders[name](pictures[i], body)
+                class_id, exit, ms = contenders[name](pictures[i], bodies[i])
             except urllib3.exceptions.TimeoutError:
                 answers.failures[i] = "timeout"
             except (

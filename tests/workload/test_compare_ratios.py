@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workload.ratios import of_blocks, of_pairs
+from workload.ratios import of_blocks, of_pairs, of_turns
 
 
 def drift(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -30,6 +30,17 @@ def test_pairs_under_drift_hold_the_true_ratio():
     share = covered(of_pairs, simulate, true, 150)
     assert 0.89 <= share <= 0.995  # of 150, 95 % within three deviations
     assert covered(of_pairs, simulate, 1.15 * true, 150) < 0.7  # the test could fail
+
+
+def test_turns_whose_requests_resemble_one_another_hold_the_true_ratio():
+    def simulate(rng):
+        speed = np.repeat(rng.lognormal(0, 0.4, 40), 10)  # of this contender, in this turn
+        return np.full(400, 30.0), 10 * speed
+
+    true = 3 / np.exp(0.4**2 / 2)
+    in_turns = covered(lambda *pair: of_turns(*pair, 10), simulate, true, 150)
+    assert 0.88 <= in_turns <= 0.995
+    assert covered(of_pairs, simulate, true, 150) < 0.7  # were each request evidence for itself
 
 
 def test_unpaired_resampling_would_be_wider():

@@ -35,7 +35,7 @@ def result() -> dict:
         name: [answers(60, ms) for _ in range(3)] for name, ms in (("plain", 60), ("gati", 12))
     }
     compute_ms = {"plain": {"base": 30.0}, "gati": {"input": 2.0, "base": 31.0}}
-    counts = {"turns": 100, "blocks": 3, "block_s": 14.0, "rate_per_s": 8.0}
+    counts = {"requests": 100, "in_a_row": 10, "blocks": 3, "block_s": 14.0, "rate_per_s": 8.0}
     stream = {
         "counts": counts,
         "closed": comparison_report.closed(closed, truth, "plain", compute_ms),
@@ -64,7 +64,8 @@ def test_the_table_names_every_system_and_what_is_missing(result):
     assert cells[6] == "2 of 277; timeout: 3"
     assert cells[7] == "2.0"
     assert "Not compared: mosec: mosec is not installed" in text
-    assert "Serving tax" in text and "n = 100 turns" in text and "n = 3 blocks" in text
+    assert "Serving tax" in text and "n = 3 blocks" in text
+    assert "n = 100 requests, 10 a turn" in text
 
 
 def test_what_is_not_served_has_no_open_loop(result):
@@ -90,17 +91,17 @@ def test_a_system_that_answered_nothing_is_in_the_table(result):
 
 @pytest.mark.parametrize("seconds", [200, 480, 1200])
 def test_the_budget_is_kept(seconds):
-    for servers, turn_s in ((7, 0.35), (2, 0.1)):
-        found = budget(seconds, servers, turn_s, base_s=0.04, rate_per_s=12)
+    for servers, once_s in ((7, 0.35), (2, 0.1)):
+        found = budget(seconds, servers, once_s, base_s=0.04, rate_per_s=12)
         a_block_s = servers * (found.block_s + 1) + 12 * found.block_s * 0.04
-        spent_s = found.turns * (turn_s + 0.04) + found.blocks * a_block_s
+        spent_s = found.requests * (once_s + 0.04) + found.blocks * a_block_s
         assert 0.7 * seconds < spent_s <= 1.1 * seconds
         assert found.blocks >= 3 and found.block_s <= 30
 
 
 def test_what_the_user_fixed_stands():
-    found = budget(100, 3, 0.2, 0.04, 10, turns=33, blocks=2, block_s=7)
-    assert (found.turns, found.blocks, found.block_s) == (33, 2, 7)
+    found = budget(100, 3, 0.2, 0.04, 10, requests=33, blocks=2, block_s=7)
+    assert (found.requests, found.blocks, found.block_s) == (33, 2, 7)
     assert budget(100, 3, 0.2, 0.04, 10, blocks=2).block_s == 30
 
 

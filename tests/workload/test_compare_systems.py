@@ -69,6 +69,8 @@ def test_the_whole_base_dnn_answers_as_itself():
     given = [whole.answer(png(picture)) for picture in pictures]
     assert [a["class_id"] for a in given] == base_answers(load(TINY), pictures).tolist()
     assert {a["exit"] for a in given} == {"base"}
+    eager = Whole(TINY, "cpu", 1, eager=True)
+    assert [eager.answer(png(p))["class_id"] for p in pictures] == [a["class_id"] for a in given]
 
 
 def test_entropy_exits_trust_by_entropy_alone_and_keep_the_promise(tmp_path):

@@ -7,6 +7,25 @@ from workload.client import ERROR
 from workload.turns import in_turn, orders
 
 
+def test_a_turn_is_as_many_pictures_in_a_row_as_asked_for():
+    seen = []
+
+    def contender(name):
+        def ask(picture, _):
+            seen.append((name, int(picture[0, 0, 0])))
+            return 0, "base", 1.0
+
+        return ask
+
+    contenders = {name: contender(name) for name in "ab"}
+    pictures = [np.full((4, 4, 1), i, np.uint8) for i in range(7)]
+    answers = in_turn(contenders, pictures, seed=0, pauses_s=dict.fromkeys("ab", 0.0), in_a_row=3)
+    assert [i for _, i in seen] == [0, 1, 2] * 2 + [3, 4, 5] * 2 + [6] * 2
+    whose = [name for name, _ in seen]
+    assert [len(set(whose[at : at + 3])) for at in (0, 3, 6, 9)] == [1] * 4
+    assert {len(a.latency_ms) for a in answers.values()} == {7}
+
+
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_every_contender_has_every_place_equally_often(count):
     found = orders(count, 20 * count, seed=0)

@@ -173,6 +173,8 @@ def application(name: str, settings: Settings) -> dict:
     made = {"name": name, "route_prefix": f"/{name}"}
     if not SYSTEMS[name].late_binding:
         args = common | {"device": settings.device, "threads": settings.threads}
+        if name == "eager":
+            args["eager"] = True
         if name == "cascade":
             front.make(settings.base, version, settings.device)
             args["front"] = str(front.Files.of(version.plan).folder)

@@ -17,12 +17,14 @@ from starlette.responses import JSONResponse
 class Args(BaseModel, extra="forbid"):
     """
     Attributes:
+        eager: whether to run the base DNN's module as it is.
         front: folder of a model cascade's CNN; none serves the base DNN alone.
     """
 
     model: str
     device: str = "auto"
     threads: int = 2
+    eager: bool = False
     front: str | None = None
 
 
@@ -42,7 +44,7 @@ def _load(args: Args) -> Callable[[bytes], dict]:
     if args.front is None:
         from workload.systems.whole import Whole
 
-        return Whole(args.model, args.device, args.threads).answer
+        return Whole(args.model, args.device, args.threads, args.eager).answer
     from workload.systems.front import Cascade
 
     return Cascade(args.model, args.device, args.threads, args.front).answer

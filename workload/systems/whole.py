@@ -49,13 +49,17 @@ class Whole:
     Args:
         model: reference of the base DNN.
         threads: of PyTorch within one operation.
+        eager: run the module as it is, in PyTorch's own memory layout, rather than in the form in
+            which all others run it.
     """
 
-    def __init__(self, model: str, device: str, threads: int):
+    def __init__(self, model: str, device: str, threads: int, eager: bool = False):
         torch.set_num_threads(threads)
         self._device = resolve(device)
         self._base = load(model)
-        self._module = prepared(self._base, self._device)
+        self._layout = torch.Tensor.contiguous if eager else channels_last
+        module = self._base.module.eval().to(self._device)
+        self._module = module if eager else prepared(self._base, self._device)
         zeros = torch.zeros(1, *self._base.description.input_shape)
         for _ in range(WARM_UP):
             self._probabilities(zeros)
@@ -68,4 +72,4 @@ class Whole:
     @torch.inference_mode()
     def _probabilities(self, images: torch.Tensor) -> torch.Tensor:
         inputs = self._base.inputs(images.to(self._device))
-        return self._base.description.probabilities(self._module(channels_last(inputs))).float()
+        return self._base.description.probabilities(self._module(self._layout(inputs))).float()
