@@ -15,6 +15,7 @@ from cache_models.options import (
     limit_options,
     model_option,
     test_option,
+    train_data_option,
     work_option,
 )
 
@@ -66,6 +67,7 @@ def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
 @cli.command()
 @model_option
 @data_option
+@train_data_option
 @click.option("--out", type=click.Path(path_type=Path), help="The store; default: the shipped one.")
 @work_option
 @limit_options
@@ -75,6 +77,7 @@ def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
 def build(
     model: str,
     data: str,
+    train_data: str | None,
     out: Path | None,
     work: Path | None,
     limits,
@@ -98,7 +101,7 @@ def build(
         folder = work or Path(temporary)
         version = build(
             base,
-            open_samples(data, base.description, folder),
+            open_samples(data, base.description, folder, train_data),
             data,
             store,
             limits,
@@ -106,6 +109,7 @@ def build(
             folder,
             resolve(device).type,
             false_hit_cost=false_hit_cost,
+            train_data=train_data,
         )
     click.echo(f"cache version {version.number} in {store.folder}")
     click.echo(describe_plan(version.plan))
@@ -163,6 +167,7 @@ def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
 @cli.command()
 @model_option
 @data_option
+@train_data_option
 @test_option
 @work_option
 @limit_options
@@ -172,6 +177,7 @@ def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
 def compare(
     model: str,
     data: str,
+    train_data: str | None,
     test: str,
     work: Path | None,
     limits,
@@ -193,7 +199,7 @@ def compare(
     base = load(model)
     with tempfile.TemporaryDirectory(prefix="gati-compare-") as temporary:
         folder = work or Path(temporary)
-        samples = open_samples(data, base.description, folder)
+        samples = open_samples(data, base.description, folder, train_data)
         tests = open_samples(test, base.description, folder / "test")
         learning = prepare(base, samples, limits, folder)
         explored = explore(
@@ -227,6 +233,7 @@ def compare(
 @cli.command()
 @model_option
 @data_option
+@train_data_option
 @test_option
 @work_option
 @limit_options
@@ -237,6 +244,7 @@ def compare(
 def novelty(
     model: str,
     data: str,
+    train_data: str | None,
     test: str,
     work: Path | None,
     limits,
@@ -258,7 +266,8 @@ def novelty(
         raise click.UsageError("the store's plan has no caches; name another with --store.")
     with tempfile.TemporaryDirectory(prefix="gati-novelty-") as temporary:
         folder = work or Path(temporary)
-        learning = prepare(base, open_samples(data, base.description, folder), limits, folder)
+        samples = open_samples(data, base.description, folder, train_data)
+        learning = prepare(base, samples, limits, folder)
         tests = open_samples(test, base.description, folder / "test")
         made = leave_classes_out(
             learning,

@@ -30,13 +30,15 @@ def build(
     activation_bytes_per_value: int = 2,
     false_hit_cost: float = 1.0,
     seed: int = 0,
+    train_data: str | None = None,
 ) -> CacheVersion:
     """Learn caches for `base` from `samples` and publish them as the store's current version.
 
     Args:
         samples: inputs without labels; those that depend on their neighbours are split in
             blocks of time.
-        data_name: what the plan says that the samples were.
+        data_name, train_data: what the plan says that the samples, and those of them that only
+            train, were.
         folder: for recording and trained caches; a build goes on with what it finds there.
 
     Raises:
@@ -110,6 +112,7 @@ def build(
         device=device,
         threads=torch.get_num_threads(),
         data=data_name,
+        train_data=train_data,
         notes=_notes(samples, answers, base.description.classes, [p.name for p in constant]),
     )
     return store.publish(

@@ -43,7 +43,8 @@ def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) 
 def describe_plan(plan: Plan) -> str:
     """Caches, promise and expectation of a plan."""
     promise, expected = plan.promise, plan.expected
-    lines = [f"plan for {plan.model}, learned from {plan.data}:"]
+    lines = [f"plan for {plan.model}, learned from {plan.data}"]
+    lines[0] += f", predictors also from {plan.train_data}:" if plan.train_data else ":"
     if not plan.caches:
         lines.append("  no cache: none helps under these limits")
     for cache in plan.caches:

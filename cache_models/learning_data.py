@@ -1,6 +1,6 @@
 """What caches are learned from: recorded samples, split once into parts that nothing mixes.
 
-- train: the predictors and gates learn on it;
+- train: the predictors and gates learn on it, and on samples that are for nothing else;
 - select: early stopping, the selectors, the gates' limits, and the composition;
 - calibrate: the promise, read once, after everything else is fixed.
 """
@@ -59,7 +59,7 @@ def prepare(
         DataError: there are too few samples for the promise.
     """
     train, select, calibrate = split(samples, seed)
-    count = len(samples.images)
+    count = len(samples.images) - samples.train_only
     needed = min_samples(limits.max_disagreement, 1 - limits.confidence)
     if len(calibrate) < needed:
         raise DataError(
@@ -78,9 +78,10 @@ def prepare(
 def split(samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices that train, select and calibrate; in blocks of time if neighbours depend on each
     other, at random if not."""
-    order = np.arange(len(samples.images))
+    count = len(samples.images)
+    order = np.arange(count - samples.train_only)
     if not samples.in_time:
         np.random.default_rng(seed).shuffle(order)
     ends = np.cumsum([round(share * len(order)) for share in SHARES.values()])
     train, select, calibrate = (np.sort(part) for part in np.split(order, ends[:2]))
-    return train, select, calibrate
+    return np.append(train, np.arange(len(order), count)), select, calibrate

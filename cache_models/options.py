@@ -23,6 +23,11 @@ data_option = click.option(
     help="default, a folder of images, an .npy or .npz, a video (file?crops=6&half=first), or "
     "torchvision:<dataset>.",
 )
+train_data_option = click.option(
+    "--train-data",
+    help="More images, to train predictors on and nothing else: those that the base DNN was "
+    "trained on, say ('trained' for the shipped one). Else as --data.",
+)
 work_option = click.option(
     "--work",
     type=click.Path(path_type=Path),

@@ -86,6 +86,8 @@ class Plan(BaseModel):
     device: str
     threads: int
     data: str
+    train_data: str | None = None
+    """More, on which predictors were trained and nothing else was done."""
     notes: list[str] = []
     """What the operator should know of how it came about."""
 

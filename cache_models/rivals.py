@@ -14,7 +14,10 @@ from cache_models.fast import fast
 from cache_models.features import rows_in_batches
 from cache_models.learned_cache import Selector
 from cache_models.predictors import Predictor
-from cache_models.training import fit_predictor, train_selector
+from cache_models.training import epochs_for, fit_predictor, train_selector
+
+LONGER = 2.4
+"""The model cascade's CNN is trained for so many times the epochs of a learned cache."""
 
 
 class ConfidenceExit(nn.Module):
@@ -199,6 +202,6 @@ def small_cnn(
     network = SmallCNN(images.shape[1], width, probabilities.shape[1])
     front = Front(network)
     targets = torch.from_numpy(probabilities)
-    scores = fit_predictor(network, images, targets, train, select, epochs=60)
+    scores = fit_predictor(network, images, targets, train, select, epochs_for(len(train), LONGER))
     train_selector(front.selector, scores, targets[select].argmax(1), false_hit_cost)
     return front.eval()

@@ -1,6 +1,7 @@
 """Samples to learn from: what `--data` may name.
 
 - `default`: the Fashion-MNIST images that the shipped base DNN has not seen;
+- `trained`: those that it was trained on, to train predictors on, too;
 - `sample`: the shipped test images, which tuned nothing;
 - a folder of images, with or without sub-folders;
 - an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32;
@@ -30,9 +31,13 @@ from cache_models.preprocessing import Preprocessing
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 FORMS = (
-    "'default', 'sample', a folder of images, an .npy or .npz file, a video file, or "
+    "'default', 'trained', 'sample', a folder of images, an .npy or .npz file, a video file, or "
     "torchvision:<dataset>"
 )
+
+
+MOST_TRAIN_ONLY = 20_000
+"""Of the images that train and do nothing else: more take long, and teach little more."""
 
 
 @dataclass(frozen=True)
@@ -42,27 +47,67 @@ class Samples:
         images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32.
         in_time: neighbours depend on each other, as the frames of a video do.
         skipped: what could not be read, and why.
+        train_only: so many of the last must do nothing but train: those that the base DNN was
+            trained on, say, to which it answers otherwise than to new ones.
     """
 
     images: np.ndarray
     in_time: bool = False
     skipped: list[str] = field(default_factory=list)
+    train_only: int = 0
 
 
-def open_samples(name: str, description: ModelDescription, folder: Path) -> Samples:
+def open_samples(
+    name: str, description: ModelDescription, folder: Path, train_data: str | None = None
+) -> Samples:
     """The samples that `name` stands for.
 
     Args:
         folder: for the memory-mapped file of resized pictures; it must outlive the samples.
+        train_data: names more, which are to train and nothing else; `MOST_TRAIN_ONLY` of them at
+            most, drawn at random with a fixed seed.
 
     Raises:
         DataError: there are none, or they are not what the base DNN takes.
     """
+    samples = _open(name, description, folder)
+    if train_data is None:
+        return samples
+    return _joined(samples, _open(train_data, description, folder / "train"), folder)
+
+
+def _joined(samples: Samples, more: Samples, folder: Path) -> Samples:
+    """Both in one memory-mapped file, the second to train only."""
+    first, second = samples.images, more.images
+    if (first.shape[1:], first.dtype) != (second.shape[1:], second.dtype):
+        raise DataError(
+            f"the images to train on are {second.dtype} {second.shape[1:]}, the others "
+            f"{first.dtype} {first.shape[1:]}; they must be alike"
+        )
+    rows = np.arange(len(second))
+    if len(rows) > MOST_TRAIN_ONLY:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MOST_TRAIN_ONLY, replace=False))
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (len(first) + len(rows), *first.shape[1:])
+    joined = np.lib.format.open_memmap(folder / "joined.npy", "w+", first.dtype, shape)
+    joined[: len(first)] = first
+    for at in range(0, len(rows), 1000):
+        part = rows[at : at + 1000]
+        joined[len(first) + at : len(first) + at + len(part)] = second[part]
+    joined.flush()
+    return Samples(joined, samples.in_time, samples.skipped + more.skipped, len(rows))
+
+
+def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
     path = Path(name)
     if name == "default":
         from cache_models.default import held_out
 
         samples = Samples(held_out()[0])
+    elif name == "trained":
+        from cache_models.default import trained_on
+
+        samples = Samples(trained_on()[0])
     elif name == "sample":
         from cache_models.default import sample
 

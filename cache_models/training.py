@@ -16,6 +16,9 @@ from cache_models.novelty import NoveltyGate
 from cache_models.predictors import Variant
 
 PEAK_RATE = 4e-3
+EPOCHS, LEAST_EPOCHS, STEPS, BATCH = 25, 10, 2_500, 128
+"""Fewer epochs the more samples there are, so that training takes at most so many steps, but never
+fewer than `LEAST_EPOCHS`."""
 
 
 def train_cache(
@@ -62,9 +65,9 @@ def fit_predictor(
     targets: Tensor,
     train: np.ndarray,
     select: np.ndarray,
-    epochs: int = 25,
+    epochs: int | None = None,
     patience: int = 3,
-    batch: int = 128,
+    batch: int = BATCH,
     warm: bool = False,
     rest: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -72,6 +75,7 @@ def fit_predictor(
 
     Args:
         predictor: with `fit_scaling(batches)`; features `(B, ...)` → scores `(B, K)`.
+        epochs: by default as many as suit the number of samples.
         warm: it is trained already, and is left as it is if nothing is better on `select`; the
             learning rate is low and even, and training ends when the loss on `select` has not
             fallen for `patience` epochs.
@@ -80,6 +84,7 @@ def fit_predictor(
     Returns:
         Its scores of the samples `select`, at the best epoch, which it is left in.
     """
+    epochs = epochs or epochs_for(len(train))
     best, best_scores, best_loss, best_epoch = None, None, float("inf"), 0
     if warm:
         best, best_scores = (
@@ -115,6 +120,15 @@ def fit_predictor(
             break
     predictor.load_state_dict(best)
     return best_scores
+
+
+def epochs_for(samples: int, times: float = 1.0) -> int:
+    """Epochs for so many samples to train on; `times` as many as a learned cache takes.
+
+    >>> epochs_for(5_000), epochs_for(25_000), epochs_for(500_000)
+    (25, 12, 10)
+    """
+    return round(times * min(EPOCHS, max(LEAST_EPOCHS, STEPS * BATCH // max(1, samples))))
 
 
 def train_selector(

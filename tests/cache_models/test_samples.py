@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cache_models.base_dnn import ModelDescription
+from cache_models.base_dnn import ModelDescription, load
 from cache_models.errors import DataError
+from cache_models.learning_data import split
 from cache_models.preprocessing import Preprocessing
 from cache_models.samples import open_samples
 from cache_models.video import squares
+from tests.tiny import images
 
 COLOUR = ModelDescription((3, 16, 16), ("a", "b"), Preprocessing((16, 16)))
 TENSORS = ModelDescription((4,), ("a", "b"))
@@ -102,7 +104,7 @@ def test_what_cannot_be_used_is_named(tmp_path, pictures):
     np.save(tmp_path / "pictures.npy", pictures)
     np.save(tmp_path / "wide.npy", np.zeros((5, 7), np.float32))
     for data, description, message in [
-        ("nowhere", COLOUR, "is not there, or is not 'default', 'sample'"),
+        ("nowhere", COLOUR, "is not there, or is not 'default', 'trained', 'sample'"),
         ("empty", COLOUR, "there is none"),
         ("broken.npz", COLOUR, "cannot be read as an array"),
         ("pictures.npy", TENSORS, r"takes float32 \(N, 4\)"),
@@ -117,3 +119,37 @@ def test_what_cannot_be_used_is_named(tmp_path, pictures):
             open_samples(str(tmp_path / data), description, tmp_path / "work")
     with pytest.raises(DataError, match="has no data set 'MNISTX'"):
         open_samples("torchvision:MNISTX", COLOUR, tmp_path / "work")
+
+
+def test_images_that_only_train_do_nothing_else(tmp_path):
+    np.save(tmp_path / "data.npy", images(1000))
+    np.save(tmp_path / "more.npy", images(300, seed=1))
+    description = load("tests.tiny:tiny").description
+    more = str(tmp_path / "more.npy")
+    samples = open_samples(str(tmp_path / "data.npy"), description, tmp_path / "work", more)
+    assert samples.train_only == 300
+    assert np.array_equal(samples.images[:1000], images(1000))
+    assert np.array_equal(samples.images[1000:], images(300, seed=1))
+    train, select, calibrate = split(samples)
+    alone = split(open_samples(str(tmp_path / "data.npy"), description, tmp_path / "alone"))
+    assert np.array_equal(train, [*alone[0], *range(1000, 1300)])
+    assert np.array_equal(select, alone[1]) and np.array_equal(calibrate, alone[2])
+
+    np.save(tmp_path / "other.npy", np.zeros((5, 3, 3, 1), np.uint8))
+    with pytest.raises(DataError, match="must be alike"):
+        open_samples(
+            str(tmp_path / "data.npy"), description, tmp_path / "work", str(tmp_path / "other.npy")
+        )
+
+
+def test_no_more_train_than_a_build_has_time_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("cache_models.samples.MOST_TRAIN_ONLY", 50)
+    np.save(tmp_path / "data.npy", images(100))
+    np.save(tmp_path / "more.npy", images(300, seed=1))
+    description = load("tests.tiny:tiny").description
+    names = str(tmp_path / "data.npy"), description, tmp_path / "work", str(tmp_path / "more.npy")
+    samples = open_samples(*names)
+    assert len(samples.images) == 150
+    given = {image.tobytes() for image in images(300, seed=1)}
+    assert {image.tobytes() for image in samples.images[100:]} <= given
+    assert np.array_equal(samples.images, open_samples(*names).images)

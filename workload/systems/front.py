@@ -49,7 +49,7 @@ class Files:
 
     @classmethod
     def of(cls, plan: Plan) -> "Files":
-        key = f"{plan.fingerprint} {plan.data} {plan.promise.limits} {WIDTH}"
+        key = f"{plan.fingerprint} {plan.data} {plan.train_data} {plan.promise.limits} {WIDTH}"
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         return cls(cache_home() / "compare" / f"cascade-{name}")
 
@@ -84,7 +84,8 @@ def make(base: BaseDNN, version: CacheVersion, device: str = "cpu") -> Card:
     files = Files.of(plan)
     if found := files.load():
         return found[1]
-    samples = open_samples(plan.data, base.description, files.folder / "samples")
+    folder = files.folder / "samples"
+    samples = open_samples(plan.data, base.description, folder, plan.train_data)
     if samples.images.ndim != 4 or samples.images.dtype != np.uint8:
         raise DataError(f"a model cascade needs images, and {plan.data!r} holds none")
     probabilities = _probabilities(base, version, samples.images, files.folder, device)
