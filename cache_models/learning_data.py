@@ -19,6 +19,9 @@ from cache_models.samples import Samples
 from cache_models.survey import Survey, survey
 
 SHARES = {"train": 0.5, "select": 0.2, "calibrate": 0.3}
+TRAINED_ELSEWHERE = {"train": 0.2, "select": 0.2, "calibrate": 0.6}
+"""Where at least as many samples are for training alone: the more calibrate, the less of what is
+allowed is kept in reserve."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,13 @@ def prepare(
         DataError: there are too few samples for the promise.
     """
     train, select, calibrate = split(samples, seed)
-    count = len(samples.images) - samples.train_only
+    count, shares = len(samples.images) - samples.train_only, _shares(samples)
     needed = min_samples(limits.max_disagreement, 1 - limits.confidence)
     if len(calibrate) < needed:
         raise DataError(
             f"{count} samples are too few: the promise of at most "
             f"{limits.max_disagreement:.2%} disagreement at {limits.confidence:.0%} confidence "
-            f"needs {needed} for calibration alone, {round(needed / SHARES['calibrate']) + 1} in "
+            f"needs {needed} for calibration alone, {round(needed / shares['calibrate']) + 1} in "
             f"all. Give more, or raise --max-disagreement."
         )
     model = cut(base)
@@ -82,6 +85,10 @@ def split(samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
     order = np.arange(count - samples.train_only)
     if not samples.in_time:
         np.random.default_rng(seed).shuffle(order)
-    ends = np.cumsum([round(share * len(order)) for share in SHARES.values()])
+    ends = np.cumsum([round(share * len(order)) for share in _shares(samples).values()])
     train, select, calibrate = (np.sort(part) for part in np.split(order, ends[:2]))
     return np.append(train, np.arange(len(order), count)), select, calibrate
+
+
+def _shares(samples: Samples) -> dict[str, float]:
+    return TRAINED_ELSEWHERE if 2 * samples.train_only >= len(samples.images) else SHARES

@@ -135,6 +135,11 @@ def test_images_that_only_train_do_nothing_else(tmp_path):
     assert np.array_equal(train, [*alone[0], *range(1000, 1300)])
     assert np.array_equal(select, alone[1]) and np.array_equal(calibrate, alone[2])
 
+    np.save(tmp_path / "many.npy", images(1000, seed=2))
+    many = str(tmp_path / "many.npy")
+    samples = open_samples(str(tmp_path / "data.npy"), description, tmp_path / "work", many)
+    assert [len(part) for part in split(samples)] == [1200, 200, 600]
+
     np.save(tmp_path / "other.npy", np.zeros((5, 3, 3, 1), np.uint8))
     with pytest.raises(DataError, match="must be alike"):
         open_samples(
