@@ -73,11 +73,13 @@ def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
 @limit_options
 @hop_option
 @false_hit_cost_option
+@click.option("--cut-points", help="By commas; default: all candidates that inspect names.")
 @device_option
 def build(
     model: str,
     data: str,
     train_data: str | None,
+    cut_points: str | None,
     out: Path | None,
     work: Path | None,
     limits,
@@ -110,6 +112,7 @@ def build(
             resolve(device).type,
             false_hit_cost=false_hit_cost,
             train_data=train_data,
+            cut_points=cut_points.split(",") if cut_points else None,
         )
     click.echo(f"cache version {version.number} in {store.folder}")
     click.echo(describe_plan(version.plan))

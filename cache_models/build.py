@@ -1,5 +1,6 @@
 """Build a cache version: survey, record, explore, compose, calibrate, publish."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ def build(
     false_hit_cost: float = 1.0,
     seed: int = 0,
     train_data: str | None = None,
+    cut_points: Sequence[str] | None = None,
 ) -> CacheVersion:
     """Learn caches for `base` from `samples` and publish them as the store's current version.
 
@@ -39,12 +41,15 @@ def build(
             blocks of time.
         data_name, train_data: what the plan says that the samples, and those of them that only
             train, were.
+        cut_points: the candidates to try caches at; by default all.
         folder: for recording and trained caches; a build goes on with what it finds there.
 
     Raises:
-        DataError: there are too few images for the promise.
+        DataError: there are too few images for the promise, or a cut point is no candidate.
     """
-    data = prepare(base, samples, limits, folder, device, activation_bytes_per_value, seed)
+    data = prepare(
+        base, samples, limits, folder, device, activation_bytes_per_value, seed, cut_points
+    )
     model, costs, recording = data.model, data.costs, data.recording
     train, select, calibration = data.train, data.select, data.calibrate
     points = costs.candidates

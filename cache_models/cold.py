@@ -40,11 +40,7 @@ def cold_start(
     """
     model, inputs = cut(base), _inputs(base)
     costs = survey(base, model, inputs, device, activation_bytes_per_value)
-    by_name = {point.name: point for point in costs.candidates}
-    names = names or [INPUT, _middle(costs.candidates)]
-    if unknown := [name for name in names if name not in by_name]:
-        raise DataError(f"{unknown} are no candidates; those are {', '.join(by_name)}")
-    points = sorted((by_name[name] for name in names), key=lambda point: point.compute_share)
+    points = costs.only(names or [INPUT, _middle(costs.candidates)]).candidates
     classes = len(base.description.classes)
     caches, records = {}, []
     for point in points:

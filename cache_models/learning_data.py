@@ -5,6 +5,7 @@
 - calibrate: the promise, read once, after everything else is fixed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +56,15 @@ def prepare(
     device: str = "cpu",
     activation_bytes_per_value: int = 2,
     seed: int = 0,
+    cut_points: Sequence[str] | None = None,
 ) -> LearningData:
     """Split the samples, in blocks of time if their neighbours depend on each other, and record.
 
+    Args:
+        cut_points: the candidates to look at; by default all.
+
     Raises:
-        DataError: there are too few samples for the promise.
+        DataError: there are too few samples for the promise, or a cut point is no candidate.
     """
     train, select, calibrate = split(samples, seed)
     count, shares = len(samples.images) - samples.train_only, _shares(samples)
@@ -73,6 +78,8 @@ def prepare(
         )
     model = cut(base)
     costs = survey(base, model, samples.images, device, activation_bytes_per_value)
+    if cut_points:
+        costs = costs.only(cut_points)
     names = [point.name for point in costs.candidates]
     recording = record(base, model, names, samples.images, folder, device)
     return LearningData(model, costs, recording, train, select, calibrate)

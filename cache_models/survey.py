@@ -1,6 +1,7 @@
 """What every cut point of a base DNN costs on the device at hand, and which are worth a cache."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ import torch
 from cache_models.base_dnn import BaseDNN
 from cache_models.cost import BATCHES, median_ms, slice_costs, slice_flops
 from cache_models.cutting import INPUT, CutModel
+from cache_models.errors import DataError
 from cache_models.fast_cache import InputFeatures
 from cache_models.plan import CutPointRecord
 from cache_models.recording import as_tensor
@@ -31,6 +33,17 @@ class Survey:
     def features_ms(self, point: CutPointRecord, batch: int) -> float:
         """What a lookup at `point` has to do before it can ask its cache."""
         return self.input_features_ms[batch] if point.name == INPUT else 0.0
+
+    def only(self, names: Sequence[str]) -> "Survey":
+        """These candidates alone.
+
+        Raises:
+            DataError: a name is no candidate.
+        """
+        known = [point.name for point in self.candidates]
+        if unknown := [name for name in names if name not in known]:
+            raise DataError(f"{unknown} are no candidates; those are {', '.join(known)}")
+        return replace(self, candidates=[p for p in self.candidates if p.name in names])
 
 
 def survey(

@@ -207,6 +207,14 @@ def test_any_loadable_model_and_a_folder_of_images_build_by_command(tmp_path):
     assert plan.candidates
 
 
+def test_caches_are_tried_only_where_asked_for(tmp_path):
+    base, samples, free = load("tests.tiny:tiny"), Samples(images(400)), (LIMITS, FREE, tmp_path)
+    with pytest.raises(DataError, match="are no candidates; those are input"):
+        build(base, samples, "tiny", Store(tmp_path), *free, cut_points=["nowhere"])
+    version = build(base, samples, "tiny", Store(tmp_path), *free, cut_points=["input", "stem"])
+    assert [point.name for point in version.plan.candidates] == ["input", "stem"]
+
+
 def test_one_answer_to_everything_is_noted_and_leaves_the_base_dnn_alone(tmp_path):
     samples = Samples(np.repeat(images(1), 300, axis=0))
     folder = tmp_path / "work"
