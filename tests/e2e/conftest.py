@@ -18,6 +18,12 @@ READY_S = 180
 TOKEN = "for-the-tests"
 
 
+@pytest.fixture(scope="module", params=[True, False], ids=["lane", "handles"])
+def lane(request) -> dict:
+    """`lane` of the configuration: what rests on it is tested with the lane and without."""
+    return {"enabled": request.param}
+
+
 @contextmanager
 def serve_run(config: Path, log: Path) -> Iterator[str]:
     """The URL of a ready server that runs `config`; it is stopped, with its Ray, at the end."""

@@ -15,12 +15,13 @@ from workload.client import png
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
+def url(lane, tmp_path_factory):
     folder = tmp_path_factory.mktemp("configured")
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["http_options"]["port"] = 8017
     app = config["applications"][0]
     app["args"] |= {"activation_dtype": "float32", "mode": "shadow", "sampling": {"rate": 1.0}}
+    app["args"]["lane"] = lane
     next(d for d in app["deployments"] if d["name"] == "Router")["num_replicas"] = 2
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with serve_run(folder / "config.yaml", folder / "serve.log") as url:

@@ -35,7 +35,7 @@ ROWS = 16
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(lane, tmp_path_factory):
     """Of untrained caches, so that whatever a round learns is better; the base DNN seems slow."""
     store = Store(tmp_path_factory.mktemp("kills") / "store")
     with pytest.MonkeyPatch.context() as patch:
@@ -46,7 +46,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url(store):
+def url(lane, store):
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["http_options"]["port"] = 8018
     app = config["applications"][0]
@@ -55,6 +55,7 @@ def url(store):
         "model": "tests.tiny:tiny",
         "store": str(store.folder),
         "lookup_timeout_ms": 1000,
+        "lane": lane,
         "retraining": {"prior": False, "new_samples": 600, "min_interval_s": 0}
         | {"window": 2000, "kept_versions": 1000},
         "partition": {"threads": 1},

@@ -20,21 +20,21 @@ from workload.client import png
 MODEL = "/v2/models/fashion-mnist"
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["lane", "handles"])
-def client(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def client(lane, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shipped")
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["applications"][0]["args"] |= {
         "lookup_timeout_ms": 10_000,
         "retraining": {"prior": False, "rounds": False},
-        "lane": {"enabled": request.param},
+        "lane": lane,
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with (
         serve_run(folder / "config.yaml", folder / "serve.log") as url,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        client.by_lane = request.param
+        client.by_lane = lane["enabled"]
         yield client
 
 
