@@ -54,6 +54,13 @@ stream_option = click.option(
     show_default=True,
     help=f"{', '.join(STREAMS)}; with parameters: locality:classes=3,mean_stay=2000.",
 )
+classes_option = click.option(
+    "--classes",
+    type=click.Choice(["labels", "answers"]),
+    default="labels",
+    show_default=True,
+    help="What the stream's classes are: the data's labels, or the base DNN's answers.",
+)
 requests_option = click.option(
     "--requests",
     type=click.IntRange(min=1),
@@ -77,6 +84,7 @@ seed_option = click.option("--seed", default=0, show_default=True)
 @model_option
 @data_option
 @stream_option
+@classes_option
 @arrivals_option
 @rate_option
 @requests_option
@@ -86,6 +94,7 @@ def stream(
     model: str,
     data: str,
     stream: str,
+    classes: str,
     arrivals: str | None,
     rate_per_s: float | None,
     requests: int | None,
@@ -100,8 +109,8 @@ def stream(
     try:
         base = load(model)
         opened = run.open_for(data, base, click.echo)
-        made, classes = run.make_stream(opened, data, stream, requests, seed, base)
-        click.echo(run.describe(stream, seed, made, classes))
+        made, present = run.make_stream(opened, data, stream, requests, seed, base, classes)
+        click.echo(run.describe(stream, seed, made, present))
         if trace:
             run.write_trace(trace, made, arrivals or "fixed", rate_per_s, seed)
     except (ParameterError, CacheModelsError) as error:
@@ -113,6 +122,7 @@ def stream(
 @model_option
 @data_option
 @stream_option
+@classes_option
 @arrivals_option
 @rate_option
 @click.option(

@@ -31,6 +31,13 @@ from workload.systems.catalogue import SYSTEMS
 )
 @click.option("--streams", default="iid,locality:classes=3,mean_stay=2000", show_default=True)
 @click.option(
+    "--classes",
+    type=click.Choice(["labels", "answers"]),
+    default="labels",
+    show_default=True,
+    help="What the streams' classes are: the data's labels, or the base DNN's answers.",
+)
+@click.option(
     "--systems",
     help=f"Of {', '.join(SYSTEMS)}. Default: all that the installed extras allow.",
 )

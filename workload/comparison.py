@@ -45,6 +45,7 @@ class Options:
     store: Path | None
     data: str
     streams: list[str]
+    classes: str
     systems: list[str]
     minutes: float
     requests: int | None
@@ -92,6 +93,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
         "busy": busy,
         "model": options.model,
         "store": str(options.store or "default"),
+        "classes": options.classes,
         "seed": options.seed,
         "device": str(device),
         "threads": threads,
@@ -165,7 +167,11 @@ def _stream(ground: Ground, options: Options, result: dict, stream: str, seconds
         f"at {rate:.1f} requests/s for each of {servers} systems",
         err=True,
     )
-    labels = ground.labels if ground.labels is not None else ground.truth(list(ground.images))
+    labels = ground.labels
+    if streams.needs_labels(stream) and (labels is None or options.classes == "answers"):
+        labels = ground.truth(list(ground.images))
+    if labels is None:
+        labels = np.zeros(len(ground.images), int)
     made = streams.make(stream, total, labels, options.seed)
     pictures = list(Pictures(ground.images, made.items, made.rounds))
     truth = ground.truth(pictures)

@@ -27,6 +27,8 @@ from workload.data import Data, open_data
 from workload.protocols import Protocol, image, open_inference
 from workload.variation import Pictures
 
+LABELS, ANSWERS = "labels", "answers"
+"""What the classes of a stream are."""
 DEFAULT_REQUESTS = 2000
 
 
@@ -38,6 +40,7 @@ class Settings:
     model: str
     data: str
     stream: str
+    classes: str
     arrivals: str
     rate_per_s: float | None
     clients: int
@@ -63,7 +66,13 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
     base = None if settings.ask_again else load(settings.model)
     data = open_for(settings.data, base, say)
     stream, classes = make_stream(
-        data, settings.data, settings.stream, settings.requests, settings.seed, base
+        data,
+        settings.data,
+        settings.stream,
+        settings.requests,
+        settings.seed,
+        base,
+        settings.classes,
     )
     pictures = Pictures(data.images, stream.items, stream.rounds)
     n = len(pictures)
@@ -107,6 +116,7 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
         "url": settings.url,
         "data": settings.data,
         "stream": settings.stream,
+        "classes": settings.classes,
         "seed": settings.seed,
         "rate": settings.rate_per_s,
         "arrivals": settings.arrivals,
@@ -140,7 +150,13 @@ def open_for(name: str, base: BaseDNN | None, say: Callable[[str], None]) -> Dat
 
 
 def make_stream(
-    data: Data, name: str, stream: str, requests: int | None, seed: int, base: BaseDNN | None
+    data: Data,
+    name: str,
+    stream: str,
+    requests: int | None,
+    seed: int,
+    base: BaseDNN | None,
+    classes: str = LABELS,
 ) -> tuple[streams.Stream, np.ndarray | None]:
     """The stream, and the class of each request; None where it is not known beforehand.
 
@@ -148,13 +164,15 @@ def make_stream(
         name: of the data.
         requests: None for all frames of a video and all lines of a trace, else 2000.
         base: answers for labels, where the data have none and the stream needs them.
+        classes: `LABELS`, or `ANSWERS`: a picture is of the class that the base DNN gives it, right
+            or wrong.
     """
     labels = data.labels
-    if labels is None and streams.needs_labels(stream):
+    if streams.needs_labels(stream) and (labels is None or classes == ANSWERS):
         if base is None:
             raise DataError(
-                f"{stream} needs labels, and {name} has none: leave out --ask-again, so that the "
-                f"base DNN's answers can stand for them"
+                f"{stream} needs labels, and {name} has none that are asked for: leave out "
+                f"--ask-again, so that the base DNN's answers can stand for them"
             )
         labels = _base_answers(base, data.images)
     if requests is None:

@@ -71,6 +71,8 @@ def options(tmp_path, monkeypatch) -> comparison.Options:
         systems=["plain", "litserve", "mosec", "in-process"],
         minutes=0.1,
         requests=12,
+        in_a_row=5,
+        classes="labels",
         blocks=2,
         block_seconds=0.25,
         rate=40,

@@ -21,7 +21,9 @@ from tests import tiny
 from tests.plans import plan_for
 from tests.workload.fake_server import serving
 from workload.__main__ import cli
-from workload.offline import static_labels, static_of
+from workload.data import open_data
+from workload.offline import base_labels, static_labels, static_of
+from workload.run import make_stream
 
 MODEL = "tests.tiny:tiny"
 
@@ -84,6 +86,17 @@ def test_a_run_is_judged_by_the_base_dnn_and_by_true_labels(base, data, tmp_path
     assert "differ from the base DNN: 30 (14.29%)" in done.output
     assert len(trace.read_text().splitlines()) == 210
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("classes", ["labels", "answers"])
+def test_classes_of_a_stream_are_labels_or_the_base_dnns_answers(base, data, classes):
+    opened = open_data(str(data), 1)
+    stream = "locality:classes=2,mean_stay=1000000"
+    made, present = make_stream(opened, str(data), stream, 200, 0, base, classes)
+    answers = base_labels(base)(opened.images[made.items])
+    assert len(np.unique(present)) == 2
+    assert (len(np.unique(answers)) == 2) == (classes == "answers")
+    assert np.array_equal(present, answers) == (classes == "answers")
 
 
 def test_a_share_is_asked_again_where_the_model_is_not_at_hand(base, data):
