@@ -5,6 +5,9 @@ outcomes of the selection samples, each at the loosest threshold that keeps the 
 that a hit at a later layer counts only for samples that missed before. A request pays what it would
 pay when served: the slices up to its exit, the lookups on its way, and the hops.
 
+Sets whose latency is as good as equal are told apart by their slowest class: the traffic will have
+other class mixes than the samples, and where one class prevails a second cache is worth most.
+
 Sets are counted by matrix products (samples that missed a prefix x samples that hit an extension),
 and a prefix whose answers are wrong too often takes all its extensions with it, because a later
 cache changes no earlier answer.
@@ -20,9 +23,12 @@ import numpy as np
 from cache_models.cutting import INPUT
 from cache_models.plan import CacheRecord, CutPointRecord, HopCost, Plan
 from cache_models.predictors import Variant
-from cache_models.promise import PATH, Limits, allowed_disagreements
+from cache_models.promise import PATH, Limits, allowed_disagreements, cascade
 
 CHUNK = 512
+TIE, MOST_TIES = 0.03, 200
+"""Of the least latency, by which others may exceed it and count as equal: prices are measured no
+better than that. And how many of those, the quickest first, are looked at."""
 
 
 @dataclass(frozen=True)
@@ -148,14 +154,29 @@ def compose(
         if not any(size.passes.any() for size in sizes):
             break
 
-    best, best_ms = [], pricing.rest_ms(None)
+    ranked = []
     for size in sizes:
         latency = np.where(size.eligible, size.latency_ms, np.inf)
-        row, last = np.unravel_index(latency.argmin(), latency.shape)
-        if latency[row, last] < best_ms:
-            best_ms = latency[row, last]
-            best = [outcomes[i] for i in (*size.prefixes[row], last)]
-    return Composition(best, float(best_ms))
+        for place in np.argsort(latency, axis=None)[:MOST_TIES]:
+            row, last = np.unravel_index(place, latency.shape)
+            members = [*size.prefixes[row], last]
+            ranked.append((float(latency[row, last]), float(size.threshold[row, last]), members))
+    ranked = [found for found in ranked if found[0] < pricing.rest_ms(None)]
+    if not ranked:
+        return Composition([], pricing.rest_ms(None))
+    ranked.sort(key=lambda found: found[0])
+    equal = [found for found in ranked[:MOST_TIES] if found[0] <= (1 + TIE) * ranked[0][0]]
+    rows = [answers == k for k in np.flatnonzero(np.isfinite(weigh.allowed_by_answer))]
+
+    def slowest_class_ms(found: tuple[float, float, list[int]]) -> float:
+        _, threshold, members = found
+        caches = [outcomes[i] for i in members]
+        said = [o.predictions for o in caches], [o.confidences for o in caches]
+        paid_ms = latency_ms_by_exit(caches, pricing)[cascade(*said, threshold)[0]]
+        return max((paid_ms[of_class].mean() for of_class in rows), default=0.0)
+
+    latency_ms, _, members = min(equal, key=slowest_class_ms)
+    return Composition([outcomes[i] for i in members], latency_ms)
 
 
 class _Size:
@@ -167,7 +188,7 @@ class _Size:
         path_ms: `(P, M)`, what a request that misses everywhere has paid at the last verdict.
         passes: `(P, M)`, the sets that have kept the promise at every threshold so far.
         eligible: `(P, M)`, the sets within the other limits.
-        latency_ms: `(P, M)`, expected at the loosest threshold passed.
+        latency_ms, threshold: `(P, M)`, expected at the loosest threshold passed, and that.
         wrong, exits_ms, missed: `(P, M, T)`, `(P, M)`, `(P, M)`, at the present threshold: wrong
             answers by the weigher's T classes, milliseconds of all samples that hit, samples that
             missed everywhere.
@@ -177,6 +198,7 @@ class _Size:
         self.prefixes, self.parents, self.path_ms = prefixes, parents, path_ms
         self.passes, self.eligible = exists.copy(), eligible
         self.latency_ms = np.full(exists.shape, np.inf)
+        self.threshold = np.full(exists.shape, np.inf)
         self.wrong = np.zeros((*exists.shape, classes), np.int32)
         self.exits_ms = np.zeros(exists.shape)
         self.missed = np.zeros(exists.shape)
@@ -226,6 +248,7 @@ class _Weigher:
         self.allowed, allowed_by_class = allowed_disagreements(
             answers, classes, limits, calibration_samples
         )
+        self.allowed_by_answer = allowed_by_class
         tested = np.flatnonzero(np.isfinite(allowed_by_class))
         self.allowed_by_class = np.append(allowed_by_class[tested], np.inf)
         group = np.full(classes, len(tested))
@@ -266,4 +289,5 @@ class _Weigher:
             size.passes &= (size.wrong <= self.allowed_by_class).all(-1)
             total_ms = size.exits_ms + size.missed * (size.path_ms + self.rest_ms)
             size.latency_ms = np.where(size.passes, total_ms / count, size.latency_ms)
+            size.threshold[size.passes] = threshold
             before = size

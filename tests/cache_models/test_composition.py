@@ -41,11 +41,11 @@ def candidates(seed: int) -> tuple[list[Outcome], np.ndarray]:
     return made, answers
 
 
-def walk(subset, answers, threshold, base_ms, hop) -> tuple[float, np.ndarray]:
-    """Mean of what requests pay, one at a time, and which answers are wrong."""
-    total, wrong = 0.0, np.zeros(len(answers), bool)
+def walk(subset, answers, threshold, base_ms, hop) -> tuple[np.ndarray, np.ndarray]:
+    """What requests pay, one at a time, and which answers are wrong."""
+    paid, wrong = np.zeros(len(answers)), np.zeros(len(answers), bool)
     for n in range(len(answers)):
-        share, carried = 0.0, 784
+        total, share, carried = 0.0, 0.0, 784
         for o in subset:
             total += (o.cut_point.compute_share - share) * base_ms + o.lookup_ms
             if o.cut_point.name == "input":  # the router asks the lookup itself
@@ -59,7 +59,8 @@ def walk(subset, answers, threshold, base_ms, hop) -> tuple[float, np.ndarray]:
                 break
         else:
             total += (1 - share) * base_ms + hop.fixed_ms + hop.per_mb_ms * (carried + 12) / 1e6
-    return total / len(answers), wrong
+        paid[n] = total
+    return paid, wrong
 
 
 HOP = HopCost(fixed_ms=1.0, per_mb_ms=2.0)
@@ -80,7 +81,7 @@ HOP = HopCost(fixed_ms=1.0, per_mb_ms=2.0)
 def test_composition_is_the_optimum_of_brute_force(seed, more):
     outcomes, answers = candidates(seed)
     limits = LIMITS.model_copy(update=more)
-    best, best_ms = [], walk([], answers, 1.0, 40.0, HOP)[0]
+    whole_ms, kept = walk([], answers, 1.0, 40.0, HOP)[0].mean(), []
     for count in range(1, limits.max_caches + 1):
         for subset in combinations(outcomes, count):
             if len({o.cut_point.name for o in subset}) < count:
@@ -88,7 +89,7 @@ def test_composition_is_the_optimum_of_brute_force(seed, more):
             held = sum(o.memory_bytes for o in subset)
             if limits.max_cache_bytes is not None and held > limits.max_cache_bytes:
                 continue
-            if limits.max_miss_latency_ms and walk(subset, answers, 2.0, 40.0, HOP)[0] > 47:
+            if limits.max_miss_latency_ms and walk(subset, answers, 2.0, 40.0, HOP)[0][0] > 47:
                 continue
             expected = None
             for threshold in PATH:
@@ -96,8 +97,12 @@ def test_composition_is_the_optimum_of_brute_force(seed, more):
                 if not keeps_the_promise(wrong, answers):
                     break
                 expected = ms
-            if expected is not None and expected < best_ms - 1e-9:
-                best, best_ms = list(subset), expected
+            if expected is not None and expected.mean() < whole_ms:
+                kept.append((expected, list(subset)))
+    least_ms = min((ms.mean() for ms, _ in kept), default=0.0)
+    equal = [(ms, subset) for ms, subset in kept if ms.mean() <= 1.03 * least_ms]
+    slowest = [max(ms[answers == k].mean() for k in range(3)) for ms, _ in equal]
+    best = equal[int(np.argmin(slowest))][1] if equal else []
     chosen = compose(outcomes, answers, 3, Pricing(40.0, 784, 12, HOP), limits).caches
     assert [(o.cut_point.name, o.variant) for o in chosen] == [
         (o.cut_point.name, o.variant) for o in best
