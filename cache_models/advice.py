@@ -76,7 +76,7 @@ class Adviser:
     """
 
     def __init__(self, build: CacheVersion):
-        self._build = build
+        self._build, self.plan = build, build.plan
         plan, held = build.plan, build.tensors(FILE)
         self._calibrates = held["calibrates"].numpy()
         self._answers = held["answers"].numpy()

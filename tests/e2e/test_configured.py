@@ -1,4 +1,4 @@
-"""The same graph with float32 activations and two routers, in shadow mode; operators."""
+"""Caches at hidden layers, float32 activations and two routers, first in shadow mode; operators."""
 
 import time
 
@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 import yaml
 
+from cache_models.advice import Advice, Adviser
 from cache_models.base_dnn import load
-from cache_models.default import sample
+from cache_models.default import STORE, sample
 from cache_models.evaluation import base_answers
-from tests.e2e.conftest import ROOT, admin, serve_run
+from cache_models.promise import Limits
+from cache_models.store import Store
+from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
 from workload.client import png
+
+HIDDEN = ["layer1.1", "layer3.1"]
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +24,19 @@ def url(lane, tmp_path_factory):
     folder = tmp_path_factory.mktemp("configured")
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["http_options"]["port"] = 8017
+    adviser, limits = Adviser(Store(STORE).current()), Limits()
+    caches = [c for c in adviser.plan.alternatives if c.cut_point in HIDDEN]
+    advice = Advice(HIDDEN, 0.0, 0.0, caches)
+    assert adviser.propose(advice, Store(folder / "store"), limits).plan.cut_points == HIDDEN
     app = config["applications"][0]
+    app["args"]["store"] = str(folder / "store")
     app["args"] |= {"activation_dtype": "float32", "mode": "shadow", "sampling": {"rate": 1.0}}
     app["args"]["lane"] = lane
     next(d for d in app["deployments"] if d["name"] == "Router")["num_replicas"] = 2
+    app["deployments"] += [
+        {"name": name, "ray_actor_options": {"num_cpus": 0.1}}
+        for name in ("Partition1", "Partition2", "Lookup1")
+    ]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with serve_run(folder / "config.yaml", folder / "serve.log") as url:
         yield url
@@ -76,3 +90,33 @@ def test_operators_need_the_token_and_ask_for_what_there_is(url):
     (version,) = admin(url, "GET", "versions").json()
     assert version["serving"] and version["cache_version"] == 1
     assert admin(url, "GET", "rounds").json() == []
+
+
+def test_every_partition_is_on_the_way_of_a_request_that_the_base_dnn_answers(url):
+    body, headers = png(sample()[0][0]), {"X-Trace": "1"}
+    answer = httpx.post(f"{url}/predict?cache=off", content=body, headers=headers, timeout=60)
+    steps = {step["step"]: step for step in answer.json()["trace"]}
+    assert list(steps) == ["read", "decode", "Partition0", "Partition1", "Partition2"]
+    assert steps["Partition2"]["at_ms"] >= steps["Partition1"]["at_ms"]
+
+
+def test_hidden_layers_answer_once_they_may(url):
+    images = sample()[0][900:1100]
+    answers = base_answers(load("default"), images)
+    assert admin(url, "POST", "mode", json={"mode": "serve"}).status_code == 200
+    wait_until(lambda: stats(url)["guard"]["caches"] == "serve", "caches stay off")
+    time.sleep(2)  # both routers have exchanged with the trainer
+    tensor = {"name": "image", "shape": [8, 28, 28, 1], "datatype": "UINT8"}
+    classes, given, exits = load("default").description.classes, [], []
+    for start in range(0, len(images), 8):
+        data = images[start : start + 8].flatten().tolist()
+        answer = httpx.post(
+            f"{url}/v2/models/fashion-mnist/infer",
+            json={"inputs": [tensor | {"data": data}]},
+            timeout=60,
+        ).json()
+        labels = next(o for o in answer["outputs"] if o["name"] == "label")["data"]
+        given += [classes.index(label) for label in labels]
+        exits += answer["parameters"]["exits"].split(",")
+    assert set(exits) == {*HIDDEN, "base"}
+    assert np.mean(np.array(given) != answers) <= 0.03

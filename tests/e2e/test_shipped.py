@@ -132,7 +132,7 @@ def test_a_tensor_is_answered_like_the_image_it_was_made_from(client):
 def test_calls_go_the_way_that_is_set(client):
     def ways():
         hops = client.get("/stats").json()["hops"]
-        assert hops.keys() == {"Partition0", "Partition1", "Lookup0", "Lookup1"}
+        assert hops.keys() == {"Partition0", "Lookup0"}
         return {way: sum(hop[way] for hop in hops.values()) for way in ("lane", "handle")}
 
     if client.by_lane:
@@ -151,8 +151,8 @@ def test_a_trace_says_where_the_time_went(client):
         "/predict?cache=off", content=png(sample()[0][0]), headers={"X-Trace": "1"}
     ).json()
     steps = {step["step"]: step for step in answer["trace"]}
-    assert list(steps) == ["read", "decode", "Partition0", "Partition1"]
-    assert steps["Partition1"]["at_ms"] >= steps["Partition0"]["ms"]
+    assert list(steps) == ["read", "decode", "Partition0"]
+    assert steps["Partition0"]["at_ms"] >= steps["decode"]["ms"]
     assert steps["Partition0"]["compute_ms"] > 0
     assert sum(step["ms"] for step in answer["trace"]) <= answer["latency_ms"]
 
