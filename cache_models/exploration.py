@@ -166,10 +166,16 @@ def read_table(text: str) -> list[ExplorationRecord]:
 
 
 def asking_ms(cache: LearnedCache, shape: tuple[int, ...], rows: int) -> float:
-    """Median milliseconds of asking `cache` about so many rows of features."""
+    """Median milliseconds of asking `cache` about so many rows of features, with one thread, as
+    lookups are served."""
     features = torch.zeros(rows, *shape, dtype=torch.float16)
-    served = FastCache(cache)
-    return median_ms(lambda: served(features))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        served = FastCache(cache)
+        return median_ms(lambda: served(features))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _keep(file: Path, digest: str, cache: LearnedCache, training_s: float) -> None:

@@ -112,19 +112,20 @@ class _FastGate:
         self._along, self._across = inverse_variance[:-1], inverse_variance[-1]
         self._unseen = gate.unseen
         if gate.unseen:
-            self._weight, self._bias = gate.weight.float().cpu().numpy(), gate.bias.cpu().numpy()
+            self._weight, self._bias = gate.weight.float().to(device), gate.bias.to(device)
             self._known, self._least_lead = gate.known.cpu().numpy(), float(gate.least_lead)
 
     def __call__(self, features: Tensor) -> np.ndarray:
         """Whether features are familiar, `(B,)` bool; see `NoveltyGate`."""
         x = self._standardise(pool_further(features, self._grid)).flatten(1)
         along = np.square((x @ self._axes).cpu().numpy())
+        # With PyTorch, since numpy's own threads and PyTorch's would wait for each other.
+        scores = torch.addmm(self._bias, x, self._weight).cpu().numpy() if self._unseen else None
         x = x.cpu().numpy()
         across = np.maximum(np.einsum("ij,ij->i", x, x) - along.sum(1), 0)
         distance = (along @ self._along + across * self._across) / x.shape[1]
         familiar = distance <= self._farthest
         if self._unseen:
-            scores = x @ self._weight + self._bias
             known = scores[:, self._known].max(1, initial=-np.inf)
             lead = known - scores[:, ~self._known].max(1, initial=-np.inf)
             familiar &= lead / np.sqrt(np.maximum(distance, 1e-6)) >= self._least_lead
