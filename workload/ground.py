@@ -23,6 +23,8 @@ from workload.systems.catalogue import CASCADE, ORACLE, SYSTEMS, WHOLE
 from workload.turns import Ask
 
 REFERENCE = "plain"
+BEGINS_S = 0.01
+"""After an answer, until a router takes itself for idle."""
 BUSY = 0.5
 """Load average a core."""
 
@@ -52,8 +54,9 @@ class Ground:
 
     @property
     def pauses_s(self) -> dict[str, float]:
-        """For `in_turn`: a sampled request takes as long as the whole base DNN and its hops."""
-        one_s = 1.5 * self.plan.expected.base_latency_ms / 1e3
+        """For `in_turn`: a sampled request begins when nobody has asked for a while, and takes as
+        long as the whole base DNN and its hops."""
+        one_s = BEGINS_S + 1.5 * self.plan.expected.base_latency_ms / 1e3
         return {name: one_s for name in self.urls if SYSTEMS[name].late_binding}
 
     @property
