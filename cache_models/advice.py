@@ -76,7 +76,7 @@ class Adviser:
     """
 
     def __init__(self, build: CacheVersion):
-        self._build, self.plan = build, build.plan
+        self._build = build
         plan, held = build.plan, build.tensors(FILE)
         self._calibrates = held["calibrates"].numpy()
         self._answers = held["answers"].numpy()

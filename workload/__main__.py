@@ -8,6 +8,7 @@ import click
 
 from workload.arrivals import KNOWN
 from workload.compare import compare
+from workload.options import classes_option
 from workload.parameters import ParameterError
 from workload.streams import STREAMS
 
@@ -53,13 +54,6 @@ stream_option = click.option(
     default="iid",
     show_default=True,
     help=f"{', '.join(STREAMS)}; with parameters: locality:classes=3,mean_stay=2000.",
-)
-classes_option = click.option(
-    "--classes",
-    type=click.Choice(["labels", "answers"]),
-    default="labels",
-    show_default=True,
-    help="What the stream's classes are: the data's labels, or the base DNN's answers.",
 )
 requests_option = click.option(
     "--requests",

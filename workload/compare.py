@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from workload.options import classes_option
 from workload.streams import STREAMS, StreamError
 from workload.systems.catalogue import SYSTEMS
 
@@ -30,13 +31,7 @@ from workload.systems.catalogue import SYSTEMS
     help="sample, test (all test images of Fashion-MNIST), or an .npy of images.",
 )
 @click.option("--streams", default="iid,locality:classes=3,mean_stay=2000", show_default=True)
-@click.option(
-    "--classes",
-    type=click.Choice(["labels", "answers"]),
-    default="labels",
-    show_default=True,
-    help="What the streams' classes are: the data's labels, or the base DNN's answers.",
-)
+@classes_option
 @click.option(
     "--systems",
     help=f"Of {', '.join(SYSTEMS)}. Default: all that the installed extras allow.",

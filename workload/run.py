@@ -24,11 +24,10 @@ from workload import arrivals, locality, offline, report, streams, trace
 from workload.base_answers import base_answers, remembered
 from workload.client import Answers, send
 from workload.data import Data, open_data
+from workload.options import ANSWERS, LABELS
 from workload.protocols import Protocol, image, open_inference
 from workload.variation import Pictures
 
-LABELS, ANSWERS = "labels", "answers"
-"""What the classes of a stream are."""
 DEFAULT_REQUESTS = 2000
 
 

@@ -80,10 +80,10 @@ def in_turn(
     pauses_s = pauses_s or {}
     names = list(contenders)
     found = {name: Answers.none(len(pictures)) for name in names}
-    bodies = [png(picture) for picture in pictures]
     starts = range(0, len(pictures), in_a_row)
     for first, order in zip(starts, orders(len(names), len(starts), seed), strict=True):
         turn = range(first, min(first + in_a_row, len(pictures)))
+        bodies = {i: png(pictures[i]) for i in turn}
         for name, i in ((names[k], i) for k in order for i in turn):
             answers, start = found[name], time.perf_counter()
             try:

@@ -24,8 +24,9 @@ def url(lane, tmp_path_factory):
     folder = tmp_path_factory.mktemp("configured")
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["http_options"]["port"] = 8017
-    adviser, limits = Adviser(Store(STORE).current()), Limits()
-    caches = [c for c in adviser.plan.alternatives if c.cut_point in HIDDEN]
+    shipped = Store(STORE).current()
+    adviser, limits = Adviser(shipped), Limits()
+    caches = [c for c in shipped.plan.alternatives if c.cut_point in HIDDEN]
     advice = Advice(HIDDEN, 0.0, 0.0, caches)
     assert adviser.propose(advice, Store(folder / "store"), limits).plan.cut_points == HIDDEN
     app = config["applications"][0]

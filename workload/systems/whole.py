@@ -57,9 +57,10 @@ class Whole:
         torch.set_num_threads(threads)
         self._device = resolve(device)
         self._base = load(model)
-        self._layout = torch.Tensor.contiguous if eager else channels_last
-        module = self._base.module.eval().to(self._device)
-        self._module = module if eager else prepared(self._base, self._device)
+        if eager:
+            self._layout, self._module = torch.Tensor.contiguous, self._base.module.to(self._device)
+        else:
+            self._layout, self._module = channels_last, prepared(self._base, self._device)
         zeros = torch.zeros(1, *self._base.description.input_shape)
         for _ in range(WARM_UP):
             self._probabilities(zeros)
