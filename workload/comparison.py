@@ -23,7 +23,6 @@ from workload.client import Answers
 from workload.comparison_report import describe, draw
 from workload.ground import Ground, busy_with_others, labelled, machine
 from workload.in_process import InProcess, best_threads
-from workload.options import ANSWERS
 from workload.systems.bring_up import Settings, bring_up
 from workload.systems.catalogue import CASCADE, NONE, ORACLE, SYSTEMS, WHOLE, missing
 from workload.turns import client, in_turn, over_http
@@ -169,7 +168,7 @@ def _stream(ground: Ground, options: Options, result: dict, stream: str, seconds
         err=True,
     )
     labels = ground.labels
-    if streams.needs_labels(stream) and (labels is None or options.classes == ANSWERS):
+    if streams.by_answers(stream, labels, options.classes):
         labels = ground.truth(list(ground.images))
     if labels is None:
         labels = np.zeros(len(ground.images), int)

@@ -24,7 +24,7 @@ from workload import arrivals, locality, offline, report, streams, trace
 from workload.base_answers import base_answers, remembered
 from workload.client import Answers, send
 from workload.data import Data, open_data
-from workload.options import ANSWERS, LABELS
+from workload.options import LABELS
 from workload.protocols import Protocol, image, open_inference
 from workload.variation import Pictures
 
@@ -163,11 +163,11 @@ def make_stream(
         name: of the data.
         requests: None for all frames of a video and all lines of a trace, else 2000.
         base: answers for labels, where the data have none and the stream needs them.
-        classes: `LABELS`, or `ANSWERS`: a picture is of the class that the base DNN gives it, right
+        classes: `labels`, or `answers`: a picture is of the class that the base DNN gives it, right
             or wrong.
     """
     labels = data.labels
-    if streams.needs_labels(stream) and (labels is None or classes == ANSWERS):
+    if streams.by_answers(stream, labels, classes):
         if base is None:
             raise DataError(
                 f"{stream} needs labels, and {name} has none that are asked for: leave out "

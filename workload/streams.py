@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from workload import trace
+from workload.options import ANSWERS
 from workload.parameters import ParameterError as StreamError
 from workload.parameters import parse
 from workload.variation import FOREIGN, NOISE, is_varied, picture, pool, vary
@@ -155,6 +156,19 @@ class Stream:
     rounds: np.ndarray
     varied: int
     times_s: np.ndarray | None = None
+
+
+def by_answers(text: str, labels: np.ndarray | None, classes: str) -> bool:
+    """Whether `make` will want the base DNN's answers for classes.
+
+    Args:
+        labels: of the data, where they are known.
+        classes: `LABELS` or `ANSWERS`, as asked for.
+
+    Raises:
+        StreamError: there is no such stream.
+    """
+    return needs_labels(text) and (labels is None or classes == ANSWERS)
 
 
 def needs_labels(text: str) -> bool:

@@ -45,17 +45,20 @@ def sample() -> tuple[np.ndarray, np.ndarray]:
 
 def trained_on() -> tuple[np.ndarray, np.ndarray]:
     """The 50,000 training images that the base DNN was trained on."""
-    from cache_models.datasets import fashion_mnist
     from cache_models.pretrain import TRAIN_IMAGES
 
-    images, labels = fashion_mnist(train=True)
-    return images[:TRAIN_IMAGES], labels[:TRAIN_IMAGES]
+    return _training_images(slice(TRAIN_IMAGES))
 
 
 def held_out() -> tuple[np.ndarray, np.ndarray]:
     """The 10,000 training images that the base DNN has not seen: what the caches learn from."""
-    from cache_models.datasets import fashion_mnist
     from cache_models.pretrain import TRAIN_IMAGES
 
+    return _training_images(slice(TRAIN_IMAGES, None))
+
+
+def _training_images(part: slice) -> tuple[np.ndarray, np.ndarray]:
+    from cache_models.datasets import fashion_mnist
+
     images, labels = fashion_mnist(train=True)
-    return images[TRAIN_IMAGES:], labels[TRAIN_IMAGES:]
+    return images[part], labels[part]
