@@ -203,7 +203,7 @@ def _stream(ground: Ground, options: Options, result: dict, stream: str, seconds
 
 def _in_turn(ground: Ground, options: Options, pictures: list[np.ndarray]) -> dict[str, Answers]:
     row = options.in_a_row
-    return in_turn(ground.contenders, pictures, options.seed, ground.pauses_s, row)
+    return in_turn(ground.contenders, pictures, options.seed, ground.pauses_s(row), row)
 
 
 def _saturation(

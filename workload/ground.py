@@ -23,8 +23,10 @@ from workload.systems.catalogue import CASCADE, ORACLE, SYSTEMS, WHOLE
 from workload.turns import Ask
 
 REFERENCE = "plain"
-BEGINS_S = 0.01
+BEGINS_S = 0.02
 """After an answer, until a router takes itself for idle."""
+SAMPLED = 0.3
+"""Of a turn's requests, so many may have been sampled: 10 % are on average."""
 BUSY = 0.5
 """Load average a core."""
 
@@ -52,12 +54,12 @@ class Ground:
     def reference(self) -> str:
         return REFERENCE if REFERENCE in self.urls else next(iter(self.urls))
 
-    @property
-    def pauses_s(self) -> dict[str, float]:
-        """For `in_turn`: a sampled request begins when nobody has asked for a while, and takes as
-        long as the whole base DNN and its hops."""
-        one_s = BEGINS_S + 1.5 * self.plan.expected.base_latency_ms / 1e3
-        return {name: one_s for name in self.urls if SYSTEMS[name].late_binding}
+    def pauses_s(self, in_a_row: int) -> dict[str, float]:
+        """For `in_turn`: sampled requests begin when nobody has asked for a while, and take as
+        long as the whole base DNN and its hops, one after the other."""
+        each_s = 1.5 * self.plan.expected.base_latency_ms / 1e3
+        turn_s = BEGINS_S + max(1, round(SAMPLED * in_a_row)) * each_s
+        return {name: turn_s for name in self.urls if SYSTEMS[name].late_binding}
 
     @property
     def compute_ms(self) -> dict[str, dict[str, float]]:

@@ -1,13 +1,14 @@
-"""Closed loop, one client: a few pictures go to one contender, one after another, then the same to
-the next, and so on before others do, so that a drift of the machine's speed meets all of them
-alike (A B C, C A B, …).
+"""Closed loop, one client: a few pictures go to one contender, each as soon as the last has been
+answered, then the same to the next, and so on before others do, so that a drift of the machine's
+speed meets all of them alike (A B C, C A B, …).
 
 With one picture a turn, each contender would find the processor's caches filled by all others,
 which makes everything slow alike, and no server in service is met like that.
 
-What a system does after its answer must not meet the next one: after each answer there is a pause,
-which for this project's own systems is long enough for a sampled request to be run on. So their
-sampling costs nobody anything here; what it costs shows in the open loop.
+What a system does after its answers must not meet another's turn: after each turn there is a pause,
+which for this project's own systems is long enough for sampled requests to be run on, which wait
+until nobody asks. So their sampling costs nobody anything here; what it costs shows in the open
+loop.
 """
 
 import json
@@ -20,7 +21,7 @@ import urllib3
 from workload.client import Answers, png
 
 PAUSE_S = 0.005
-"""After every answer: the threads that gave it spin a while before they leave the cores."""
+"""After every turn: the threads that gave the answers spin a while before they leave the cores."""
 TIMEOUT_S = 30.0
 
 
@@ -74,7 +75,7 @@ def in_turn(
     picture.
 
     Args:
-        pauses_s: after an answer of each contender, where it is not `PAUSE_S`.
+        pauses_s: after a turn of each contender, where it is not `PAUSE_S`.
         in_a_row: pictures of a turn.
     """
     pauses_s = pauses_s or {}
@@ -84,24 +85,30 @@ def in_turn(
     for first, order in zip(starts, orders(len(names), len(starts), seed), strict=True):
         turn = range(first, min(first + in_a_row, len(pictures)))
         bodies = {i: png(pictures[i]) for i in turn}
-        for name, i in ((names[k], i) for k in order for i in turn):
-            answers, start = found[name], time.perf_counter()
-            try:
-                class_id, exit, ms = contenders[name](pictures[i], bodies[i])
-            except urllib3.exceptions.TimeoutError:
-                answers.failures[i] = "timeout"
-            except (
-                urllib3.exceptions.HTTPError,
-                RuntimeError,
-                ValueError,
-                LookupError,
-                TypeError,
-            ) as error:
-                answers.failures[i] = str(error) or type(error).__name__
-            else:
-                answers.class_ids[i], answers.exits[i] = class_id, exit
-                answers.latency_ms[i] = ms
-            if answers.failures[i]:
-                answers.latency_ms[i] = (time.perf_counter() - start) * 1e3
+        for name in (names[k] for k in order):
+            for i in turn:
+                _ask(contenders[name], pictures[i], bodies[i], found[name], i)
             time.sleep(pauses_s.get(name, PAUSE_S))
     return found
+
+
+def _ask(contender: Ask, picture: np.ndarray, body: bytes, answers: Answers, i: int) -> None:
+    """Write down what it answers to picture `i`, or why it does not."""
+    start = time.perf_counter()
+    try:
+        class_id, exit, ms = contender(picture, body)
+    except urllib3.exceptions.TimeoutError:
+        answers.failures[i] = "timeout"
+    except (
+        urllib3.exceptions.HTTPError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+    ) as error:
+        answers.failures[i] = str(error) or type(error).__name__
+    else:
+        answers.class_ids[i], answers.exits[i] = class_id, exit
+        answers.latency_ms[i] = ms
+    if answers.failures[i]:
+        answers.latency_ms[i] = (time.perf_counter() - start) * 1e3
