@@ -34,7 +34,8 @@ from workload.systems.catalogue import SYSTEMS
 @classes_option
 @click.option(
     "--systems",
-    help=f"Of {', '.join(SYSTEMS)}. Default: all that the installed extras allow.",
+    help=f"Of {', '.join(SYSTEMS)}. Default: all that the installed extras allow, but for "
+    f"{', '.join(name for name, system in SYSTEMS.items() if not system.by_default)}.",
 )
 @click.option("--minutes", default=18.0, show_default=True, help="In all; says how much is sent.")
 @click.option("--requests", type=click.IntRange(1), help="Of the closed loop, a system and stream.")
@@ -97,8 +98,9 @@ def split_streams(text: str) -> list[str]:
 
 
 def split_systems(text: str | None) -> list[str]:
-    """In the order of the catalogue; all of them where none is named."""
-    asked = list(SYSTEMS) if text is None else list(filter(None, text.split(",")))
+    """In the order of the catalogue; those that are compared by default where none is named."""
+    usual = [name for name, system in SYSTEMS.items() if system.by_default]
+    asked = usual if text is None else list(filter(None, text.split(",")))
     if unknown := [name for name in asked if name not in SYSTEMS]:
         raise click.UsageError(f"--systems: {', '.join(unknown)} are none of {', '.join(SYSTEMS)}")
     if not asked:

@@ -182,7 +182,7 @@ def application(name: str, settings: Settings) -> dict:
         path = "workload.systems.one_deployment:build"
         return made | {"import_path": path, "args": args, "deployments": deployments}
     match name:
-        case "gati":
+        case "gati" | "gati-unbatched":
             stores.copy_of(version, folder)
         case "gati-retraining":
             stores.recorded_copy(settings.store, settings.base, folder, settings.device)
@@ -192,6 +192,9 @@ def application(name: str, settings: Settings) -> dict:
         "store": str(folder),
         "partition": {"device": settings.device, "threads": settings.threads},
     }
+    if name == "gati-unbatched":
+        args["partition"]["max_batch_rows"] = 1
+        args["lookup"] = {"device": "cpu", "threads": 1, "max_batch_rows": 1}
     if name != "gati-retraining":
         args["retraining"] = {"prior": False, "rounds": False}
     plan = version.plan

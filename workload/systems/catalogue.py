@@ -17,6 +17,7 @@ class System:
         package: that it needs, of the extra `compare`.
         late_binding: whether it is this project's application.
         retrains: whether that runs rounds.
+        by_default: whether it is compared where nobody says which are.
     """
 
     name: str
@@ -25,6 +26,7 @@ class System:
     package: str | None = None
     late_binding: bool = False
     retrains: bool = False
+    by_default: bool = True
 
 
 SYSTEMS = {
@@ -41,6 +43,13 @@ SYSTEMS = {
             "this system with its defaults",
             late_binding=True,
             retrains=True,
+        ),
+        System(
+            "gati-unbatched",
+            RAY,
+            "this system, every request computed by itself",
+            late_binding=True,
+            by_default=False,
         ),
         System("entropy", RAY, "this system, caches trusted by entropy", late_binding=True),
         System("cascade", RAY, "small CNN, then the whole base DNN, one deployment"),
