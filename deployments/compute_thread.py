@@ -28,6 +28,10 @@ class ComputeThread:
     async def run(self, function: Callable, *args):
         return await asyncio.wrap_future(self.submit(function, *args))
 
+    async def done(self, future: Future):
+        """The result of `future`, which something submitted here will set."""
+        return await asyncio.wrap_future(future)
+
     def run_now(self, function: Callable, *args):
         """The same for a caller that has no event loop yet, such as a constructor."""
         return self.submit(function, *args).result()
@@ -43,3 +47,7 @@ class ComputeLoop:
 
     def submit(self, function: Callable, *args) -> None:
         asyncio.get_running_loop().call_soon(ComputeThread.call, function, args)
+
+    async def done(self, future: Future):
+        await asyncio.sleep(0)  # until what has been submitted has run
+        return future.result(timeout=0)

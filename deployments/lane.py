@@ -22,6 +22,7 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 from deployments.frames import from_frames, to_frames
 from deployments.lane_key import LaneKey
 from deployments.messages import Reply
+from deployments.wire import Frames, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -47,32 +48,28 @@ class LaneServer:
         self._authenticator = AsyncioAuthenticator(context)
         self._authenticator.start()
         self._authenticator.configure_curve_callback(credentials_provider=_Only(key))
-        self._socket = context.socket(zmq.ROUTER)
-        self._socket.curve_server = True
-        self._socket.curve_publickey, self._socket.curve_secretkey = key.public, key.secret
-        self._socket.maxmsgsize = MAX_MESSAGE_BYTES
-        self._socket.linger = 0
-        configure(self._socket)
-        port = self._socket.bind_to_random_port(f"tcp://{host}")
+        socket = context.socket(zmq.ROUTER, socket_class=zmq.Socket)
+        socket.curve_server = True
+        socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
+        socket.maxmsgsize = MAX_MESSAGE_BYTES
+        socket.linger = 0
+        configure(socket)
+        port = socket.bind_to_random_port(f"tcp://{host}")
         self.address = f"tcp://{host}:{port}"
-        self._task = asyncio.get_running_loop().create_task(self._serve())
+        self._wire = Wire(socket, self._received)
 
-    async def _serve(self) -> None:
-        while True:
-            frames = await self._socket.recv_multipart(copy=False)
-            try:
-                sender, number, *rest = (frame.buffer for frame in frames)
-                call = (bytes(sender), bytes(number))
-                if rest:
-                    task = asyncio.create_task(
-                        self._answer(call, bytes(rest[0]).decode(), rest[1:])
-                    )
-                    self._running[call] = task
-                    task.add_done_callback(lambda _, call=call: self._running.pop(call, None))
-                elif running := self._running.get(call):
-                    running.cancel()
-            except Exception as error:  # from a peer that holds the key; the next one may be well
-                logger.error("a message on the lane cannot be read: %r", error)
+    def _received(self, frames: Frames) -> None:
+        try:
+            sender, number, *rest = frames
+            call = (bytes(sender), bytes(number))
+            if rest:
+                task = asyncio.create_task(self._answer(call, bytes(rest[0]).decode(), rest[1:]))
+                self._running[call] = task
+                task.add_done_callback(lambda _: self._running.pop(call, None))
+            elif running := self._running.get(call):
+                running.cancel()
+        except Exception as error:  # from a peer that holds the key; the next one may be well
+            logger.error("a message on the lane cannot be read: %r", error)
 
     async def _answer(self, call: tuple[bytes, bytes], method: str, frames: list) -> None:
         try:
@@ -80,11 +77,12 @@ class LaneServer:
             said = [type(reply).__name__.encode(), *to_frames(reply)]
         except Exception as error:
             said = [b"", *to_frames([repr(error)])]
-        await self._socket.send_multipart([*call, *said], copy=False)
+        self._wire.send([*call, *said])
 
     def close(self) -> None:
-        for task in (self._task, *self._running.values()):
+        for task in list(self._running.values()):
             task.cancel()
+        self._wire.close()
         self._authenticator.stop()
         self._context.destroy(linger=0)
 
@@ -99,7 +97,7 @@ class _Only:
         return key == self._key.public
 
 
-def configure(socket: zmq.asyncio.Socket) -> None:
+def configure(socket: zmq.Socket) -> None:
     """What both ends have in common."""
     socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
     socket.sndhwm = socket.rcvhwm = 0  # what is in flight is bounded by the router

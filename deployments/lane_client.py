@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import zmq
-import zmq.asyncio
-from zmq.utils.monitor import recv_monitor_message
+from zmq.utils.monitor import parse_monitor_message
 
 from deployments.frames import FrameError, from_frames, to_frames
 from deployments.lane import MAX_MESSAGE_BYTES, configure
 from deployments.lane_key import LaneKey
 from deployments.messages import REPLIES, Reply
+from deployments.wire import Frames, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Lane:
         self._addresses, self._key, self._node_id = addresses, key, node_id
         self._lines: dict[str, _Line] = {}
         self._stale = asyncio.Event()
-        self._context = zmq.asyncio.Context.instance()
+        self._context = zmq.Context.instance()
         self._task: asyncio.Task | None = None
 
     def start(self) -> None:
@@ -121,16 +121,13 @@ class _Line:
         socket.maxmsgsize = MAX_MESSAGE_BYTES
         socket.linger = 0
         configure(socket)
-        self._monitor = socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-        )
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         socket.connect(address)
         self._numbers = itertools.count()
         self._waiting: dict[bytes, asyncio.Future] = {}
         self.up = False
         self._retired = False
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._read()), loop.create_task(self._watch())]
+        self._wire, self._events = Wire(socket, self._received), Wire(monitor, self._happened)
 
     @property
     def in_flight(self) -> int:
@@ -142,8 +139,7 @@ class _Line:
         answered = False
         try:
             async with asyncio.timeout(ANSWER_S):
-                frames = [number, method.encode(), *to_frames(args)]
-                await self._socket.send_multipart(frames, copy=False)
+                self._wire.send([number, method.encode(), *to_frames(args)])
                 kind, *rest = await reply
             answered = True
         except TimeoutError as error:
@@ -153,7 +149,7 @@ class _Line:
         finally:
             del self._waiting[number]
             if not answered and self.up:
-                self._socket.send(number)  # not wanted any more
+                self._wire.send([number])  # not wanted any more
             if self._retired and not self._waiting:
                 self.close()
         try:
@@ -164,24 +160,21 @@ class _Line:
         except (FrameError, KeyError, TypeError) as error:
             raise LaneLost(f"{method}: an unreadable answer: {error!r}") from error
 
-    async def _read(self) -> None:
-        while True:
-            number, *rest = (f.buffer for f in await self._socket.recv_multipart(copy=False))
-            reply = self._waiting.get(bytes(number))
-            if reply is not None and not reply.done():
-                reply.set_result(rest)
+    def _received(self, frames: Frames) -> None:
+        reply = self._waiting.get(bytes(frames[0]))
+        if reply is not None and not reply.done():
+            reply.set_result(frames[1:])
 
-    async def _watch(self) -> None:
+    def _happened(self, frames: Frames) -> None:
         """Whether the replica is there: until a connection is up nothing is sent, and when it
         breaks, nobody waits for what was."""
-        while True:
-            event = (await recv_monitor_message(self._monitor))["event"]
-            self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED and not self._retired
-            if event == zmq.EVENT_DISCONNECTED:
-                for reply in self._waiting.values():
-                    if not reply.done():
-                        reply.set_exception(LaneLost("the connection broke"))
-                self._lost()
+        event = parse_monitor_message([bytes(frame) for frame in frames])["event"]
+        self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED and not self._retired
+        if event == zmq.EVENT_DISCONNECTED:
+            for reply in self._waiting.values():
+                if not reply.done():
+                    reply.set_exception(LaneLost("the connection broke"))
+            self._lost()
 
     def retire(self) -> None:
         """Send nothing more; close once what is in flight has been answered."""
@@ -191,8 +184,7 @@ class _Line:
 
     def close(self) -> None:
         self.up = False
-        for task in self._tasks:
-            task.cancel()
-        self._socket.disable_monitor()
-        self._monitor.close()
-        self._socket.close()
+        if not self._socket.closed:
+            self._socket.disable_monitor()
+        self._events.close()
+        self._wire.close()

@@ -241,16 +241,16 @@ class LateBinding:
             return None
         name = self._plan.cut_points[index]
         begin = time.perf_counter()
-        lookup = self._lookups[index].call(
-            "look_up",
-            asked,
-            version,
-            log_ratio,
-            resized and name == INPUT,
-            expected_bytes=asked.nbytes,
-        )
         try:
-            verdict = await asyncio.wait_for(lookup, self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                verdict = await self._lookups[index].call(
+                    "look_up",
+                    asked,
+                    version,
+                    log_ratio,
+                    resized and name == INPUT,
+                    expected_bytes=asked.nbytes,
+                )
         except Exception as error:
             timeline.hop(f"Lookup{index}", begin, None, len(asked))
             self.failures[name] = self.failures.get(name, 0) + 1

@@ -1,6 +1,5 @@
 """What partitions and lookups have in common: a thread that computes, batches, and a lane."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from pathlib import Path
 
@@ -28,8 +27,8 @@ class Replica:
 
     def __init__(self, compute: Compute, lane: LaneArgs, store: str, quick: bool = False):
         self._thread = ComputeThread(compute.threads)
-        place = ComputeLoop() if quick else self._thread
-        self._batching = Batching(place, self._compute, compute.max_batch_rows)
+        self._place = ComputeLoop() if quick else self._thread
+        self._batching = Batching(self._place, self._compute, compute.max_batch_rows)
         self._lane_args, self._store = lane, Path(store)
         self._lane = None
 
@@ -60,4 +59,4 @@ class Replica:
         raise NotImplementedError
 
     async def _reply(self, batch: np.ndarray, *args: Hashable) -> Reply:
-        return await asyncio.wrap_future(self._batching.submit(batch, *args))
+        return await self._place.done(self._batching.submit(batch, *args))

@@ -95,11 +95,14 @@ def test_on_the_event_loop_what_has_arrived_is_computed_together(slow):
     slow.go.set()
 
     async def run():
-        batching = Batching(ComputeLoop(), slow, 8)
-        replies = [batching.submit(np.array([[i]])) for i in range(3)]
-        first = [(await asyncio.wrap_future(r)).class_ids.tolist() for r in replies]
-        return first, (await asyncio.wrap_future(batching.submit(np.array([[5]])))).class_ids
+        place = ComputeLoop()
+        batching = Batching(place, slow, 8)
+
+        async def reply(i):
+            return (await place.done(batching.submit(np.array([[i]])))).class_ids.tolist()
+
+        return await asyncio.gather(*(reply(i) for i in range(3))), await reply(5)
 
     first, later = asyncio.run(run())
-    assert first == [[0], [2], [4]] and later.tolist() == [10]
+    assert first == [[0], [2], [4]] and later == [10]
     assert [rows for rows, _ in slow.calls] == [[0, 1, 2], [5]]
