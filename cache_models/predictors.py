@@ -83,8 +83,15 @@ class Predictor(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def fit_scaling(self, batches: Iterable[Tensor]) -> None:
-        """Standardise each value by its mean and deviation over `(B, *feature_shape)` batches."""
-        mean, scale = standardisation(self._pool(features.float()) for features in batches)
+        """Standardise each value by its mean and deviation over `(B, *feature_shape)` batches; of a
+        fine map that is convolved each channel's values together, since a filter that is the same
+        everywhere learns less from places that are not alike."""
+        pooled = (self._pool(features.float()) for features in batches)
+        if self.grid is None and _is_fine(self.mean.shape):
+            rows = (maps.movedim(1, -1).flatten(0, -2) for maps in pooled)
+            mean, scale = (values.view(-1, 1, 1) for values in standardisation(rows))
+        else:
+            mean, scale = standardisation(pooled)
         self.mean.copy_(mean)
         self.scale.copy_(scale)
 
@@ -94,6 +101,11 @@ class Predictor(nn.Module):
 
     def _pool(self, features: Tensor) -> Tensor:
         return features if self.grid is None else pool_further(features, self.grid)
+
+
+def _is_fine(shape: torch.Size) -> bool:
+    """Whether features are a map that takes more than one convolution."""
+    return len(shape) == 3 and min(shape[1:]) > COARSE
 
 
 def _convolution(shape: torch.Size, channels: int, classes: int) -> list[nn.Module]:
@@ -107,6 +119,8 @@ def _convolution(shape: torch.Size, channels: int, classes: int) -> list[nn.Modu
             inputs, channels, side = channels, 2 * channels, side // 2
         kernel, stride, padding = (3, 2, 1) if side >= 3 else (1, 1, 0)
         layers.append(nn.Conv2d(inputs, channels, kernel, stride, padding))
+        if _is_fine(shape):
+            layers.append(nn.BatchNorm2d(channels))
     else:
         layers += [_Transpose(), nn.Conv1d(shape[1], channels, 3, padding=1)]
     layers += [nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)]

@@ -16,7 +16,7 @@ from cache_models.learned_cache import Selector
 from cache_models.predictors import Predictor
 from cache_models.training import epochs_for, fit_predictor, train_selector
 
-LONGER = 2.4
+LONGER = 1.4
 """The model cascade's CNN is trained for so many times the epochs of a learned cache."""
 
 
