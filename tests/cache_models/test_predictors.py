@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from cache_models.predictors import Predictor, variants_for
+from cache_models.predictors import Predictor, Variant, variants_for
 from cache_models.training import train_cache
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SHAPES = [(6, 5, 5), (6, 1, 1), (10, 12), (1, 12), (20,)]
+SHAPES = [(2, 24, 24), (6, 5, 5), (6, 1, 1), (10, 12), (1, 12), (20,)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -17,6 +17,19 @@ def test_every_variant_gives_one_row_of_scores_per_sample(shape):
     for variant in variants_for(shape):
         predictor = Predictor(variant, shape, classes=4)
         assert predictor(torch.randn(3, *shape).half()).shape == (3, 4)
+
+
+def test_of_a_fine_map_that_is_convolved_each_channel_is_scaled_as_a_whole():
+    maps = torch.randn(50, 2, 24, 24) * torch.tensor([1.0, 3.0]).view(2, 1, 1)
+    maps[..., :4] *= 0.01  # an edge that hardly varies, as of a picture's background
+    of_edge = {}
+    for size in (24, 8):
+        predictor = Predictor(Variant(family="conv", size=8), (2, size, size), classes=3)
+        predictor.fit_scaling([maps[:, :, :size, :size]])
+        scale = predictor.scale
+        of_edge[size] = (scale[:, :, 0].mean() / scale[:, :, -1].mean()).item()
+    assert of_edge[24] == pytest.approx(1)
+    assert of_edge[8] > 10
 
 
 def test_maps_and_tokens_have_all_families_and_vectors_the_two_that_differ():
