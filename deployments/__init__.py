@@ -4,7 +4,8 @@ import os
 
 # Replicas share cores, and a request goes from one to the next. PyTorch's threads (GNU OpenMP)
 # spin for milliseconds after an operation, in wait of the next, and keep the core from whoever has
-# the request now; if they do not spin at all, each operation wakes them anew, and a slice takes
-# twice as long. This many turns, about a quarter of a millisecond, last from one operation to the
-# next. It is read when PyTorch is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# the request now; if they sleep too early, each operation wakes them anew, and a slice takes up to
+# twice as long: most of all one that few requests reach, where the way from one operation to the
+# next is long, since the processor's caches are cold. This many turns, one to three milliseconds,
+# outlast that way. It is read when PyTorch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "200000")
