@@ -79,8 +79,9 @@ def test_in_shadow_mode_the_base_dnn_answers_and_the_caches_are_judged(url):
         assert time.monotonic() < deadline, guard
         time.sleep(0.5)
     assert guard["caches"] == "shadow"
-    assert guard["recent"]["exits"]["base"] < guard["recent"]["sampled"] / 2
-    assert guard["recent"]["disagreement"] <= 0.05
+    recent = guard["recent"]
+    assert recent["exits"].get("base", 0) < recent["sampled"] / 2
+    assert recent["disagreement"] <= 0.05
 
 
 def test_operators_need_the_token_and_ask_for_what_there_is(url):
