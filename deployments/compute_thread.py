@@ -26,7 +26,7 @@ class ComputeThread:
         return self._executor.submit(self.call, function, args)
 
     async def run(self, function: Callable, *args):
-        return await asyncio.wrap_future(self.submit(function, *args))
+        return await self.done(self.submit(function, *args))
 
     async def done(self, future: Future):
         """The result of `future`, which something submitted here will set."""
@@ -49,5 +49,7 @@ class ComputeLoop:
         asyncio.get_running_loop().call_soon(ComputeThread.call, function, args)
 
     async def done(self, future: Future):
-        await asyncio.sleep(0)  # until what has been submitted has run
+        """The same, without a write to wake this loop: it runs what was submitted in turn, before
+        it comes back here."""
+        await asyncio.sleep(0)
         return future.result(timeout=0)

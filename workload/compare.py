@@ -18,7 +18,7 @@ import click
 
 from workload.options import classes_option
 from workload.streams import STREAMS, StreamError
-from workload.systems.catalogue import SYSTEMS
+from workload.systems.catalogue import BY_DEFAULT, SYSTEMS
 
 
 @click.command()
@@ -34,8 +34,8 @@ from workload.systems.catalogue import SYSTEMS
 @classes_option
 @click.option(
     "--systems",
-    help=f"Of {', '.join(SYSTEMS)}. Default: all that the installed extras allow, but for "
-    f"{', '.join(name for name, system in SYSTEMS.items() if not system.by_default)}.",
+    help=f"Of {', '.join(SYSTEMS)}. Default: of {', '.join(BY_DEFAULT)} all that the installed "
+    "extras allow.",
 )
 @click.option("--minutes", default=18.0, show_default=True, help="In all; says how much is sent.")
 @click.option("--requests", type=click.IntRange(1), help="Of the closed loop, a system and stream.")
@@ -99,8 +99,7 @@ def split_streams(text: str) -> list[str]:
 
 def split_systems(text: str | None) -> list[str]:
     """In the order of the catalogue; those that are compared by default where none is named."""
-    usual = [name for name, system in SYSTEMS.items() if system.by_default]
-    asked = usual if text is None else list(filter(None, text.split(",")))
+    asked = BY_DEFAULT if text is None else list(filter(None, text.split(",")))
     if unknown := [name for name in asked if name not in SYSTEMS]:
         raise click.UsageError(f"--systems: {', '.join(unknown)} are none of {', '.join(SYSTEMS)}")
     if not asked:

@@ -57,6 +57,8 @@ SYSTEMS = {
     )
 }
 
+BY_DEFAULT = [name for name, system in SYSTEMS.items() if system.by_default]
+
 
 def missing(name: str) -> str | None:
     """Why a system cannot be asked for here; None where it can."""
