@@ -23,7 +23,7 @@ from deployments.messages import Observation
 from deployments.trainer import Trainer
 from tests.tiny import images
 
-LIMITS = Limits(max_disagreement=0.05, max_class_disagreement=0.2)
+LIMITS = Limits(max_disagreement=0.05, max_class_disagreement=0.1)
 """Roles are drawn at random: with the usual limit by class, one mistake of the rarest class at the
 strictest threshold would refuse one candidate in twelve."""
 
