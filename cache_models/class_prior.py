@@ -5,6 +5,8 @@ of the classes' recent shares to those that it was trained on, are those of a pr
 the recent mix (prior correction: Saerens, Latinne and Decaestecker 2002).
 """
 
+from collections import deque
+
 import numpy as np
 
 MEMORY = 100.0
@@ -17,6 +19,7 @@ exp(5) observations."""
 LEAST = 1e-3
 """Share of a class that the training data has not shown; less where there are many classes, so that
 all of them together have at most a tenth."""
+EXCESS_SAMPLES, EXCESS_PRIOR = 500, 3.0
 ENTERS, LEAVES = 0.05, 0.01
 """Shares from which a class counts as present, and below which it is gone."""
 
@@ -56,14 +59,17 @@ class ClassPrior:
     def start(self, shares: np.ndarray) -> None:
         """As if the recent requests had had these shares."""
         self._seen = shares / shares.sum() * MEMORY
+        self._squares = MEMORY
 
     def forget(self) -> None:
-        self._seen = np.zeros(len(self.trained))
+        self._seen, self._squares = np.zeros(len(self.trained)), 0.0
         self._against = 0.0
 
     def advance(self, requests: int) -> None:
         """So many requests have been answered since the last call."""
-        self._seen *= 0.5 ** (requests / MEMORY)
+        kept = 0.5 ** (requests / MEMORY)
+        self._seen *= kept
+        self._squares *= kept**2
 
     def observe(self, class_id: int, weight: float) -> bool:
         """Take in one base answer; True where the mix has changed, and what was seen is forgotten.
@@ -77,6 +83,7 @@ class ClassPrior:
         if changed:
             self.forget()
         self._seen[class_id] += weight
+        self._squares += weight**2
         return changed
 
     @property
@@ -89,6 +96,17 @@ class ClassPrior:
     def observed(self) -> np.ndarray:
         """`(K,)`, the same without smoothing: what was not seen has no share."""
         return self._seen / max(self._seen.sum(), 1e-9)
+
+    def told_apart(self, level: float = 0.05) -> bool:
+        """Whether the recent mix is another than the trained one: Pearson's chi-square test, on as
+        many observations as the weighted ones are worth (Kish 1965)."""
+        from scipy.special import chdtrc  # not needed to serve
+
+        if not self._squares:
+            return False
+        worth = self._seen.sum() ** 2 / self._squares
+        distance = (np.square(self.observed - self.trained) / self.trained).sum()
+        return bool(chdtrc(len(self.trained) - 1, worth * distance) <= level)
 
     def log_ratio(self) -> np.ndarray:
         """`(K,)`, to add to a predictor's scores."""
@@ -123,6 +141,38 @@ class RecentRate:
     @property
     def rate(self) -> float:
         return self._sampled / self._requests
+
+
+class Excess:
+    """How many times more mistakes sampled requests show than were expected of them; at least 1.
+
+    The streams on which a prior is judged are a model, and calibration samples may be unlike the
+    traffic. A gamma-Poisson mean of recent requests, drawn to 1 by as many mistakes as
+    `EXCESS_PRIOR`.
+
+    Attributes:
+        expected: share of mistakes, of the requests to come.
+
+    >>> excess = Excess(0.01)
+    >>> for i in range(500):
+    ...     excess.observe(i % 25 == 0)
+    >>> round(excess.ratio, 3)
+    2.875
+    """
+
+    def __init__(self, expected: float):
+        self.expected = expected
+        self._recent: deque[tuple[bool, float]] = deque(maxlen=EXCESS_SAMPLES)
+
+    def observe(self, wrong: bool) -> None:
+        """Take in a sampled request."""
+        self._recent.append((wrong, self.expected))
+
+    @property
+    def ratio(self) -> float:
+        seen = sum(wrong for wrong, _ in self._recent)
+        expected = sum(expected for _, expected in self._recent)
+        return max(1.0, (seen + EXCESS_PRIOR) / (expected + EXCESS_PRIOR))
 
 
 class Arrivals:

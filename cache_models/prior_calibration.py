@@ -1,11 +1,14 @@
-"""How sharp may the class prior be? Judged on simulated streams in which outside classes arrive.
+"""How sharp may the class prior be, and from where on may caches be trusted? Judged on simulated
+streams in which outside classes arrive.
 
 A sharp prior saves most and is the danger, too: when a class comes that it has talked down, it
-turns that class into a confident mistake until the prior has followed. So the least share that
-every class keeps is tried from prudent to bold on streams drawn from calibration samples, with the
-mix of the moment, with classes that come as often as lately (and a margin), and with a prior that
-learns as in service: late, and from misses and samples alone. The streams are a model of the
-traffic: what passes is an estimate, not the promise.
+turns that class into a confident mistake until the prior has followed. And a threshold that keeps
+the promise on the mix of the build is too loose for a mix of hard classes, and too strict for one
+of easy ones. So for every least share that a class may keep, the thresholds are tried from strict
+to loose on streams drawn from calibration samples, with the mix of the moment, with classes that
+come as often as lately (and a margin), and with a prior that learns as in service: late, and from
+misses and samples alone. Of the pairs that pass, the one with the least expected latency is served.
+The streams are a model of the traffic: what passes is an estimate, not the promise.
 """
 
 from collections.abc import Sequence
@@ -19,15 +22,17 @@ from torch import Tensor
 from cache_models.class_prior import ENTERS, ClassPrior
 from cache_models.features import rows_in_batches
 from cache_models.learned_cache import LearnedCache, Selector
-from cache_models.promise import Limits, most_disagreements
+from cache_models.promise import PATH, Limits, most_disagreements
 from cache_models.store import CacheVersion
 from cache_models.training import scores_of
 
 FILE = "calibration.safetensors"
-LEAST_SHARES = (0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05)
-"""Prudent to bold; fixed, so never tuned."""
+LEAST_SHARES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
+"""Prudent to bold, beginning with none; fixed, so never tuned."""
+STRICTEST = 2.0
+"""No probability reaches it."""
 UNKNOWN = 0.1
-STREAMS, REQUESTS, EXCHANGE = 8, 1_500, 10
+STREAMS, REQUESTS, EXCHANGE = 8, 1_000, 10
 ARRIVING = 300
 """Requests for which a class that has come counts as arriving."""
 
@@ -48,24 +53,21 @@ class Said:
     selectors: list[Selector]
     answers: np.ndarray
 
-    def cascade(
-        self, rows: np.ndarray, log_ratio: np.ndarray, threshold: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Exits and whether the answer is wrong, `(B,)` each, of some samples.
+    def hear(self, rows: np.ndarray, log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Confidences and whether predictions are wrong, `(caches, B)` each, of some samples.
 
         Args:
             log_ratio: the prior's, `(B, K)`.
         """
-        exits, wrong = np.full(len(rows), len(self.scores)), np.zeros(len(rows), bool)
+        confidences = np.empty((len(self.scores), len(rows)))
+        wrong = np.empty((len(self.scores), len(rows)), bool)
         correction = torch.from_numpy(log_ratio).float()
         with torch.inference_mode():
-            for i in reversed(range(len(self.scores))):
+            for i, selector in enumerate(self.selectors):
                 scores = self.scores[i][rows] + correction
-                confidence = self.selectors[i](scores) * self.familiar[i][rows]
-                hit = (confidence >= threshold).numpy()
-                exits[hit] = i
-                wrong[hit] = (scores.argmax(1).numpy() != self.answers[rows])[hit]
-        return exits, wrong
+                confidences[i] = (selector(scores) * self.familiar[i][rows]).numpy()
+                wrong[i] = scores.argmax(1).numpy() != self.answers[rows]
+        return confidences, wrong
 
 
 def say(
@@ -108,7 +110,8 @@ class PriorRecord(BaseModel):
     """What was found for one mix.
 
     Attributes:
-        least_share: the boldest that passed; 1, no prior, if none did.
+        least_share: of the pair that is served; 1 is no prior.
+        threshold: likewise, on the selectors' probability of agreement.
         disagreement: expected of all answers on the simulated streams.
         settled, arriving: the parts of it from classes that were there, and that had just come.
         exits: expected shares of requests by exit, the base DNN last.
@@ -116,6 +119,7 @@ class PriorRecord(BaseModel):
     """
 
     least_share: float
+    threshold: float
     disagreement: float
     settled: float
     arriving: float
@@ -131,45 +135,102 @@ def calibrate_prior(
     threshold: float,
     sample_rate: float,
     limits: Limits,
-    caution: int = 0,
+    exit_ms: Sequence[float],
+    excess: float = 1.0,
     seed: int = 0,
 ) -> PriorRecord | None:
-    """The boldest `least_share` whose simulated disagreement passes the test of `max_disagreement`,
-    or is no more than without a prior.
+    """The pair of least share and threshold with the least expected latency of those whose
+    simulated disagreement passes the test of `max_disagreement`.
 
-    The test is binomial, on as many samples as the streams' draws are worth (Kish 1965).
+    The test is binomial, on as many samples as the streams' draws are worth (Kish 1965); thresholds
+    are tried from strict to loose, and the first to fail is the end.
 
     Args:
         trained: `(K,)` shares that the predictors learned on.
         mix: `(K,)` shares of the recent requests.
+        threshold: that was tested without a prior.
         sample_rate: of hits that the prior learns from.
-        caution: so many of the boldest are not tried; with all of them there is no prior.
+        exit_ms: latency by exit, the base DNN last.
+        excess: so many times more mistakes than simulated are to be expected.
 
     Returns:
-        None where more than `UNKNOWN` of the mix is of classes without calibration samples.
+        Where nothing passes, no prior and a threshold that nothing reaches; None where more than
+        `UNKNOWN` of the mix is of classes without calibration samples.
     """
     known = np.bincount(said.answers, minlength=len(mix)) > 0
     if mix[known].sum() < (1 - UNKNOWN) * mix.sum() or not mix.sum():
         return None
-    passed, without = None, 1.0
-    for least_share in (1.0, *LEAST_SHARES[: max(0, len(LEAST_SHARES) - caution)]):
-        record, worth = _simulate(
-            said,
-            trained,
-            least_share,
-            mix,
-            arrivals_per_request,
-            threshold,
-            sample_rate,
-            np.random.default_rng(seed),
+    best, least_ms = None, np.inf
+    for least_share in LEAST_SHARES:
+
+        def heard(served: float, share: float = least_share) -> _Heard:
+            """When `served` decides what misses, and the prior learns from."""
+            rng = np.random.default_rng(seed)
+            return _simulate(
+                said, trained, share, mix, arrivals_per_request, served, sample_rate, rng
+            )
+
+        loosest = heard(threshold).loosest(limits, excess)
+        again = heard(loosest)  # which lets the prior see more or less than the first
+        served = max(loosest, again.loosest(limits, excess))
+        record = again.record(least_share, served, arrivals_per_request)
+        expected_ms = float(np.dot(record.exits, exit_ms))
+        if expected_ms < least_ms:
+            best, least_ms = record, expected_ms
+    return best
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What caches said in simulated streams.
+
+    Attributes:
+        confidences: `(caches, n)`.
+        wrong: whether predictions are, likewise.
+        arriving: whether a request is of a class that has just come, `(n,)`.
+        worth: independent samples that the draws are worth.
+    """
+
+    confidences: np.ndarray
+    wrong: np.ndarray
+    arriving: np.ndarray
+    worth: int
+
+    def loosest(self, limits: Limits, excess: float) -> float:
+        """Threshold of `PATH` before the first that fails."""
+        limit = limits.max_disagreement / excess
+        allowed = most_disagreements(self.worth, limit, 1 - limits.confidence) / self.worth
+        passed = STRICTEST
+        for threshold in PATH:
+            if self._at(threshold)[1].mean() > allowed:
+                break
+            passed = float(threshold)
+        return passed
+
+    def record(self, least_share: float, threshold: float, arrivals: float) -> PriorRecord:
+        exits, wrong = self._at(threshold)
+        return PriorRecord(
+            least_share=least_share,
+            threshold=threshold,
+            disagreement=wrong.mean(),
+            settled=(wrong & ~self.arriving).mean(),
+            arriving=(wrong & self.arriving).mean(),
+            exits=(np.bincount(exits, minlength=len(self.wrong) + 1) / len(exits)).tolist(),
+            arrivals_per_request=arrivals,
         )
-        allowed = most_disagreements(worth, limits.max_disagreement, 1 - limits.confidence)
-        if least_share == 1.0:
-            without = record.disagreement
-        elif record.disagreement * worth > allowed and record.disagreement > without:
-            break
-        passed = record
-    return passed
+
+    def _at(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        return _exits(self.confidences, self.wrong, threshold)
+
+
+def _exits(
+    confidences: np.ndarray, wrong: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Exits and whether the answer is wrong, `(n,)` each."""
+    hits = confidences >= threshold
+    exits = np.where(hits.any(0), hits.argmax(0), len(hits))
+    answered = np.concatenate([wrong, np.zeros((1, wrong.shape[1]), bool)])
+    return exits, answered[exits, np.arange(len(exits))]
 
 
 def _simulate(
@@ -181,42 +242,60 @@ def _simulate(
     threshold: float,
     sample_rate: float,
     rng: np.random.Generator,
-) -> tuple[PriorRecord, int]:
-    """`STREAMS` streams side by side, and what their draws are worth in independent samples."""
+) -> _Heard:
+    """`STREAMS` streams side by side, served with `threshold`."""
     priors = [ClassPrior(trained, least_share) for _ in range(STREAMS)]
     resembles = said.scores[-1].float().softmax(1).numpy()
-    mixes = [_Mix(mix, arrivals_per_request, said.answers, resembles, rng) for _ in range(STREAMS)]
+    deck = _Deck(said.answers, len(mix), rng)
+    mixes = [_Mix(mix, arrivals_per_request, deck, resembles, rng) for _ in range(STREAMS)]
     for prior in priors:
         prior.start(mix)
-    exits_by = np.zeros(len(said.scores) + 1)
-    wrong_by = {True: 0, False: 0}
-    drawn = np.zeros(len(said.answers))
+    parts, drawn = [], np.zeros(len(said.answers))
     for _ in range(REQUESTS // EXCHANGE):
         rows, arriving = map(np.stack, zip(*(m.draw(EXCHANGE) for m in mixes), strict=True))
         ratios = np.stack([prior.log_ratio() for prior in priors]).repeat(EXCHANGE, 0)
-        exits, wrong = said.cascade(rows.ravel(), ratios, threshold)
-        exits_by += np.bincount(exits, minlength=len(exits_by))
+        confidences, wrong = said.hear(rows.ravel(), ratios)
+        parts.append((confidences, wrong, arriving.ravel()))
         np.add.at(drawn, rows.ravel(), 1)
-        for kind in wrong_by:
-            wrong_by[kind] += int((wrong & (arriving.ravel() == kind)).sum())
-        missed = exits == len(said.scores)
-        weights = np.where(missed, 1.0, (rng.random(len(exits)) < sample_rate) / sample_rate)
+        missed = (confidences < threshold).all(0)
+        weights = np.where(missed, 1.0, (rng.random(len(missed)) < sample_rate) / sample_rate)
         for prior, labels, weight in zip(
             priors, said.answers[rows], weights.reshape(rows.shape), strict=True
         ):
             prior.advance(EXCHANGE)
             for i in np.flatnonzero(weight):
                 prior.observe(int(labels[i]), float(weight[i]))
-    total = drawn.sum()
-    record = PriorRecord(
-        least_share=least_share,
-        disagreement=sum(wrong_by.values()) / total,
-        settled=wrong_by[False] / total,
-        arriving=wrong_by[True] / total,
-        exits=(exits_by / total).tolist(),
-        arrivals_per_request=arrivals_per_request,
-    )
-    return record, int(total**2 / np.square(drawn).sum())
+    confidences, wrong, arriving = (np.concatenate(p, -1) for p in zip(*parts, strict=True))
+    worth = int(drawn.sum() ** 2 / np.square(drawn).sum())
+    return _Heard(confidences, wrong, arriving, worth)
+
+
+class _Deck:
+    """Samples of each class, dealt in random order, each once before any comes again: so draws are
+    worth as many independent samples as can be.
+
+    Attributes:
+        counts: samples of each class, `(K,)`.
+    """
+
+    def __init__(self, answers: np.ndarray, classes: int, rng: np.random.Generator):
+        self.counts = np.bincount(answers, minlength=classes)
+        shuffled = rng.permutation(len(answers))
+        shuffled = shuffled[np.argsort(answers[shuffled], kind="stable")]
+        self._of = np.split(shuffled, np.cumsum(self.counts)[:-1])
+        self._dealt = np.zeros(classes, int)
+
+    def of(self, class_id: int) -> np.ndarray:
+        """All samples of a class."""
+        return self._of[class_id]
+
+    def deal(self, classes: np.ndarray) -> np.ndarray:
+        """A sample of each of `classes`."""
+        rows = np.empty(len(classes), int)
+        for i, class_id in enumerate(classes):
+            rows[i] = self._of[class_id][self._dealt[class_id] % self.counts[class_id]]
+            self._dealt[class_id] += 1
+        return rows
 
 
 class _Mix:
@@ -230,14 +309,9 @@ class _Mix:
         resembles: of each sample and class, `(N, K)`, a probability.
     """
 
-    def __init__(
-        self, mix: np.ndarray, arrivals: float, answers: np.ndarray, resembles: np.ndarray, rng
-    ):
-        self._rng, self._arrivals, self._resembles = rng, arrivals, resembles
-        self._by_class = np.argsort(answers, kind="stable")
-        self._counts = np.bincount(answers, minlength=len(mix))
-        self._starts = np.cumsum(self._counts) - self._counts
-        self._mix = np.where(self._counts > 0, mix, 0.0)
+    def __init__(self, mix: np.ndarray, arrivals: float, deck: _Deck, resembles: np.ndarray, rng):
+        self._rng, self._arrivals, self._deck, self._resembles = rng, arrivals, deck, resembles
+        self._mix = np.where(deck.counts > 0, mix, 0.0)
         self._mix /= self._mix.sum()
         self._came = np.full(len(mix), -np.inf)
         self._at = 0
@@ -248,19 +322,17 @@ class _Mix:
             self._arrive()
         self._at += count
         classes = self._rng.choice(len(self._mix), count, p=self._mix)
-        places = (self._rng.random(count) * self._counts[classes]).astype(int)
-        rows = self._by_class[self._starts[classes] + places]
+        rows = self._deck.deal(classes)
         settled = self._mix > ENTERS
         for i in np.flatnonzero(~settled[classes]):
-            start = self._starts[classes[i]]
-            alike = self._by_class[start : start + self._counts[classes[i]]]
+            alike = self._deck.of(classes[i])
             weights = self._resembles[alike][:, settled].sum(1) + 1e-9
             rows[i] = self._rng.choice(alike, p=weights / weights.sum())
         return rows, self._at - self._came[classes] < ARRIVING
 
     def _arrive(self) -> None:
         inside = np.flatnonzero(self._mix > ENTERS)
-        outside = np.flatnonzero((self._mix <= ENTERS) & (self._counts > 0))
+        outside = np.flatnonzero((self._mix <= ENTERS) & (self._deck.counts > 0))
         if not len(inside) or not len(outside):
             return
         leaves, comes = self._rng.choice(inside), self._rng.choice(outside)

@@ -20,7 +20,7 @@ import numpy as np
 
 from cache_models.cutting import INPUT
 from cache_models.plan import Plan
-from deployments.messages import Activation, Answer, Verdict
+from deployments.messages import Activation, Answer, Prior, Verdict
 from deployments.order import Busy, Order
 from deployments.timeline import Timeline
 from deployments.transport import Remote
@@ -49,7 +49,7 @@ class Trace:
 
     resized: bool
     version: int = 0
-    log_ratio: np.ndarray | None = None
+    prior: Prior = field(default_factory=Prior)
     asked: list[np.ndarray] = field(default_factory=list)
     partition: int = 0
     activation: np.ndarray | None = None
@@ -88,8 +88,8 @@ class LateBinding:
         self._orders = [Order(order) for _ in lookups]
         self.busy = Busy()
         self.version = version
-        self.log_ratio: np.ndarray | None = None
-        """Of the class mix of the moment; a request keeps the one that it started with."""
+        self.prior = Prior()
+        """For the class mix of the moment; a request keeps the one that it started with."""
         self._partitions = partitions
         self._lookups = lookups
         self._timeout_s = lookup_timeout_ms / 1e3
@@ -119,9 +119,9 @@ class LateBinding:
             timeline: to note every hop in.
             trace: to fill, of a sampled request.
         """
-        version, log_ratio = self.version, self.log_ratio
+        version, prior = self.version, self.prior
         if trace is not None:
-            trace.version, trace.log_ratio = version, log_ratio
+            trace.version, trace.prior = version, prior
         rows = np.arange(len(batch))
         exits = [BASE] * len(batch)
         classes = len(self._plan.description.classes)
@@ -153,7 +153,7 @@ class LateBinding:
             if self._orders[i].speculates(self.busy.share):
                 ahead = asyncio.create_task(self._run(partition, current, resized, timeline))
             try:
-                verdict = await self._look_up(i, asked, version, log_ratio, resized, timeline)
+                verdict = await self._look_up(i, asked, version, prior, resized, timeline)
             except asyncio.CancelledError:
                 _drop(ahead)
                 raise
@@ -196,7 +196,7 @@ class LateBinding:
         exits, class_ids = [BASE] * count, np.full(count, -1)
         for i, (name, asked) in enumerate(zip(self._plan.cut_points, trace.asked, strict=True)):
             verdict = await self._look_up(
-                i, asked, trace.version, trace.log_ratio, trace.resized, Timeline(0.0), judged=True
+                i, asked, trace.version, trace.prior, trace.resized, Timeline(0.0), judged=True
             )
             if verdict is None:
                 continue
@@ -226,7 +226,7 @@ class LateBinding:
         index: int,
         asked: np.ndarray,
         version: int,
-        log_ratio: np.ndarray | None,
+        prior: Prior,
         resized: bool,
         timeline: Timeline,
         judged: bool = False,
@@ -247,7 +247,8 @@ class LateBinding:
                     "look_up",
                     asked,
                     version,
-                    log_ratio,
+                    prior.log_ratio,
+                    prior.threshold,
                     resized and name == INPUT,
                     expected_bytes=asked.nbytes,
                 )

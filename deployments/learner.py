@@ -20,7 +20,13 @@ from cache_models.plan import Plan
 from cache_models.prior_calibration import PriorRecord, calibrate_prior, load_said, say
 from cache_models.promise import error_share, min_samples
 from cache_models.recording import as_tensor
-from cache_models.retraining import Candidate, candidate_plan, keeps_promise, retrain
+from cache_models.retraining import (
+    Candidate,
+    candidate_plan,
+    keeps_promise,
+    latency_and_compute_ms,
+    retrain,
+)
 from cache_models.store import CacheVersion, Store, fits
 from cache_models.traffic import TEST, Traffic
 from cache_models.traffic_log import Sample, TrafficLog
@@ -76,13 +82,10 @@ class Learner:
         return Sample(features, observation.probabilities, observation.inclusion)
 
     def calibrate_prior(
-        self, mix: np.ndarray, arrivals_per_request: float, sample_rate: float, caution: int
+        self, mix: np.ndarray, arrivals_per_request: float, sample_rate: float, excess: float
     ) -> PriorRecord | None:
-        """How sharp the prior may be for the mix of the moment; None if nobody can tell.
-
-        Args:
-            caution: how many of the boldest priors are not to be tried.
-        """
+        """How sharp the prior may be for the mix of the moment, and from where on caches may be
+        trusted; None if nobody can tell. Arguments as of `prior_calibration.calibrate_prior`."""
         plan = self.version.plan
         if self._said is None or plan.promise.threshold is None:
             return None
@@ -94,7 +97,8 @@ class Learner:
             plan.promise.threshold,
             sample_rate,
             self._limits,
-            caution,
+            latency_and_compute_ms(plan)[0],
+            excess,
         )
 
     def record_build(self, seconds: float) -> bool:

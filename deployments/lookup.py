@@ -41,6 +41,7 @@ class Lookup(Replica):
         batch: np.ndarray,
         version: int,
         log_ratio: np.ndarray | None = None,
+        threshold: float | None = None,
         resized: bool = False,
     ) -> Verdict:
         """Ask the cache of `version`.
@@ -49,13 +50,14 @@ class Lookup(Replica):
             batch: features `(B, *feature_shape)` float16; for a cache at the input what
                 `Partition.run` takes first, from which features are made here.
             log_ratio: `(K,)` of the class mix of the moment to the one that was trained on.
+            threshold: of the probability of agreement; None is the version's own.
             resized: as for `Partition.run`.
 
         Raises:
             ArtifactError: that version cannot be loaded; to the router, a miss.
         """
         mix = None if log_ratio is None else np.asarray(log_ratio, np.float32).tobytes()
-        return await self._reply(batch, version, mix, resized)
+        return await self._reply(batch, version, mix, threshold, resized)
 
     async def prepare(self, version: int) -> None:
         """Load a version before requests name it.
@@ -69,14 +71,20 @@ class Lookup(Replica):
         return {"look_up": self.look_up}
 
     def _compute(
-        self, batch: np.ndarray, version: int, mix: bytes | None, resized: bool
+        self,
+        batch: np.ndarray,
+        version: int,
+        mix: bytes | None,
+        threshold: float | None,
+        resized: bool,
     ) -> Verdict:
         if version not in self._caches:
             self._load(version)
-        cache, threshold = self._caches[version]
+        cache, own = self._caches[version]
         log_ratio = None if mix is None else np.frombuffer(mix, np.float32)
         probabilities, confidence = cache(self._features(batch, resized), log_ratio)
-        return Verdict(confidence >= threshold, probabilities.argmax(1), probabilities)
+        hits = confidence >= (own if threshold is None else threshold)
+        return Verdict(hits, probabilities.argmax(1), probabilities)
 
     def _features(self, batch: np.ndarray, resized: bool) -> torch.Tensor:
         if not self._at_input:
@@ -91,7 +99,7 @@ class Lookup(Replica):
         threshold = version.plan.promise.threshold
         self._caches[number] = (cache, np.inf if threshold is None else threshold)
         for rows in [*range(self._max_rows, 1, -1), *[1] * 5]:
-            self._compute(self._zeros(version.plan, rows), number, None, resized=False)
+            self._compute(self._zeros(version.plan, rows), number, None, None, resized=False)
         while len(self._caches) > KEPT_VERSIONS:
             self._caches.pop(next(iter(self._caches)))  # the one loaded first
 

@@ -69,6 +69,18 @@ class Observation(NamedTuple):
     probabilities: np.ndarray | None
 
 
+class Prior(NamedTuple):
+    """What the class mix of the moment changes in caches that were trained and tested on another.
+
+    Attributes:
+        log_ratio: `(K,)` of both mixes, to add to a predictor's scores; None changes nothing.
+        threshold: of the selectors' probability of agreement; None is the version's own.
+    """
+
+    log_ratio: np.ndarray | None = None
+    threshold: float | None = None
+
+
 class Control(NamedTuple):
     """What the trainer tells the routers.
 
@@ -77,8 +89,7 @@ class Control(NamedTuple):
         caches_on: whether caches may answer.
         sample_rate: share of requests to run on to the base DNN's end.
         version: of the caches; None where the trainer does not know it yet.
-        log_ratio: `(K,)` of the class mix of the moment to the one that the caches were trained on;
-            None changes nothing.
+        prior: for the class mix of the moment.
         judge: whether there is anything to judge, by asking the caches of a sampled request that
             the base DNN has answered.
     """
@@ -87,5 +98,5 @@ class Control(NamedTuple):
     caches_on: bool
     sample_rate: float
     version: int | None
-    log_ratio: np.ndarray | None
+    prior: Prior = Prior()
     judge: bool = True

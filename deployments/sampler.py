@@ -20,7 +20,7 @@ from ray.exceptions import RayError
 
 from deployments.config import AppArgs
 from deployments.late_binding import BASE, Answers, LateBinding, Trace
-from deployments.messages import Answer, Control, Observation
+from deployments.messages import Answer, Control, Observation, Prior
 from deployments.transport import Remote
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Sampler:
         self._late_binding = late_binding
         self._lookups = lookups
         self._control = Control(
-            args.mode, args.mode == "serve", args.sampling.rate, late_binding.version, None
+            args.mode, args.mode == "serve", args.sampling.rate, late_binding.version
         )
         self._heard_at = time.monotonic()
         self._active, self._idle = 0, asyncio.Event()
@@ -195,7 +195,7 @@ class Sampler:
             except (RayError, ValueError, TimeoutError) as error:
                 logger.warning("the trainer does not answer: %r", error)
                 if time.monotonic() - self._heard_at >= MIX_FORGOTTEN_S:
-                    self._late_binding.log_ratio = None
+                    self._late_binding.prior = Prior()
                 continue
             self._heard_at = time.monotonic()
             await self._follow(control)
@@ -203,7 +203,7 @@ class Sampler:
     async def _follow(self, control: Control) -> None:
         """Do as the trainer says; a new version once every lookup replica has it."""
         self._control = control  # at once: it may be an alarm
-        log_ratio = control.log_ratio
+        prior = control.prior
         if control.version not in (None, self._late_binding.version):
             try:
                 loaded = (lookup.broadcast("prepare", control.version) for lookup in self._lookups)
@@ -211,7 +211,7 @@ class Sampler:
                     await asyncio.gather(*loaded)
             except Exception as error:  # a replica is on its way; try again with the next exchange
                 logger.warning("version %d is not everywhere yet: %r", control.version, error)
-                log_ratio = None
+                prior = Prior()
             else:
                 self._late_binding.version = control.version
-        self._late_binding.log_ratio = log_ratio
+        self._late_binding.prior = prior

@@ -24,12 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cache_models.class_prior import Arrivals, ClassPrior, RecentRate
+from cache_models.class_prior import Arrivals, ClassPrior, Excess, RecentRate
 from cache_models.errors import ArtifactError
 from cache_models.promise import Limits
 from cache_models.traffic_log import TrafficLog
 from deployments.config import AppArgs
-from deployments.messages import Control, Observation
+from deployments.messages import Control, Observation, Prior
 from deployments.pace import Pace
 from deployments.watch import Watch
 
@@ -42,12 +42,8 @@ tick beside them: even at the lowest priority it doubles the latency of those th
 a quarter of the time costs the mean no more than a quarter."""
 QUEUED = 2_000
 """Observations with features that wait to be written down; more are dropped."""
-RECALIBRATE_S, MIX_MOVED = 30.0, 0.1
-"""The prior is judged anew when the mix has moved so far, and at least so often."""
-CAUTION_SAMPLES = 200
-"""Recent sampled requests that say whether the prior was judged too kindly."""
-MOST_CAUTION = 8
-"""More than there are priors to try, so that it takes a while to trust them again."""
+RECALIBRATE_S, MIX_MOVED, MOVED_S = 30.0, 0.1, 10.0
+"""The prior is judged anew at least so often; when the mix has moved so far, so soon."""
 LOG = "traffic.sqlite"
 
 
@@ -76,8 +72,9 @@ class Trainer:
         self._prior = ClassPrior(np.array(plan["class_shares"]))
         self._arrivals = Arrivals()
         self._sampled = RecentRate(args.sampling.rate)
-        self._caution = 0
-        self._prior_record: dict | None = None
+        self._tested_disagreement = _tested_disagreement(plan["promise"])
+        self._excess = Excess(self._tested_disagreement)
+        self._judged = None  # a PriorRecord, whose module needs PyTorch
         self._judged_mix, self._judged_at, self._judged_rate = None, 0.0, args.sampling.rate
         self._mode = self._log.state("mode", args.mode)
         self._pinned = self._log.state("pinned", False)
@@ -115,6 +112,7 @@ class Trainer:
                 self._raised -= self._raised > 0
                 if self._version in (None, observation.version):
                     self._watch.observe(observation)
+                    self._excess.observe(observation.class_id != observation.base_class_id)
             if observation.asked is not None and len(self._queue) < QUEUED:
                 self._queue.append(observation)
         if self._mode != "off":  # where nobody samples
@@ -126,15 +124,21 @@ class Trainer:
 
     def _control(self) -> Control:
         caches_on = self._mode == "serve" and self._trained and self._watch.why_off is None
-        sharp = self._prior.least_share < 1 and not self._sampled_less()
         return Control(
             self._mode,
             caches_on,
             self._sample_rate(),
             self._version,
-            self._prior.log_ratio().astype(np.float32) if sharp else None,
+            self._prior_of_the_moment(),
             judge=self._trained,
         )
+
+    def _prior_of_the_moment(self) -> Prior:
+        if self._judged is None or self._sampled_less():
+            return Prior()
+        sharp = self._judged.least_share < 1
+        log_ratio = self._prior.log_ratio().astype(np.float32) if sharp else None
+        return Prior(log_ratio, self._judged.threshold)
 
     def _sample_rate(self) -> float:
         sampling = self._args.sampling
@@ -159,7 +163,8 @@ class Trainer:
             "pinned": self._pinned,
             "sample_rate": self._sample_rate(),
             "class_mix": self._prior.shares.round(4).tolist(),
-            "prior": self._prior_record,
+            "prior": self._judged.model_dump() if self._judged else None,
+            "mistakes_to_expected": round(self._excess.ratio, 3),
             "retraining": {
                 "new_samples": self._new_samples,
                 "build_samples_recorded": self._build_recorded,
@@ -269,8 +274,10 @@ class Trainer:
         if self._arrivals.present is None or not self._trained:
             return False
         moved = self._judged_mix is None or _distance(self._judged_mix, self._prior.shares)
-        overdue = time.monotonic() - self._judged_at > RECALIBRATE_S
-        return moved > MIX_MOVED or overdue or self._sampled_less()
+        since = time.monotonic() - self._judged_at
+        return (
+            since > RECALIBRATE_S or (moved > MIX_MOVED and since > MOVED_S) or self._sampled_less()
+        )
 
     def _sampled_less(self) -> bool:
         """Whether so few requests are sampled by now that the prior, which sees hits in samples
@@ -285,25 +292,20 @@ class Trainer:
             if not too_rare:
                 record = await self._learn(
                     self._learner.calibrate_prior,
-                    self._prior.observed,
+                    self._prior.observed if self._prior.told_apart() else self._prior.trained,
                     self._arrivals.rate(),
                     rate,
-                    self._cautious(),
+                    self._excess.ratio,
                 )
         finally:  # also where it failed, which must not keep a round from its turn
             self._judged_mix, self._judged_at, self._judged_rate = mix, time.monotonic(), rate
-            self._prior.least_share = record.least_share if record else 1.0
-            self._prior_record = record.model_dump() if record else None
+            self._follow_judgement(record)
 
-    def _cautious(self) -> int:
-        """How many of the boldest priors are not to be tried: the streams that they are judged on
-        are a model, and where sampled requests show more mistakes than are allowed, it erred."""
-        seen = self._watch.disagreement(CAUTION_SAMPLES)
-        if seen is not None and seen > self._limits.max_disagreement:
-            self._caution = min(self._caution + 2, MOST_CAUTION)
-        elif seen is not None and seen <= self._limits.max_disagreement / 2:
-            self._caution = max(0, self._caution - 1)
-        return self._caution
+    def _follow_judgement(self, record) -> None:
+        """Serve what was found; None is what was tested without a prior."""
+        self._judged = record
+        self._prior.least_share = record.least_share if record else 1.0
+        self._excess.expected = record.disagreement if record else self._tested_disagreement
 
     async def _why_round(self) -> str | None:
         """The reason to run a round now; by itself only where a candidate could pass."""
@@ -369,6 +371,9 @@ class Trainer:
         self._prior = ClassPrior(np.array(plan.class_shares))
         self._prior.start(shares)
         self._judged_mix = None
+        self._tested_disagreement = _tested_disagreement(plan.promise.model_dump())
+        self._excess = Excess(self._tested_disagreement)
+        self._follow_judgement(None)
 
     async def _have_learner(self) -> None:
         if self._learner is None:
@@ -402,6 +407,11 @@ class Trainer:
     async def _learn(self, function, *args):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._learning, partial(function, *args))
+
+
+def _tested_disagreement(promise: dict) -> float:
+    """Share of the answers that differed on the samples that the promise was tested on."""
+    return promise["disagreements"] / max(1, promise["samples"])
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

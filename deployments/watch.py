@@ -2,7 +2,6 @@
 
 import logging
 from collections import Counter, deque
-from itertools import islice
 
 from cache_models.guard import Guard
 from cache_models.promise import Limits, error_share, min_samples, most_disagreements
@@ -71,12 +70,6 @@ class Watch:
         if len(self._recent) < RECENT // 10:
             return None
         return sum(exit != "base" for exit, _ in self._recent) / len(self._recent)
-
-    def disagreement(self, samples: int) -> float | None:
-        """Of the last so many sampled requests; None before there are so many."""
-        if len(self._recent) < samples:
-            return None
-        return sum(wrong for _, wrong in islice(reversed(self._recent), samples)) / samples
 
     def state(self) -> dict:
         """What must survive a crash."""

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from cache_models.class_prior import MEMORY, SMOOTHING, Arrivals, ClassPrior
+from cache_models.class_prior import MEMORY, SMOOTHING, Arrivals, ClassPrior, Excess
 from cache_models.learned_cache import Selector
-from cache_models.prior_calibration import Said, calibrate_prior
+from cache_models.prior_calibration import STRICTEST, Said, calibrate_prior
 from cache_models.promise import Limits
 
 K = 10
@@ -79,18 +79,19 @@ def said(outside_mistaken):
     return Said([torch.from_numpy(scores).log_softmax(1)], [familiar], [selector], answers)
 
 
-def judge(said, arrivals, classes=(0, 2, 4), caution=0, stray=None):
+def judge(said, arrivals, classes=(0, 2, 4), stray=None, excess=1.0):
     mix = np.full(K, 1e-6)
     mix[list(classes)] = 1 / len(classes)
     if stray is not None:
         mix[stray] = 0.04
     trained = np.full(K, 1 / K)
-    return calibrate_prior(said, trained, mix, arrivals, 0.95, 0.1, Limits(), caution)
+    return calibrate_prior(said, trained, mix, arrivals, 0.95, 0.1, Limits(), (1.0, 10.0), excess)
 
 
-def test_the_prior_is_sharper_where_fewer_classes_come():
+def test_more_is_dared_where_fewer_classes_come():
     calm, busy = judge(said(2.6), 1e-4), judge(said(2.6), 4e-2)
-    assert calm.least_share < busy.least_share
+    assert calm.least_share < 1.0 and calm.threshold < busy.threshold
+    assert calm.exits[0] > 2 * busy.exits[0]
     assert calm.disagreement <= 0.01 and busy.disagreement <= 0.01
     assert busy.arriving > busy.settled
 
@@ -106,8 +107,9 @@ def test_nobody_can_tell_where_the_classes_of_the_moment_are_new():
     assert judge(part, 1e-4, classes=(0, 1)) is not None
 
 
-def test_there_is_no_prior_where_none_is_safe():
-    assert judge(said(2.6), 2e-1).least_share == 1.0
+def test_nearly_nothing_is_dared_where_classes_come_all_the_time():
+    record = judge(said(2.6), 2e-1)
+    assert record.exits[0] < 0.1 and record.disagreement <= 0.01
 
 
 def test_classes_never_seen_take_little_from_those_that_were_however_many_there_are():
@@ -118,11 +120,56 @@ def test_classes_never_seen_take_little_from_those_that_were_however_many_there_
     assert np.all(prior.trained[:4] > 0.22)
 
 
-def test_caution_keeps_the_boldest_from_being_tried():
-    free = judge(said(2.6), 1e-4)
-    careful = judge(said(2.6), 1e-4, caution=4)
-    assert free.least_share < careful.least_share < 1.0
-    assert judge(said(2.6), 1e-4, caution=7).least_share == 1.0
+def test_where_more_mistakes_are_made_than_simulated_less_is_dared():
+    free, careful = judge(said(2.6), 1e-4), judge(said(2.6), 1e-4, excess=3.0)
+    assert careful.disagreement < free.disagreement / 2
+    assert careful.exits[0] < free.exits[0]
+
+
+def test_the_threshold_follows_how_hard_the_classes_of_the_moment_are():
+    """Classes 0 to 4 are told apart with ease, the others with difficulty."""
+    easy, hard = said(1.0), said(2.6)
+    scores = torch.where(torch.tensor(hard.answers < 5)[:, None], easy.scores[0], hard.scores[0])
+    mixed = Said([scores], hard.familiar, hard.selectors, hard.answers)
+    found = [judge(mixed, 1e-4, classes) for classes in ((0, 1, 2, 3), (5, 6, 7, 8))]
+    assert all(record.disagreement <= 0.01 for record in found)
+    assert found[0].threshold < found[1].threshold
+    assert found[0].exits[0] > found[1].exits[0]
+
+
+def test_caches_rest_where_no_threshold_is_safe():
+    sure = said(2.6)
+    sure.selectors[0].linear.bias.data.fill_(20.0)
+    always_wrong = Said([sure.scores[0].roll(1, 1)], sure.familiar, sure.selectors, sure.answers)
+    record = judge(always_wrong, 1e-4)
+    assert (record.least_share, record.threshold) == (1.0, STRICTEST)
+    assert record.exits == [0.0, 1.0]
+
+
+def test_a_mix_is_told_apart_from_the_trained_one_once_it_is_seen():
+    told = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        prior = ClassPrior(np.full(K, 1 / K))
+        follow(prior, rng.choice(K, 1000), np.full(K, 0.9), 0.1, seed)
+        told.append(prior.told_apart())
+    assert sum(told) <= 15
+    for seed in range(20):
+        prior = ClassPrior(np.full(K, 1 / K))
+        assert not prior.told_apart()
+        follow(prior, np.random.default_rng(seed).choice(3, 1000), np.full(K, 0.9), 0.1, seed)
+        assert prior.told_apart()
+
+
+def test_mistakes_beyond_what_was_expected_are_counted_against_it():
+    excess = Excess(0.01)
+    for _ in range(400):
+        excess.observe(False)
+    assert excess.ratio == 1.0
+    excess.expected = 0.002
+    for i in range(500):
+        excess.observe(i % 50 == 0)
+    assert 3.0 < excess.ratio < 4.0
 
 
 def test_a_stray_answer_counts_as_of_an_input_that_resembles_what_is_there():

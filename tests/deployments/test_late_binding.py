@@ -7,7 +7,7 @@ import pytest
 
 from cache_models.plan import Plan
 from deployments.late_binding import LateBinding
-from deployments.messages import Activation, Answer, Verdict
+from deployments.messages import Activation, Answer, Prior, Verdict
 from deployments.timeline import Timeline
 from tests.plans import plan_for
 
@@ -40,9 +40,9 @@ class FakeLookup:
     def __init__(self, below: float, fail: bool = False, delay_s: float = 0):
         self.below, self.fail, self.delay_s, self.calls = below, fail, delay_s, 0
 
-    async def call(self, method, features, version, log_ratio, resized, expected_bytes):
+    async def call(self, method, features, version, log_ratio, threshold, resized, expected_bytes):
         self.calls += 1
-        self.resized, self.asked_with = resized, (version, log_ratio)
+        self.resized, self.asked_with = resized, (version, Prior(log_ratio, threshold))
         await asyncio.sleep(self.delay_s)
         if self.fail:
             raise RuntimeError("lost")
@@ -123,13 +123,13 @@ def test_a_request_keeps_the_version_and_the_mix_that_it_started_with(plan):
     partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
     lookups = [FakeLookup(1, delay_s=0.02), FakeLookup(6)]
     binding = LateBinding(plan, 7, partitions, lookups, lookup_timeout_ms=50, bytes_per_value=4)
-    binding.log_ratio = np.zeros(2)
+    binding.prior = started_with = Prior(np.zeros(2), 0.9)
 
     async def run():
         answering = asyncio.create_task(binding.answer(BATCH, False, True, Timeline(0.0)))
         await asyncio.sleep(0.01)
-        binding.version, binding.log_ratio = 8, None
+        binding.version, binding.prior = 8, Prior()
         return await answering
 
     assert asyncio.run(run()).cache_version == 7
-    assert all(version == 7 and mix is not None for version, mix in (x.asked_with for x in lookups))
+    assert all(lookup.asked_with == (7, started_with) for lookup in lookups)

@@ -8,7 +8,7 @@ import pytest
 from deployments import sampler as module
 from deployments.config import AppArgs
 from deployments.late_binding import LateBinding, Trace
-from deployments.messages import Control
+from deployments.messages import Control, Prior
 from deployments.sampler import Sampler
 from deployments.timeline import Timeline
 from tests.deployments.test_late_binding import BATCH, FakeLookup, FakePartition
@@ -22,7 +22,7 @@ class Remote:
 
 class FakeTrainer:
     def __init__(self):
-        self.control = Control("serve", True, 1.0, 7, None)
+        self.control = Control("serve", True, 1.0, 7)
         self.observations, self.answered = [], 0
         self.exchange = Remote(self._exchange)
 
@@ -89,7 +89,7 @@ def test_before_caches_have_been_trained_every_answer_is_a_sample_at_once():
 
     async def run():
         sampler = Sampler(AppArgs(), binding, lookups)
-        sampler._control = Control("serve", False, 1.0, 7, None, judge=False)
+        sampler._control = Control("serve", False, 1.0, 7, judge=False)
         trace = Trace(False)
         answers = await binding.answer(BATCH, False, False, Timeline(0.0), trace)
         sampler.add(trace, answers, False, sampler.choose())
@@ -100,13 +100,13 @@ def test_before_caches_have_been_trained_every_answer_is_a_sample_at_once():
 
 
 def test_a_version_is_served_once_every_lookup_has_it(trainer):
-    trainer.control = Control("serve", True, 1.0, 8, np.zeros(2))
+    trainer.control = Control("serve", True, 1.0, 8, Prior(np.zeros(2), 0.9))
     willing, lost = FakeLookup(1), FakeLookup(6, fail=True)
     sampler = serve_one(lookups=[willing, lost])[2]
-    assert sampler._late_binding.version == 7 and sampler._late_binding.log_ratio is None
+    assert sampler._late_binding.version == 7 and sampler._late_binding.prior == Prior()
     lost.fail = False
     sampler = serve_one(lookups=[willing, lost])[2]
-    assert sampler._late_binding.version == 8 and sampler._late_binding.log_ratio is not None
+    assert sampler._late_binding.version == 8 and sampler._late_binding.prior.threshold == 0.9
 
 
 def test_a_plan_without_caches_is_judged_too(trainer):
@@ -121,13 +121,13 @@ def test_nothing_is_run_on_while_a_client_waits(trainer):
 
 
 def test_a_trainer_that_has_just_started_changes_no_version(trainer):
-    trainer.control = Control("serve", True, 1.0, None, None)
+    trainer.control = Control("serve", True, 1.0, None)
     sampler = serve_one(lookups=[FakeLookup(1, fail=True), FakeLookup(6, fail=True)])[2]
     assert sampler._late_binding.version == 7 and sampler.caches_on
 
 
 def test_the_trainer_switches_caches_off(trainer):
-    trainer.control = Control("serve", False, 1.0, 7, None)
+    trainer.control = Control("serve", False, 1.0, 7)
     assert not serve_one()[2].caches_on
 
 
@@ -163,7 +163,7 @@ def test_the_share_of_samples_sinks_while_others_have_to_wait_and_grows_again_wh
     partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
     lookups = [FakeLookup(10), FakeLookup(10)]
     binding = LateBinding(plan_for(("early", "late")), 7, partitions, lookups, 50, 4)
-    trainer.control = Control("serve", True, 0.4, 7, None)
+    trainer.control = Control("serve", True, 0.4, 7)
 
     def share(sampler):
         return max(sampler.choose() for _ in range(100))

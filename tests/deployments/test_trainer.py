@@ -13,13 +13,13 @@ from cache_models import cold, promise, retraining
 from cache_models.base_dnn import load
 from cache_models.cutting import INPUT
 from cache_models.plan import HopCost
-from cache_models.promise import Limits
+from cache_models.promise import PATH, Limits
 from cache_models.recording import as_tensor
 from cache_models.store import Store
 from cache_models.survey import survey
 from deployments import trainer as module
 from deployments.config import AppArgs
-from deployments.messages import Observation
+from deployments.messages import Observation, Prior
 from deployments.trainer import Trainer
 from tests.tiny import images
 
@@ -231,19 +231,37 @@ def test_a_mix_of_few_classes_sharpens_the_prior_while_samples_say_whether_it_ho
         missed = sampled._replace(inclusion=0.0)
         for _ in range(60):
             await trainer.exchange([sampled] + [missed] * 9, 10)
-        sharp = await until(lambda control: control.log_ratio is not None, trainer)
+        sharp = await until(lambda control: control.prior.log_ratio is not None, trainer)
         blunt = await trainer.exchange([missed] * 50, 5000)  # overload: nothing is run on
         await asyncio.sleep(0.5)
         return sharp, blunt, await trainer.exchange([], 0)
 
     sharp, *blunt = asyncio.run(run())
-    assert sharp.log_ratio.argmax() == 1 and np.delete(sharp.log_ratio, 1).max() < 0
-    assert [control.log_ratio for control in blunt] == [None, None]
+    ratio = sharp.prior.log_ratio
+    assert ratio.argmax() == 1 and np.delete(ratio, 1).max() < 0
+    assert sharp.prior.threshold in PATH
+    assert [control.prior for control in blunt] == [Prior(), Prior()]
 
 
-def test_mistakes_in_service_make_the_prior_more_cautious_for_a_while(learned):
-    trainer = trainer_for(learned)
-    limit = trainer._limits.max_disagreement
-    said = iter([None, 2 * limit, 2 * limit, 0.8 * limit, *[0.0] * 5])
-    trainer._watch.disagreement = lambda samples: next(said)
-    assert [trainer._cautious() for _ in range(9)] == [0, 2, 4, 4, 3, 2, 1, 0, 0]
+def test_more_mistakes_than_expected_in_service_make_caches_more_careful(learned):
+    async def run():
+        trainer = trainer_for(learned, retraining={"rounds": False})
+        await until(lambda control: control.version == 2, trainer)
+        sampled = Observation("base", 1, 1, 2, 1.0, 1.0, None, False, None)
+        wrong = sampled._replace(exit="input", class_id=0)
+        expected = trainer._tested_disagreement
+        found = []
+        for mistakes in (0, 20):
+            for _ in range(25):
+                await trainer.exchange([sampled] * 20, 20)
+            await trainer.exchange([wrong] * mistakes, mistakes)
+            trainer._watch.switch_on()  # whatever the guard has to say
+            trainer._judged_at = 0.0
+            before = trainer._judged
+            await until(lambda _, b=before: trainer._judged not in (None, b), trainer)
+            found.append(trainer._judged)
+        return expected, found
+
+    expected, (calm, careful) = asyncio.run(run())
+    assert 0 < expected < LIMITS.max_disagreement
+    assert careful.disagreement < 0.7 * calm.disagreement

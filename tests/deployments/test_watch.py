@@ -62,12 +62,3 @@ def fixture_after(crashed):
     again = watch()
     again.restore(json.loads(json.dumps(crashed.state())))
     return again
-
-
-def test_recent_mistakes_are_counted_once_there_are_enough_samples(watch):
-    observe(watch, 0.0, 150)
-    assert watch.disagreement(200) is None
-    observe(watch, 1.0, 10)
-    observe(watch, 0.0, 100)
-    assert watch.disagreement(200) == 10 / 200
-    assert watch.disagreement(100) == 0.0
