@@ -251,7 +251,7 @@ def test_more_mistakes_than_expected_in_service_make_caches_more_careful(learned
         wrong = sampled._replace(exit="input", class_id=0)
         expected = trainer._tested_disagreement
         found = []
-        for mistakes in (0, 20):
+        for mistakes in (0, 80):
             for _ in range(25):
                 await trainer.exchange([sampled] * 20, 20)
             await trainer.exchange([wrong] * mistakes, mistakes)
