@@ -79,7 +79,7 @@ class Retraining(Strict):
     """How caches follow the traffic.
 
     Attributes:
-        prior: add the recent class mix to the predictors' scores.
+        prior: add the recent class mix to the predictors' scores, and let the threshold follow it.
         rounds: retrain and publish by itself; a round can be asked for anyway.
         window: recent samples to learn from.
         new_samples: since the last round, after which another is due; a change of class mix or hit
