@@ -220,13 +220,14 @@ class _Heard:
         )
 
     def _at(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-        return _exits(self.confidences, self.wrong, threshold)
+        return exits_and_mistakes(self.confidences, self.wrong, threshold)
 
 
-def _exits(
+def exits_and_mistakes(
     confidences: np.ndarray, wrong: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Exits and whether the answer is wrong, `(n,)` each."""
+    """Exits, the base DNN last, and whether the answer is wrong, `(n,)` each, from what
+    `Said.hear` gives."""
     hits = confidences >= threshold
     exits = np.where(hits.any(0), hits.argmax(0), len(hits))
     answered = np.concatenate([wrong, np.zeros((1, wrong.shape[1]), bool)])
