@@ -20,6 +20,8 @@ LEAST = 1e-3
 """Share of a class that the training data has not shown; less where there are many classes, so that
 all of them together have at most a tenth."""
 EXCESS_SAMPLES, EXCESS_PRIOR = 500, 3.0
+"""Recent sampled requests that are compared with what was expected, and mistakes that are added to
+both sides, so that few do not weigh much."""
 ENTERS, LEAVES = 0.05, 0.01
 """Shares from which a class counts as present, and below which it is gone."""
 

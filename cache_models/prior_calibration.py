@@ -22,7 +22,7 @@ from torch import Tensor
 from cache_models.class_prior import ENTERS, ClassPrior
 from cache_models.features import rows_in_batches
 from cache_models.learned_cache import LearnedCache, Selector
-from cache_models.promise import PATH, Limits, most_disagreements
+from cache_models.promise import PATH, Limits, exits_and_mistakes, most_disagreements
 from cache_models.store import CacheVersion
 from cache_models.training import scores_of
 
@@ -54,20 +54,21 @@ class Said:
     answers: np.ndarray
 
     def hear(self, rows: np.ndarray, log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Confidences and whether predictions are wrong, `(caches, B)` each, of some samples.
+        """Predictions and confidences, `(caches, B)` each, of some samples, as for
+        `promise.cascade`.
 
         Args:
             log_ratio: the prior's, `(B, K)`.
         """
+        predictions = np.empty((len(self.scores), len(rows)), int)
         confidences = np.empty((len(self.scores), len(rows)))
-        wrong = np.empty((len(self.scores), len(rows)), bool)
         correction = torch.from_numpy(log_ratio).float()
         with torch.inference_mode():
             for i, selector in enumerate(self.selectors):
                 scores = self.scores[i][rows] + correction
+                predictions[i] = scores.argmax(1).numpy()
                 confidences[i] = (selector(scores) * self.familiar[i][rows]).numpy()
-                wrong[i] = scores.argmax(1).numpy() != self.answers[rows]
-        return confidences, wrong
+        return predictions, confidences
 
 
 def say(
@@ -185,14 +186,15 @@ class _Heard:
     """What caches said in simulated streams.
 
     Attributes:
-        confidences: `(caches, n)`.
-        wrong: whether predictions are, likewise.
+        predictions, confidences: `(caches, n)`.
+        answers: the base DNN's labels, `(n,)`.
         arriving: whether a request is of a class that has just come, `(n,)`.
         worth: independent samples that the draws are worth.
     """
 
+    predictions: np.ndarray
     confidences: np.ndarray
-    wrong: np.ndarray
+    answers: np.ndarray
     arriving: np.ndarray
     worth: int
 
@@ -215,23 +217,12 @@ class _Heard:
             disagreement=wrong.mean(),
             settled=(wrong & ~self.arriving).mean(),
             arriving=(wrong & self.arriving).mean(),
-            exits=(np.bincount(exits, minlength=len(self.wrong) + 1) / len(exits)).tolist(),
+            exits=(np.bincount(exits, minlength=len(self.predictions) + 1) / len(exits)).tolist(),
             arrivals_per_request=arrivals,
         )
 
     def _at(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-        return exits_and_mistakes(self.confidences, self.wrong, threshold)
-
-
-def exits_and_mistakes(
-    confidences: np.ndarray, wrong: np.ndarray, threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Exits, the base DNN last, and whether the answer is wrong, `(n,)` each, from what
-    `Said.hear` gives."""
-    hits = confidences >= threshold
-    exits = np.where(hits.any(0), hits.argmax(0), len(hits))
-    answered = np.concatenate([wrong, np.zeros((1, wrong.shape[1]), bool)])
-    return exits, answered[exits, np.arange(len(exits))]
+        return exits_and_mistakes(self.predictions, self.confidences, self.answers, threshold)
 
 
 def _simulate(
@@ -255,8 +246,9 @@ def _simulate(
     for _ in range(REQUESTS // EXCHANGE):
         rows, arriving = map(np.stack, zip(*(m.draw(EXCHANGE) for m in mixes), strict=True))
         ratios = np.stack([prior.log_ratio() for prior in priors]).repeat(EXCHANGE, 0)
-        confidences, wrong = said.hear(rows.ravel(), ratios)
-        parts.append((confidences, wrong, arriving.ravel()))
+        predictions, confidences = said.hear(rows.ravel(), ratios)
+        answers = said.answers[rows.ravel()]
+        parts.append((predictions, confidences, answers, arriving.ravel()))
         np.add.at(drawn, rows.ravel(), 1)
         missed = (confidences < threshold).all(0)
         weights = np.where(missed, 1.0, (rng.random(len(missed)) < sample_rate) / sample_rate)
@@ -266,9 +258,9 @@ def _simulate(
             prior.advance(EXCHANGE)
             for i in np.flatnonzero(weight):
                 prior.observe(int(labels[i]), float(weight[i]))
-    confidences, wrong, arriving = (np.concatenate(p, -1) for p in zip(*parts, strict=True))
+    heard = [np.concatenate(part, -1) for part in zip(*parts, strict=True)]
     worth = int(drawn.sum() ** 2 / np.square(drawn).sum())
-    return _Heard(confidences, wrong, arriving, worth)
+    return _Heard(*heard, worth)
 
 
 class _Deck:

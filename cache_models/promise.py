@@ -47,6 +47,11 @@ class Promise(BaseModel):
     disagreements: int
     classes: list[ClassRecord]
 
+    @property
+    def disagreement(self) -> float:
+        """Share of the answers that differed on the samples that it was tested on."""
+        return self.disagreements / max(1, self.samples)
+
 
 def cascade(
     predictions: Sequence[np.ndarray], confidences: Sequence[np.ndarray], threshold: float
@@ -69,6 +74,18 @@ def cascade(
         exits[hit] = i
         labels[hit] = predictions[i][hit]
     return exits, labels
+
+
+def exits_and_mistakes(
+    predictions: Sequence[np.ndarray],
+    confidences: Sequence[np.ndarray],
+    answers: np.ndarray,
+    threshold: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of N requests exits, and whether what it is answered differs from the base DNN's
+    labels `answers`; `(N,)` each, arguments as for `cascade`."""
+    exits, labels = cascade(predictions, confidences, threshold)
+    return exits, (labels >= 0) & (labels != answers)
 
 
 def min_samples(limit: float, level: float) -> int:
@@ -149,8 +166,7 @@ def calibrate(
     wrong = np.zeros(len(answers), bool)
     if len(predictions):
         for threshold in path:
-            _, labels = cascade(predictions, confidences, threshold)
-            candidate = (labels >= 0) & (labels != answers)
+            _, candidate = exits_and_mistakes(predictions, confidences, answers, threshold)
             by_class = np.bincount(answers[candidate], minlength=classes)
             if candidate[overall].sum() > allowed or (by_class > allowed_by_class).any():
                 break

@@ -29,7 +29,7 @@ from cache_models.promise import (
     Limits,
     Promise,
     calibrate,
-    cascade,
+    exits_and_mistakes,
     min_samples,
     most_disagreements,
 )
@@ -200,7 +200,8 @@ def keeps_promise(
     if plan.promise.threshold is None or len(rows) < min_samples(limits.max_disagreement, level):
         return False
     spend()
-    wrong = _cascade(_ask(caches, window, rows), window.answers[rows], plan.promise.threshold)[1]
+    said = _ask(caches, window, rows)
+    _, wrong = exits_and_mistakes(*said, window.answers[rows], plan.promise.threshold)
     return wrong.sum() <= most_disagreements(len(rows), limits.max_disagreement, level)
 
 
@@ -303,12 +304,6 @@ def _ask(caches: Sequence[LearnedCache], samples: Traffic, rows: np.ndarray) -> 
     return [predictions for predictions, _, _ in said], [confidences for _, confidences, _ in said]
 
 
-def _cascade(said: Said, answers: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where each sample exits, and whether its answer is wrong."""
-    exits, labels = cascade(*said, threshold)
-    return exits, (labels >= 0) & (labels != answers)
-
-
 def _standing(
     plan: Plan, said: Said, samples: Traffic, rows: np.ndarray, threshold: float | None
 ) -> Standing:
@@ -326,7 +321,7 @@ def _standing(
             expected.base_latency_ms, expected.base_compute_ms, 0.0, 0.0, nowhere, agreement
         )
     latency_ms, compute_ms = latency_and_compute_ms(plan)
-    exits, wrong = _cascade(said, answers, threshold)
+    exits, wrong = exits_and_mistakes(*said, answers, threshold)
 
     def mean(values: np.ndarray) -> float:
         return float(np.average(values, weights=samples.weights[rows]))

@@ -26,7 +26,7 @@ import numpy as np
 
 from cache_models.class_prior import Arrivals, ClassPrior, Excess, RecentRate
 from cache_models.errors import ArtifactError
-from cache_models.promise import Limits
+from cache_models.promise import Promise
 from cache_models.traffic_log import TrafficLog
 from deployments.config import AppArgs
 from deployments.messages import Control, Observation, Prior
@@ -58,10 +58,10 @@ class Trainer:
         """
         self._args = args = AppArgs.model_validate_json(args)
         self._plan_json, plan = plan, json.loads(plan)
-        self._limits = Limits.model_validate(plan["promise"]["limits"])
-        self._watch = Watch(self._limits, args.guard, args.sampling)
+        self._promise = promise = Promise.model_validate(plan["promise"])
+        self._watch = Watch(promise.limits, args.guard, args.sampling)
         self._has_caches = bool(plan["caches"])
-        self._trained = plan["promise"]["threshold"] is not None
+        self._trained = promise.threshold is not None
         self._log = TrafficLog(
             Path(args.store) / LOG,
             [tuple(cache["feature_shape"]) for cache in plan["caches"]],
@@ -72,8 +72,7 @@ class Trainer:
         self._prior = ClassPrior(np.array(plan["class_shares"]))
         self._arrivals = Arrivals()
         self._sampled = RecentRate(args.sampling.rate)
-        self._tested_disagreement = _tested_disagreement(plan["promise"])
-        self._excess = Excess(self._tested_disagreement)
+        self._excess = Excess(promise.disagreement)
         self._judged = None  # a PriorRecord, whose module needs PyTorch
         self._judged_mix, self._judged_at, self._judged_rate = None, 0.0, args.sampling.rate
         self._mode = self._log.state("mode", args.mode)
@@ -305,7 +304,7 @@ class Trainer:
         """Serve what was found; None is what was tested without a prior."""
         self._judged = record
         self._prior.least_share = record.least_share if record else 1.0
-        self._excess.expected = record.disagreement if record else self._tested_disagreement
+        self._excess.expected = (record or self._promise).disagreement
 
     async def _why_round(self) -> str | None:
         """The reason to run a round now; by itself only where a candidate could pass."""
@@ -371,8 +370,8 @@ class Trainer:
         self._prior = ClassPrior(np.array(plan.class_shares))
         self._prior.start(shares)
         self._judged_mix = None
-        self._tested_disagreement = _tested_disagreement(plan.promise.model_dump())
-        self._excess = Excess(self._tested_disagreement)
+        self._promise = plan.promise
+        self._excess = Excess(plan.promise.disagreement)
         self._follow_judgement(None)
 
     async def _have_learner(self) -> None:
@@ -407,11 +406,6 @@ class Trainer:
     async def _learn(self, function, *args):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._learning, partial(function, *args))
-
-
-def _tested_disagreement(promise: dict) -> float:
-    """Share of the answers that differed on the samples that the promise was tested on."""
-    return promise["disagreements"] / max(1, promise["samples"])
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

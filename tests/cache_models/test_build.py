@@ -18,8 +18,8 @@ from cache_models.evaluation import evaluate
 from cache_models.exploration import ask
 from cache_models.features import extract
 from cache_models.plan import HopCost
-from cache_models.prior_calibration import exits_and_mistakes, load_said
-from cache_models.promise import Limits, cascade
+from cache_models.prior_calibration import load_said
+from cache_models.promise import Limits, cascade, exits_and_mistakes
 from cache_models.recording import as_tensor, record
 from cache_models.reservoir import FILE, record_build
 from cache_models.samples import Samples
@@ -260,7 +260,7 @@ def test_what_the_caches_said_of_the_calibration_samples_is_kept(built):
     said = load_said(version)
     rows, classes = np.arange(len(said.answers)), len(version.plan.description.classes)
     heard = said.hear(rows, np.zeros((len(rows), classes)))
-    _, wrong = exits_and_mistakes(*heard, version.plan.promise.threshold)
+    _, wrong = exits_and_mistakes(*heard, said.answers, version.plan.promise.threshold)
     assert abs(int(wrong.sum()) - version.plan.promise.disagreements) <= 1  # kept in fp16
 
 

@@ -249,7 +249,7 @@ def test_more_mistakes_than_expected_in_service_make_caches_more_careful(learned
         await until(lambda control: control.version == 2, trainer)
         sampled = Observation("base", 1, 1, 2, 1.0, 1.0, None, False, None)
         wrong = sampled._replace(exit="input", class_id=0)
-        expected = trainer._tested_disagreement
+        expected = trainer._promise.disagreement
         found = []
         for mistakes in (0, 80):
             for _ in range(25):
