@@ -68,6 +68,14 @@ def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
 @model_option
 @data_option
 @train_data_option
+@click.option(
+    "--copies",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Train predictors also on so many altered copies of every sample that trains (moved, "
+    "turned, brighter, mixed with another), about which the base DNN is asked likewise.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The store; default: the shipped one.")
 @work_option
 @limit_options
@@ -79,6 +87,7 @@ def build(
     model: str,
     data: str,
     train_data: str | None,
+    copies: int,
     cut_points: str | None,
     out: Path | None,
     work: Path | None,
@@ -113,6 +122,7 @@ def build(
             false_hit_cost=false_hit_cost,
             train_data=train_data,
             cut_points=cut_points.split(",") if cut_points else None,
+            copies=copies,
         )
     click.echo(f"cache version {version.number} in {store.folder}")
     click.echo(describe_plan(version.plan))

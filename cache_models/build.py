@@ -33,6 +33,7 @@ def build(
     seed: int = 0,
     train_data: str | None = None,
     cut_points: Sequence[str] | None = None,
+    copies: int = 0,
 ) -> CacheVersion:
     """Learn caches for `base` from `samples` and publish them as the store's current version.
 
@@ -42,13 +43,22 @@ def build(
         data_name, train_data: what the plan says that the samples, and those of them that only
             train, were.
         cut_points: the candidates to try caches at; by default all.
+        copies: so many altered copies of every sample that trains, for predictors.
         folder: for recording and trained caches; a build goes on with what it finds there.
 
     Raises:
         DataError: there are too few images for the promise, or a cut point is no candidate.
     """
     data = prepare(
-        base, samples, limits, folder, device, activation_bytes_per_value, seed, cut_points
+        base,
+        samples,
+        limits,
+        folder,
+        device,
+        activation_bytes_per_value,
+        seed,
+        cut_points,
+        copies,
     )
     model, costs, recording = data.model, data.costs, data.recording
     train, select, calibration = data.train, data.select, data.calibrate
@@ -58,7 +68,15 @@ def build(
     explored = []
     if len(np.unique(answers)) > 1:
         explored = explore(
-            recording, costs, train, select, limits, folder / "caches", false_hit_cost, seed
+            recording,
+            costs,
+            train,
+            select,
+            limits,
+            folder / "caches",
+            false_hit_cost,
+            seed,
+            data.copies,
         )
     pricing = Pricing(costs.base_ms, samples.images[0].nbytes, 4 * classes, hop)
     outcomes = [e.outcome for e in explored]
@@ -118,6 +136,7 @@ def build(
         threads=torch.get_num_threads(),
         data=data_name,
         train_data=train_data,
+        copies=copies,
         notes=_notes(samples, answers, base.description.classes, [p.name for p in constant]),
     )
     return store.publish(

@@ -69,6 +69,7 @@ def explore(
     folder: Path,
     false_hit_cost: float = 1.0,
     seed: int = 0,
+    copies: Sequence[int] = (),
 ) -> list[Explored]:
     """Train and measure all variants at all candidates whose features vary.
 
@@ -76,6 +77,7 @@ def explore(
         costs: its candidates are the recording's cut points.
         train, select: disjoint indices into the recording's samples, ascending.
         folder: keeps the trained caches; those of the same recording are not trained again.
+        copies: more of its samples, for predictors alone: gates learn on real ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [
@@ -84,8 +86,9 @@ def explore(
         if not is_constant(recording.features[point.name])
         for variant in variants_for(recording.features[point.name].shape[1:])
     ]
+    taught = np.append(train, copies).astype(int)
     digest = hashlib.sha256(
-        f"{recording.digest} {false_hit_cost} {seed} {train.tolist()} {select.tolist()}".encode()
+        f"{recording.digest} {false_hit_cost} {seed} {taught.tolist()} {select.tolist()}".encode()
     ).hexdigest()
     answers, classes = recording.answers[select], recording.probabilities.shape[1]
     gate_at = functools.cache(
@@ -104,7 +107,7 @@ def explore(
                     variant,
                     features,
                     recording.probabilities,
-                    train,
+                    taught,
                     select,
                     false_hit_cost,
                     seed,

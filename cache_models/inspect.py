@@ -44,7 +44,9 @@ def describe_plan(plan: Plan) -> str:
     """Caches, promise and expectation of a plan."""
     promise, expected = plan.promise, plan.expected
     lines = [f"plan for {plan.model}, learned from {plan.data}"]
-    lines[0] += f", predictors also from {plan.train_data}:" if plan.train_data else ":"
+    also = [plan.train_data] if plan.train_data else []
+    also += [f"{plan.copies} altered copies of what trained them"] if plan.copies else []
+    lines[0] += f", predictors also from {' and '.join(also)}:" if also else ":"
     if not plan.caches:
         lines.append("  no cache: none helps under these limits")
     for cache in plan.caches:

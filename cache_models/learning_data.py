@@ -1,6 +1,7 @@
 """What caches are learned from: recorded samples, split once into parts that nothing mixes.
 
 - train: the predictors and gates learn on it, and on samples that are for nothing else;
+  predictors on altered copies of all these, too;
 - select: early stopping, the selectors, the gates' limits, and the composition;
 - calibrate: the promise, read once, after everything else is fixed.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache_models.augmentation import Augmented
 from cache_models.base_dnn import BaseDNN
 from cache_models.cutting import CutModel, cut
 from cache_models.errors import DataError
@@ -31,8 +33,9 @@ class LearningData:
     Attributes:
         model: the base DNN, to cut.
         costs: its candidate cut points.
-        recording: the samples' features at those.
+        recording: the samples' features at those, and after them those of the copies.
         train, select, calibrate: disjoint indices into the samples, ascending.
+        copies: indices of altered copies of those that train.
     """
 
     model: CutModel
@@ -41,6 +44,7 @@ class LearningData:
     train: np.ndarray
     select: np.ndarray
     calibrate: np.ndarray
+    copies: np.ndarray
 
     def record(self, base: BaseDNN, images: np.ndarray, folder: Path) -> Recording:
         """Other samples at the same cut points."""
@@ -57,11 +61,13 @@ def prepare(
     activation_bytes_per_value: int = 2,
     seed: int = 0,
     cut_points: Sequence[str] | None = None,
+    copies: int = 0,
 ) -> LearningData:
     """Split the samples, in blocks of time if their neighbours depend on each other, and record.
 
     Args:
         cut_points: the candidates to look at; by default all.
+        copies: so many altered copies of every sample that trains.
 
     Raises:
         DataError: there are too few samples for the promise, or a cut point is no candidate.
@@ -81,8 +87,9 @@ def prepare(
     if cut_points:
         costs = costs.only(cut_points)
     names = [point.name for point in costs.candidates]
-    recording = record(base, model, names, samples.images, folder, device)
-    return LearningData(model, costs, recording, train, select, calibrate)
+    images = Augmented(samples.images, train, copies, seed)
+    recording = record(base, model, names, images, folder, device)
+    return LearningData(model, costs, recording, train, select, calibrate, images.added)
 
 
 def split(samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

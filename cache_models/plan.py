@@ -88,6 +88,8 @@ class Plan(BaseModel):
     data: str
     train_data: str | None = None
     """More, on which predictors were trained and nothing else was done."""
+    copies: int = 0
+    """Altered ones of every sample that trained, for predictors, too."""
     notes: list[str] = []
     """What the operator should know of how it came about."""
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from cache_models.augmentation import Augmented
 from cache_models.base_dnn import BaseDNN
 from cache_models.cutting import CutModel
 from cache_models.features import extract, feature_shape
@@ -39,7 +40,7 @@ def record(
     base: BaseDNN,
     model: CutModel,
     names: Sequence[str],
-    images: np.ndarray,
+    images: np.ndarray | Augmented,
     folder: Path,
     device: str = "cpu",
     batch: int = 50,
@@ -53,7 +54,8 @@ def record(
     """
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(f"{base.fingerprint()} {list(names)} {images.shape}".encode())
-    digest.update(np.ascontiguousarray(images).data)
+    for start in range(0, len(images), batch):
+        digest.update(np.ascontiguousarray(images[start : start + batch]).data)
     progress = folder / "progress.json"
     done = _done(progress, digest.hexdigest())
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cache_models.__main__ import cli
+from cache_models.augmentation import Augmented
 from cache_models.base_dnn import load
 from cache_models.build import build
 from cache_models.cutting import cut
@@ -17,6 +18,7 @@ from cache_models.errors import ArtifactError, DataError
 from cache_models.evaluation import evaluate
 from cache_models.exploration import ask
 from cache_models.features import extract
+from cache_models.learning_data import prepare
 from cache_models.plan import HopCost
 from cache_models.prior_calibration import load_said
 from cache_models.promise import Limits, cascade, exits_and_mistakes
@@ -91,6 +93,20 @@ def test_too_little_data_says_how_much_is_needed(tmp_path):
     with pytest.raises(DataError, match="needs 299 for calibration alone, 998 in all"):
         samples = Samples(images(500))
         build(load("tests.tiny:tiny"), samples, "tiny", Store(tmp_path), Limits(), FREE, tmp_path)
+
+
+def test_copies_of_what_trains_are_for_predictors_and_leave_all_else_as_it_was(tmp_path):
+    base, samples = load("tests.tiny:tiny"), Samples(images(1000))
+    plain = prepare(base, samples, LIMITS, tmp_path / "plain")
+    data = prepare(base, samples, LIMITS, tmp_path / "copies", copies=2)
+    assert data.copies.tolist() == list(range(1000, 1000 + 2 * len(data.train)))
+    for part in ("train", "select", "calibrate"):
+        assert np.array_equal(getattr(data, part), getattr(plain, part))
+    made = Augmented(samples.images, data.train, copies=2)[1000:1050]
+    with torch.inference_mode():
+        answers = base.module(base.inputs(as_tensor(made))).argmax(1)
+    assert np.array_equal(data.recording.answers[1000:1050], answers)
+    assert np.array_equal(data.recording.probabilities[:1000], plain.recording.probabilities)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The plain model cascade: a small distilled CNN before the whole base DNN.
 
-The CNN learns from the samples that the plan's caches were learned from, in the same split, and
-its threshold is calibrated to the same promise. It is made on demand and kept on disk.
+The CNN learns from the samples and copies that the plan's caches were learned from, in the same
+split, and its threshold is calibrated to the same promise. It is made on demand and kept on disk.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors.torch import load_file, save_file
 
 from cache_models import reservoir
+from cache_models.augmentation import Augmented
 from cache_models.base_dnn import BaseDNN
 from cache_models.cutting import cut
 from cache_models.datasets import cache_home
@@ -49,8 +50,8 @@ class Files:
 
     @classmethod
     def of(cls, plan: Plan) -> "Files":
-        key = f"{plan.fingerprint} {plan.data} {plan.train_data} {plan.promise.limits} {WIDTH}"
-        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        key = plan.fingerprint, plan.data, plan.train_data, plan.copies, plan.promise.limits, WIDTH
+        name = hashlib.sha256(" ".join(map(str, key)).encode()).hexdigest()[:16]
         return cls(cache_home() / "compare" / f"cascade-{name}")
 
     @property
@@ -88,9 +89,10 @@ def make(base: BaseDNN, version: CacheVersion, device: str = "cpu") -> Card:
     samples = open_samples(plan.data, base.description, folder, plan.train_data)
     if samples.images.ndim != 4 or samples.images.dtype != np.uint8:
         raise DataError(f"a model cascade needs images, and {plan.data!r} holds none")
-    probabilities = _probabilities(base, version, samples.images, files.folder, device)
     train, select, calibration = split(samples)
-    images = as_tensor(samples.images).numpy()
+    augmented = Augmented(samples.images, train, plan.copies)
+    probabilities = _probabilities(base, version, augmented[:], files.folder, device)
+    train, images = np.append(train, augmented.added), as_tensor(augmented[:]).numpy()
     classes = len(base.description.classes)
     front = small_cnn(images, probabilities, train, select, WIDTH, false_hit_cost=1.0)
     labels, confidences, _ = ask(front, images, calibration)
