@@ -43,8 +43,10 @@ class Augmented:
         start, stop, _ = part.indices(len(self))
         there = len(self._images)
         copies = [self._copy(i - there) for i in range(max(start, there), stop)]
-        return np.concatenate([self._images[start : min(stop, there)], *copies]) if copies else (
-            self._images[start:stop]
+        return (
+            np.concatenate([self._images[start : min(stop, there)], *copies])
+            if copies
+            else (self._images[start:stop])
         )
 
     def _copy(self, i: int) -> np.ndarray:
