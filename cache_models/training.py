@@ -72,8 +72,9 @@ def fit_predictor(
     warm: bool = False,
     rest: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """AdamW, the learning rate rising and falling once (Smith and Topin 2018); channels last, in which
-    convolutions train in two thirds of the time.
+    """AdamW, the learning rate rising and falling once (Smith and Topin 2018).
+
+    Convolutions are trained channels last, which takes two thirds of the time.
 
     Args:
         predictor: with `fit_scaling(batches)`; features `(B, ...)` → scores `(B, K)`.
