@@ -17,7 +17,7 @@ from cache_models.novelty import NoveltyGate
 from cache_models.predictors import Variant
 
 PEAK_RATE = 4e-3
-EPOCHS, LEAST_EPOCHS, STEPS, BATCH = 25, 10, 4_300, 128
+EPOCHS, LEAST_EPOCHS, STEPS, BATCH = 25, 10, 8_600, 128
 """Fewer epochs the more samples there are, so that training takes at most so many steps, but never
 fewer than `LEAST_EPOCHS`."""
 
@@ -129,8 +129,8 @@ def fit_predictor(
 def epochs_for(samples: int, times: float = 1.0) -> int:
     """Epochs for so many samples to train on; `times` as many as a learned cache takes.
 
-    >>> epochs_for(5_000), epochs_for(25_000), epochs_for(500_000)
-    (25, 22, 10)
+    >>> epochs_for(5_000), epochs_for(66_000), epochs_for(500_000)
+    (25, 16, 10)
     """
     return round(times * min(EPOCHS, max(LEAST_EPOCHS, STEPS * BATCH // max(1, samples))))
 

@@ -239,5 +239,40 @@ def profile(
     click.echo(describe(found, alone))
 
 
+@cli.command()
+@url_option
+@data_option
+@stream_option
+@click.option(
+    "--rate",
+    "rate_per_s",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second, Poisson.",
+)
+@click.option("--requests", default=6000, show_default=True, type=click.IntRange(min=1))
+@seed_option
+def rounds(url: str, data: str, stream: str, rate_per_s: float, requests: int, seed: int) -> None:
+    """Ask for rounds of retraining beside a stream, and say what they cost its requests.
+
+    Needs the server's GATI_ADMIN_TOKEN.
+    """
+    from cache_models.errors import CacheModelsError
+    from workload import arrivals, run
+    from workload.rounds import measure
+    from workload.variation import Pictures
+
+    try:
+        opened = run.open_for(data, None, click.echo)
+        made, _ = run.make_stream(opened, data, stream, requests, seed, None)
+        due_s = arrivals.make("poisson", requests, rate_per_s, seed, None)
+        pictures = Pictures(opened.images, made.items, made.rounds)
+        found = measure(url, os.environ.get("GATI_ADMIN_TOKEN", ""), pictures, due_s)
+    except (ParameterError, CacheModelsError) as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(str(found))
+
+
 if __name__ == "__main__":
     cli(prog_name="python -m workload")
