@@ -1,8 +1,8 @@
 """What would have been answered to the same pictures in one process, without a server: by the base
 DNN, and by the caches of a stored version as they are, without class prior and retraining.
 
-One pass of the base DNN's slices gives both. They run in the module's own memory layout, so that
-their end is the unmodified module's answer, which is the truth.
+The base DNN's answers are the unmodified module's, which are the truth; to know them is enough for
+other caches, too, of which only the slices before the last are then computed.
 """
 
 import hashlib
@@ -19,7 +19,9 @@ from cache_models.promise import cascade
 from cache_models.recording import as_tensor
 from cache_models.store import CacheVersion
 
-COLUMNS = ("base", "exit", "label")
+COLUMNS = ("exit", "label")
+MISS = -1
+"""For a label."""
 
 
 @dataclass(frozen=True)
@@ -54,32 +56,30 @@ def base_labels(base: BaseDNN, device: str = "cpu") -> Callable[[np.ndarray], np
 def static_labels(
     base: BaseDNN, version: CacheVersion, device: str = "cpu"
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from a batch to rows of `COLUMNS`: the base DNN's label, and the index of the exit
-    and the label of the cascade of `version`; `(B, 3)`.
+    """A function from a batch to rows of `COLUMNS`, `(B, 2)`: the index of the exit, and the label
+    that the caches of `version` give, or `MISS`.
 
     Raises:
         ArtifactError: the version was built for another base DNN.
     """
     plan = version.plan
     plan.check_base(base)
-    slices = [module.to(device) for module in cut(base).slices(plan.cut_points)]
+    slices = [module.to(device) for module in cut(base).slices(plan.cut_points)[:-1]]
     caches = [version.load(i).to(device) for i in range(len(plan.caches))]
     threshold = plan.promise.threshold
 
     def labels(images: np.ndarray) -> np.ndarray:
+        if not caches or threshold is None:
+            return np.tile([len(caches), MISS], (len(images), 1))
         predictions, confidences = [], []
         with torch.inference_mode():
             activation = base.inputs(as_tensor(images).to(device))
-            for module, cache in zip(slices, caches, strict=False):
+            for module, cache in zip(slices, caches, strict=True):
                 activation = module(activation)
                 probabilities, confidence = cache(extract(activation))
                 predictions.append(probabilities.argmax(1).cpu().numpy())
                 confidences.append(confidence.cpu().numpy())
-            truth = slices[-1](activation).argmax(1).cpu().numpy()
-        if not caches or threshold is None:
-            return np.stack([truth, np.full_like(truth, len(caches)), truth], axis=1)
-        exits, hits = cascade(predictions, confidences, threshold)
-        return np.stack([truth, exits, np.where(hits < 0, truth, hits)], axis=1)
+        return np.stack(cascade(predictions, confidences, threshold), axis=1)
 
     return labels
 
@@ -89,12 +89,13 @@ def key_of(version: CacheVersion) -> str:
     return hashlib.sha256((version.folder / "manifest.json").read_bytes()).hexdigest()
 
 
-def static_of(version: CacheVersion, rows: np.ndarray) -> Static:
+def static_of(version: CacheVersion, rows: np.ndarray, base: np.ndarray) -> Static:
     """
     Args:
         rows: of `static_labels`.
+        base: the base DNN's labels, `(n,)`.
     """
     names = np.array([*version.plan.cut_points, "base"], dtype=object)
-    return Static(
-        version.number, names[rows[:, 1]], rows[:, 2], version.plan.model_dump(mode="json")
-    )
+    exits, labels = rows.T
+    class_ids = np.where(labels == MISS, base, labels)
+    return Static(version.number, names[exits], class_ids, version.plan.model_dump(mode="json"))

@@ -220,13 +220,14 @@ def _offline(
     """The base DNN's labels and what static caches say, `(n,)` each."""
     if base is None:
         return np.full(len(pictures), report.UNKNOWN), None
+    truth = _base_answers(base, pictures)
     if settings.static is None:
-        return _base_answers(base, pictures), None
+        return truth, None
     version = Store(settings.static).current()
     ask = offline.static_labels(base, version, str(resolve("auto")))
     key, file = offline.key_of(version), _answers_file()
-    rows = remembered(pictures, ask, key, file, "static", offline.COLUMNS)
-    return rows[:, 0], offline.static_of(version, rows)
+    rows = remembered(pictures, ask, key, file, "static_exits", offline.COLUMNS)
+    return truth, offline.static_of(version, rows, truth)
 
 
 def _protocol(settings: Settings, use_caches: bool) -> Protocol:

@@ -150,7 +150,8 @@ def published(base, folder):
 def test_static_caches_answer_offline_as_the_cascade_does(base, data, tmp_path):
     version = published(base, tmp_path / "store")
     images = tiny.images(60, seed=1)
-    static = static_of(version, static_labels(base, version)(images))
+    truth = base_labels(base)(images)
+    static = static_of(version, static_labels(base, version)(images), truth)
     cascade = Cascade(base, version)
     for image, exit, label in zip(images, static.exits, static.class_ids, strict=True):
         expected, index = cascade.answer(as_tensor(image[None]))
