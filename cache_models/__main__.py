@@ -82,6 +82,7 @@ def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
 @hop_option
 @false_hit_cost_option
 @click.option("--cut-points", help="By commas; default: all candidates that inspect names.")
+@click.option("--variants", help="By commas, such as fc-32,conv-32; default: all.")
 @device_option
 def build(
     model: str,
@@ -89,6 +90,7 @@ def build(
     train_data: str | None,
     copies: int,
     cut_points: str | None,
+    variants: str | None,
     out: Path | None,
     work: Path | None,
     limits,
@@ -123,6 +125,7 @@ def build(
             train_data=train_data,
             cut_points=cut_points.split(",") if cut_points else None,
             copies=copies,
+            variants=variants.split(",") if variants else None,
         )
     click.echo(f"cache version {version.number} in {store.folder}")
     click.echo(describe_plan(version.plan))

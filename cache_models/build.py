@@ -10,7 +10,7 @@ from cache_models import advice, prior_calibration, reservoir
 from cache_models.base_dnn import BaseDNN
 from cache_models.composition import Outcome, Pricing, compose
 from cache_models.expected import expect
-from cache_models.exploration import Explored, ask, explore, table
+from cache_models.exploration import Explored, ask, check_variants, explore, table
 from cache_models.features import feature_shape, is_constant
 from cache_models.learning_data import prepare
 from cache_models.plan import CacheRecord, HopCost, Plan
@@ -34,6 +34,7 @@ def build(
     train_data: str | None = None,
     cut_points: Sequence[str] | None = None,
     copies: int = 0,
+    variants: Sequence[str] | None = None,
 ) -> CacheVersion:
     """Learn caches for `base` from `samples` and publish them as the store's current version.
 
@@ -44,11 +45,14 @@ def build(
             train, were.
         cut_points: the candidates to try caches at; by default all.
         copies: so many altered copies of every sample that trains, for predictors.
+        variants: names of the kinds of predictor to try; by default all.
         folder: for recording and trained caches; a build goes on with what it finds there.
 
     Raises:
-        DataError: there are too few images for the promise, or a cut point is no candidate.
+        DataError: there are too few images for the promise, or a cut point is no candidate, or a
+            variant none.
     """
+    check_variants(variants or ())
     data = prepare(
         base,
         samples,
@@ -77,6 +81,7 @@ def build(
             false_hit_cost,
             seed,
             data.copies,
+            variants,
         )
     pricing = Pricing(costs.base_ms, samples.images[0].nbytes, 4 * classes, hop)
     outcomes = [e.outcome for e in explored]

@@ -23,11 +23,12 @@ from tqdm import tqdm
 
 from cache_models.composition import Outcome
 from cache_models.cost import BATCHES, median_ms, module_bytes
+from cache_models.errors import DataError
 from cache_models.fast_cache import FastCache
 from cache_models.features import is_constant, rows_in_batches
 from cache_models.learned_cache import LearnedCache, load_cache, save_cache
 from cache_models.novelty import fit_gate
-from cache_models.predictors import Variant, variants_for
+from cache_models.predictors import VARIANTS, Variant, variants_for
 from cache_models.promise import Limits, calibrate
 from cache_models.recording import Recording
 from cache_models.survey import Survey
@@ -70,6 +71,7 @@ def explore(
     false_hit_cost: float = 1.0,
     seed: int = 0,
     copies: Sequence[int] = (),
+    only: Sequence[str] | None = None,
 ) -> list[Explored]:
     """Train and measure all variants at all candidates whose features vary.
 
@@ -78,6 +80,7 @@ def explore(
         train, select: disjoint indices into the recording's samples, ascending.
         folder: keeps the trained caches; those of the same recording are not trained again.
         copies: more of its samples, for predictors alone: gates learn on real ones.
+        only: names of the variants to try; by default all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [
@@ -85,6 +88,7 @@ def explore(
         for i, point in enumerate(costs.candidates)
         if not is_constant(recording.features[point.name])
         for variant in variants_for(recording.features[point.name].shape[1:])
+        if only is None or variant.name in only
     ]
     taught = np.append(train, copies).astype(int)
     digest = hashlib.sha256(
@@ -143,6 +147,16 @@ def explore(
             )
             explored.append(Explored(cache, outcome, record))
     return explored
+
+
+def check_variants(names: Sequence[str]) -> None:
+    """
+    Raises:
+        DataError: one of them is no variant.
+    """
+    known = [Variant(family=f, size=size).name for f, sizes in VARIANTS.items() for size in sizes]
+    if unknown := set(names).difference(known):
+        raise DataError(f"{', '.join(sorted(unknown))} is no variant; those are {', '.join(known)}")
 
 
 def ask(

@@ -1,5 +1,6 @@
 """Build, publish, open: from images to a plan that keeps its promise on new images."""
 
+import csv
 import json
 from itertools import islice
 
@@ -25,7 +26,7 @@ from cache_models.promise import Limits, cascade, exits_and_mistakes
 from cache_models.recording import as_tensor, record
 from cache_models.reservoir import FILE, record_build
 from cache_models.samples import Samples
-from cache_models.store import Store, working_copy
+from cache_models.store import EXPLORATION, Store, working_copy
 from cache_models.traffic import TEST
 from cache_models.traffic_log import TrafficLog
 from tests.tiny import images
@@ -227,8 +228,14 @@ def test_caches_are_tried_only_where_asked_for(tmp_path):
     base, samples, free = load("tests.tiny:tiny"), Samples(images(400)), (LIMITS, FREE, tmp_path)
     with pytest.raises(DataError, match="are no candidates; those are input"):
         build(base, samples, "tiny", Store(tmp_path), *free, cut_points=["nowhere"])
-    version = build(base, samples, "tiny", Store(tmp_path), *free, cut_points=["input", "stem"])
+    with pytest.raises(DataError, match="conv-9 is no variant; those are pool-1, pool-2"):
+        build(base, samples, "tiny", Store(tmp_path), *free, variants=["fc-32", "conv-9"])
+    asked = {"cut_points": ["input", "stem"], "variants": ["pool-2", "fc-32"]}
+    version = build(base, samples, "tiny", Store(tmp_path), *free, **asked)
     assert [point.name for point in version.plan.candidates] == ["input", "stem"]
+    with open(version.folder / EXPLORATION) as stream:
+        tried = [(row["cut_point"], row["variant"]) for row in csv.DictReader(stream)]
+    assert tried == [(p, v) for p in ("input", "stem") for v in ("pool-2", "fc-32")]
 
 
 def test_one_answer_to_everything_is_noted_and_leaves_the_base_dnn_alone(tmp_path):
