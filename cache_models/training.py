@@ -123,6 +123,7 @@ def fit_predictor(
         elif warm and epoch - best_epoch >= patience:
             break
     predictor.load_state_dict(best)
+    predictor.to(memory_format=torch.contiguous_format)
     return best_scores
 
 

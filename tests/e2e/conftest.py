@@ -10,8 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import yaml
+
+from cache_models.base_dnn import load
+from cache_models.default import sample
+from cache_models.evaluation import base_answers
 
 ROOT = Path(__file__).parents[2]
 READY_S = 180
@@ -22,6 +27,13 @@ TOKEN = "for-the-tests"
 def lane(request) -> dict:
     """`lane` of the configuration: what rests on it is tested with the lane and without."""
     return {"enabled": request.param}
+
+
+@pytest.fixture(scope="session")
+def asked() -> tuple[np.ndarray, np.ndarray]:
+    """900 of the sample images, and the base DNN's labels, which take a while."""
+    images = sample()[0][:900]
+    return images, base_answers(load("default"), images)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import yaml
 from cache_models.advice import Advice, Adviser
 from cache_models.base_dnn import load
 from cache_models.default import STORE, sample
-from cache_models.evaluation import base_answers
 from cache_models.promise import Limits
 from cache_models.store import Store
 from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
@@ -43,9 +42,8 @@ def url(lane, tmp_path_factory):
         yield url
 
 
-def test_with_caches_off_every_answer_is_the_base_dnns_own(url):
-    images = sample()[0][500:800]
-    answers = base_answers(load("default"), images)
+def test_with_caches_off_every_answer_is_the_base_dnns_own(url, asked):
+    images, answers = (part[500:600] for part in asked)
     with httpx.Client(base_url=url, timeout=60) as client:
         given = [
             client.post("/predict?cache=off", content=png(image)).json()["class_id"]
@@ -63,9 +61,8 @@ def test_stats_speak_for_all_routers(url):
     assert stats["requests"] == 20
 
 
-def test_in_shadow_mode_the_base_dnn_answers_and_the_caches_are_judged(url):
-    images = sample()[0][800:900]
-    answers = base_answers(load("default"), images)
+def test_in_shadow_mode_the_base_dnn_answers_and_the_caches_are_judged(url, asked):
+    images, answers = (part[600:700] for part in asked)
     before = httpx.get(f"{url}/stats", timeout=60).json()["guard"]["sampled"]
     with httpx.Client(base_url=url, timeout=60) as client:
         given = [client.post("/predict", content=png(image)).json() for image in images]
@@ -102,9 +99,8 @@ def test_every_partition_is_on_the_way_of_a_request_that_the_base_dnn_answers(ur
     assert steps["Partition2"]["at_ms"] >= steps["Partition1"]["at_ms"]
 
 
-def test_hidden_layers_answer_once_they_may(url):
-    images = sample()[0][900:1100]
-    answers = base_answers(load("default"), images)
+def test_hidden_layers_answer_once_they_may(url, asked):
+    images, answers = (part[700:900] for part in asked)
     assert admin(url, "POST", "mode", json={"mode": "serve"}).status_code == 200
     wait_until(lambda: stats(url)["guard"]["caches"] == "serve", "caches stay off")
     time.sleep(2)  # both routers have exchanged with the trainer

@@ -12,7 +12,6 @@ import yaml
 
 from cache_models.base_dnn import load
 from cache_models.default import FOLDER, sample
-from cache_models.evaluation import base_answers
 from tests.e2e.conftest import ROOT, serve_run, wait_until
 from workload.agreement import ask
 from workload.client import png
@@ -59,11 +58,10 @@ def test_a_multipart_field_and_the_callers_request_id_are_taken(client):
     assert answer.json()["request_id"] == "mine"
 
 
-def test_answers_agree_with_the_base_dnn_as_promised(client):
+def test_answers_agree_with_the_base_dnn_as_promised(client, asked):
     """500 of the sample: with caches off (fp16 activations) and on, at most what 1 % disagreement
     exceeds with probability 0.05; and half of them hit."""
-    images = sample()[0][:500]
-    answers = base_answers(load("default"), images)
+    images, answers = (part[:500] for part in asked)
     sides = ask(str(client.base_url), images)
     assert (np.array(sides["off"].class_ids) != answers).sum() <= 9
     assert (np.array(sides["on"].class_ids) != answers).sum() <= 9
