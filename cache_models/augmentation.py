@@ -42,12 +42,10 @@ class Augmented:
         """`(n, h, w, C)` or `(n, *input_shape)`."""
         start, stop, _ = part.indices(len(self))
         there = len(self._images)
+        if stop <= there:
+            return self._images[start:stop]
         copies = [self._copy(i - there) for i in range(max(start, there), stop)]
-        return (
-            np.concatenate([self._images[start : min(stop, there)], *copies])
-            if copies
-            else (self._images[start:stop])
-        )
+        return np.concatenate([self._images[start:there], *copies])
 
     def _copy(self, i: int) -> np.ndarray:
         """The i-th copy, `(1, ...)`."""
@@ -65,10 +63,15 @@ class Augmented:
         image = self._images[row]
         if self.dtype != np.uint8:
             return image.astype(np.float32)
-        tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
         by = MOVED * np.array(image.shape[1::-1]) * rng.uniform(-1, 1, 2)
         degrees, brightness = TURNED * rng.uniform(-1, 1), 1 + BRIGHTER * rng.uniform(-1, 1)
-        bilinear = F.InterpolationMode.BILINEAR
-        tensor = F.affine(tensor, degrees, by.tolist(), 1.0, [0.0], bilinear)
-        tensor = F.adjust_brightness(tensor, brightness)
-        return tensor.permute(1, 2, 0).numpy().astype(np.float32)
+        return alter(image, by, degrees, brightness).astype(np.float32)
+
+
+def alter(image: np.ndarray, by: np.ndarray, degrees: float, brightness: float) -> np.ndarray:
+    """An image, `(h, w, C)` uint8, moved by `(x, y)` pixels, turned, its brightness multiplied."""
+    tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
+    bilinear = F.InterpolationMode.BILINEAR
+    tensor = F.affine(tensor, degrees, by.tolist(), 1.0, [0.0], bilinear)
+    tensor = F.adjust_brightness(tensor, brightness)
+    return tensor.permute(1, 2, 0).contiguous().numpy()

@@ -62,16 +62,10 @@ def pool(item: int, data: int) -> int | None:
 
 def vary(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shifted by up to 7 % of its side, turned by up to 8 degrees, 10 % brighter or darker."""
-    import torch  # here, because `--help` need not wait two seconds for it
-    from torchvision.transforms.v2 import functional as F
+    from cache_models.augmentation import alter  # here: `--help` need not wait for PyTorch
 
-    tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
     by = 0.07 * image.shape[0] * rng.uniform(-1, 1, 2)
-    tensor = F.affine(
-        tensor, rng.uniform(-8, 8), by.tolist(), 1.0, [0.0], F.InterpolationMode.BILINEAR
-    )
-    tensor = F.adjust_brightness(tensor, rng.uniform(0.9, 1.1))
-    return tensor.permute(1, 2, 0).contiguous().numpy()
+    return alter(image, by, rng.uniform(-8, 8), rng.uniform(0.9, 1.1))
 
 
 @cache

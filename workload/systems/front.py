@@ -91,8 +91,9 @@ def make(base: BaseDNN, version: CacheVersion, device: str = "cpu") -> Card:
         raise DataError(f"a model cascade needs images, and {plan.data!r} holds none")
     train, select, calibration = split(samples)
     augmented = Augmented(samples.images, train, plan.copies)
-    probabilities = _probabilities(base, version, augmented[:], files.folder, device)
-    train, images = np.append(train, augmented.added), as_tensor(augmented[:]).numpy()
+    pictures = augmented[:]
+    probabilities = _probabilities(base, version, pictures, files.folder, device)
+    train, images = np.append(train, augmented.added), as_tensor(pictures).numpy()
     classes = len(base.description.classes)
     front = small_cnn(images, probabilities, train, select, WIDTH, false_hit_cost=1.0)
     labels, confidences, _ = ask(front, images, calibration)
