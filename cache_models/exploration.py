@@ -33,7 +33,7 @@ from cache_models.promise import Limits, calibrate
 from cache_models.recording import Recording
 from cache_models.survey import Survey
 from cache_models.tables import as_csv
-from cache_models.training import train_cache
+from cache_models.training import RECIPE, train_cache
 
 
 class ExplorationRecord(BaseModel):
@@ -91,8 +91,9 @@ def explore(
         if only is None or variant.name in only
     ]
     taught = np.append(train, copies).astype(int)
+    rows = f"{taught.tolist()} {select.tolist()}"
     digest = hashlib.sha256(
-        f"{recording.digest} {false_hit_cost} {seed} {taught.tolist()} {select.tolist()}".encode()
+        f"{recording.digest} {RECIPE} {false_hit_cost} {seed} {rows}".encode()
     ).hexdigest()
     answers, classes = recording.answers[select], recording.probabilities.shape[1]
     gate_at = functools.cache(

@@ -127,6 +127,8 @@ def draw(records: list[ExplorationRecord], plan: Plan, file: Path) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(3, 1))
     for family, marker in {"pool": "o", "fc": "s", "conv": "^"}.items():
         mine = [r for r in records if r.variant.startswith(family)]
+        if not mine:
+            continue
         x, y = [r.compute_share for r in mine], [r.hit_rate for r in mine]
         left.scatter(x, y, marker=marker, label=family, alpha=0.6)
     for r in records:

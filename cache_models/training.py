@@ -20,6 +20,8 @@ PEAK_RATE = 4e-3
 EPOCHS, LEAST_EPOCHS, STEPS, BATCH = 25, 10, 8_600, 128
 """Fewer epochs the more samples there are, so that training takes at most so many steps, but never
 fewer than `LEAST_EPOCHS`."""
+RECIPE = (PEAK_RATE, EPOCHS, LEAST_EPOCHS, STEPS, BATCH)
+"""Caches that were trained by another are trained again."""
 
 
 def train_cache(
