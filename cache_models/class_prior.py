@@ -22,6 +22,9 @@ all of them together have at most a tenth."""
 EXCESS_SAMPLES, EXCESS_PRIOR = 500, 3.0
 """Recent sampled requests that are compared with what was expected, and mistakes that are added to
 both sides, so that few do not weigh much."""
+LEAST_EXCESS = 1.3
+"""Of what was the best of many priors and thresholds on simulated streams, rather more mistakes are
+to be expected than there; 500 requests with few mistakes cannot show that there are fewer."""
 ENTERS, LEAVES = 0.05, 0.01
 """Shares from which a class counts as present, and below which it is gone."""
 
@@ -146,7 +149,8 @@ class RecentRate:
 
 
 class Excess:
-    """How many times more mistakes sampled requests show than were expected of them; at least 1.
+    """How many times more mistakes sampled requests show than were expected of them; at least
+    `LEAST_EXCESS`.
 
     The streams on which a prior is judged are a model, and calibration samples may be unlike the
     traffic. A gamma-Poisson mean of recent requests, drawn to 1 by as many mistakes as
@@ -174,7 +178,7 @@ class Excess:
     def ratio(self) -> float:
         seen = sum(wrong for wrong, _ in self._recent)
         expected = sum(expected for _, expected in self._recent)
-        return max(1.0, (seen + EXCESS_PRIOR) / (expected + EXCESS_PRIOR))
+        return max(LEAST_EXCESS, (seen + EXCESS_PRIOR) / (expected + EXCESS_PRIOR))
 
 
 class Arrivals:
