@@ -45,7 +45,8 @@ def describe_plan(plan: Plan) -> str:
     promise, expected = plan.promise, plan.expected
     lines = [f"plan for {plan.model}, learned from {plan.data}"]
     also = [plan.train_data] if plan.train_data else []
-    also += [f"{plan.copies} altered copies of what trained them"] if plan.copies else []
+    copies = "copy" if plan.copies == 1 else "copies"
+    also += [f"{plan.copies} altered {copies} of all that trains"] if plan.copies else []
     lines[0] += f", predictors also from {' and '.join(also)}:" if also else ":"
     if not plan.caches:
         lines.append("  no cache: none helps under these limits")
