@@ -101,14 +101,16 @@ class PackedConv2d(nn.Module):
             convolution.weight.detach(), *self._geometry, list(shape)
         )
         self._bias = None if convolution.bias is None else convolution.bias.detach()
-        self._after = ["relu" if relu else "none", [], ""]
+        self._relu = relu
 
     def forward(self, inputs: Tensor, added: Tensor | None = None) -> Tensor:
         weights = self._weight, self._bias, *self._geometry
         if added is None:
-            return torch.ops.mkldnn._convolution_pointwise(inputs, *weights, *self._after)
+            after = "relu" if self._relu else "none"
+            return torch.ops.mkldnn._convolution_pointwise(inputs, *weights, after, [], "")
+        after = "relu" if self._relu else None  # "none" is refused here
         return torch.ops.mkldnn._convolution_pointwise.binary(
-            inputs, added, *weights, "add", 1.0, *self._after
+            inputs, added, *weights, "add", 1.0, after, [], ""
         )
 
 

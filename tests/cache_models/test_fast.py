@@ -30,7 +30,7 @@ def agree(got, expected):
     "architecture",
     ["resnet18", "densenet121", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny"],
 )
-def test_fast_slices_of_any_batch_give_the_whole_modules_output(architecture):
+def test_fast_slices_of_any_batch_give_the_whole_modules_output(architecture, caplog):
     whole = load(f"torchvision:{architecture}?num_classes=7").module
     for module in whole.modules():  # statistics as training leaves them
         if isinstance(module, nn.BatchNorm2d):
@@ -45,6 +45,7 @@ def test_fast_slices_of_any_batch_give_the_whole_modules_output(architecture):
         fast(module, model.input_shape_of(start))
         for module, start in zip(model.slices(names), starts, strict=True)
     ]
+    assert "not packed" not in caplog.text
     for rows in (1, 3, 2):
         inputs = torch.randn(rows, *shape)
         with torch.inference_mode():
@@ -132,6 +133,7 @@ def test_packing_that_does_not_work_here_is_left_out(monkeypatch, caplog):
     inputs = torch.randn(2, 3, 5, 5)
     with torch.inference_mode():
         agree(made(inputs), module(inputs))
+    assert "not packed: no such operation" in caplog.text
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (6, 5, 5), (10, 12), (20,)], ids=str)
