@@ -208,9 +208,10 @@ def compare(
     from cache_models.base_dnn import load
     from cache_models.comparison import Comparison, as_csv, table
     from cache_models.composition import Pricing
-    from cache_models.exploration import explore
+    from cache_models.exploration import explore, measure
     from cache_models.learning_data import prepare
     from cache_models.samples import open_samples
+    from cache_models.survey import survey
 
     base = load(model)
     with tempfile.TemporaryDirectory(prefix="gati-compare-") as temporary:
@@ -218,25 +219,23 @@ def compare(
         samples = open_samples(data, base.description, folder, train_data)
         tests = open_samples(test, base.description, folder / "test")
         learning = prepare(base, samples, limits, folder)
-        explored = explore(
+        trained = explore(
             learning.recording,
-            learning.costs,
             learning.train,
             learning.select,
-            limits,
             folder / "caches",
             false_hit_cost,
         )
+        costs = survey(base, learning.model, samples.images)
         classes = base.description.classes
         rows = Comparison(
             learning,
-            explored,
+            costs,
+            measure(trained, learning.recording, costs, learning.select, limits),
             samples.images,
             learning.record(base, tests.images, folder / "test"),
             tests.images,
-            Pricing(
-                learning.costs.base_ms, samples.images[0].nbytes, 4 * len(classes), hop_cost(hop)
-            ),
+            Pricing(costs.base_ms, samples.images[0].nbytes, 4 * len(classes), hop_cost(hop)),
             limits,
             classes,
             false_hit_cost,

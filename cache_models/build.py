@@ -1,4 +1,4 @@
-"""Build a cache version: survey, record, explore, compose, calibrate, publish."""
+"""Build a cache version: record, explore, survey, compose, calibrate, publish."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +10,14 @@ from cache_models import advice, prior_calibration, reservoir
 from cache_models.base_dnn import BaseDNN
 from cache_models.composition import Outcome, Pricing, compose
 from cache_models.expected import expect
-from cache_models.exploration import Explored, ask, check_variants, explore, table
+from cache_models.exploration import Explored, ask, check_variants, explore, measure, table
 from cache_models.features import feature_shape, is_constant
 from cache_models.learning_data import prepare
 from cache_models.plan import CacheRecord, HopCost, Plan
 from cache_models.promise import Limits, calibrate
 from cache_models.samples import Samples
 from cache_models.store import EXPLORATION, CacheVersion, Store
+from cache_models.survey import survey
 
 
 def build(
@@ -59,30 +60,29 @@ def build(
         limits,
         folder,
         device,
-        activation_bytes_per_value,
         seed,
         cut_points,
         copies,
     )
-    model, costs, recording = data.model, data.costs, data.recording
+    model, recording = data.model, data.recording
     train, select, calibration = data.train, data.select, data.calibrate
-    points = costs.candidates
     answers, classes = recording.answers, recording.probabilities.shape[1]
-    constant = [p for p in points if is_constant(recording.features[p.name])]
-    explored = []
+    constant = [name for name, features in recording.features.items() if is_constant(features)]
+    trained = []
     if len(np.unique(answers)) > 1:
-        explored = explore(
+        trained = explore(
             recording,
-            costs,
             train,
             select,
-            limits,
             folder / "caches",
             false_hit_cost,
             seed,
             data.copies,
             variants,
         )
+    costs = survey(base, model, samples.images, device, activation_bytes_per_value)
+    costs = costs.only(list(recording.features))
+    explored = measure(trained, recording, costs, select, limits)
     pricing = Pricing(costs.base_ms, samples.images[0].nbytes, 4 * classes, hop)
     outcomes = [e.outcome for e in explored]
     chosen = compose(outcomes, answers[select], classes, pricing, limits, len(calibration))
@@ -121,7 +121,7 @@ def build(
         model=base.reference,
         fingerprint=base.fingerprint(),
         description=base.description,
-        candidates=points,
+        candidates=costs.candidates,
         class_shares=tuple(np.bincount(answers[train], minlength=classes) / len(train)),
         caches=records(chosen),
         alternatives=records(kept),
@@ -142,7 +142,7 @@ def build(
         data=data_name,
         train_data=train_data,
         copies=copies,
-        notes=_notes(samples, answers, base.description.classes, [p.name for p in constant]),
+        notes=_notes(samples, answers, base.description.classes, constant),
     )
     return store.publish(
         plan,

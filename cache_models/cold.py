@@ -15,7 +15,7 @@ from cache_models.plan import CacheRecord, CutPointRecord, Expected, HopCost, Pl
 from cache_models.predictors import Variant, variants_for
 from cache_models.promise import Limits, Promise
 from cache_models.store import CacheVersion, Store
-from cache_models.survey import survey
+from cache_models.survey import candidate_names, survey
 
 PREFERRED = ("conv-32", "fc-128")
 
@@ -39,6 +39,7 @@ def cold_start(
         DataError: a name is no candidate.
     """
     model, inputs = cut(base), _inputs(base)
+    names = names and candidate_names(model, names)
     costs = survey(base, model, inputs, device, activation_bytes_per_value)
     points = costs.only(names or [INPUT, _middle(costs.candidates)]).candidates
     classes = len(base.description.classes)

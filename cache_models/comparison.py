@@ -35,6 +35,7 @@ from cache_models.rivals import (
     served,
     small_cnn,
 )
+from cache_models.survey import Survey
 
 CNN_WIDTHS = (8, 16, 32)
 
@@ -75,6 +76,7 @@ class Comparison:
     def __init__(
         self,
         data: LearningData,
+        costs: Survey,
         explored: Sequence[Explored],
         images: np.ndarray,
         test: Recording,
@@ -86,16 +88,17 @@ class Comparison:
     ):
         """
         Args:
+            costs: of a moment ago.
             explored: every variant at every cut point.
             images, test_images: the samples as they were given, `(N, h, w, C)` uint8.
             test: recorded at the same cut points; tuned nothing.
         """
-        self.data, self.explored, self.test = data, explored, test
+        self.data, self.costs, self.explored, self.test = data, costs, explored, test
         self.images, self.test_images = images, test_images
         self.pricing, self.limits, self.classes = pricing, limits, classes
         self.false_hit_cost = false_hit_cost
         self.answers = data.recording.answers
-        self.points = data.costs.candidates
+        self.points = costs.candidates
         flops = np.cumsum(slice_flops(data.model, [p.name for p in self.points]))
         self.flops = dict(zip([p.name for p in self.points], flops.tolist(), strict=False))
         self.base_flops = int(flops[-1])
@@ -248,7 +251,7 @@ class Comparison:
         features = self.data.recording.features[point.name]
         labels, confidences, _ = ask(cache, features, self.data.select)
         lookup_ms = _median_ms(cache, torch.from_numpy(features[:1]))
-        lookup_ms += self.data.costs.features_ms(point, 1)
+        lookup_ms += self.costs.features_ms(point, 1)
         outcome = Outcome(
             point, variant, labels, confidences, lookup_ms, features[0].nbytes, memory_bytes
         )

@@ -1,8 +1,9 @@
-"""Exploration: train every variant at every candidate cut point, and measure it.
+"""Exploration: train every variant at every candidate cut point, then measure all of them.
 
-Each cache is kept in the work folder as soon as it is trained, so that an interrupted exploration
-goes on with the next. Memory holds one batch of features and the trained caches, whatever the
-number of samples.
+Training takes hours, in which a machine's speed may change; so what is weighed against each other,
+slices and lookups, is measured in a row when it is over. Each cache is kept in the work folder as
+soon as it is trained, so that an interrupted exploration goes on with the next. Memory holds one
+batch of features and the trained caches, whatever the number of samples.
 """
 
 import csv
@@ -53,6 +54,15 @@ class ExplorationRecord(BaseModel):
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A cache for the cut point of that name, and the seconds that it took."""
+
+    cut_point: str
+    cache: LearnedCache
+    training_s: float
+
+
+@dataclass(frozen=True)
 class Explored:
     """A trained cache, its measurements, and what it says of the selection samples."""
 
@@ -63,20 +73,17 @@ class Explored:
 
 def explore(
     recording: Recording,
-    costs: Survey,
     train: np.ndarray,
     select: np.ndarray,
-    limits: Limits,
     folder: Path,
     false_hit_cost: float = 1.0,
     seed: int = 0,
     copies: Sequence[int] = (),
     only: Sequence[str] | None = None,
-) -> list[Explored]:
-    """Train and measure all variants at all candidates whose features vary.
+) -> list[Trained]:
+    """Train all variants at all of the recording's cut points whose features vary.
 
     Args:
-        costs: its candidates are the recording's cut points.
         train, select: disjoint indices into the recording's samples, ascending.
         folder: keeps the trained caches; those of the same recording are not trained again.
         copies: more of its samples, for predictors alone: gates learn on real ones.
@@ -84,10 +91,10 @@ def explore(
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [
-        (i, point, variant)
-        for i, point in enumerate(costs.candidates)
-        if not is_constant(recording.features[point.name])
-        for variant in variants_for(recording.features[point.name].shape[1:])
+        (i, name, variant)
+        for i, (name, features) in enumerate(recording.features.items())
+        if not is_constant(features)
+        for variant in variants_for(features.shape[1:])
         if only is None or variant.name in only
     ]
     taught = np.append(train, copies).astype(int)
@@ -95,15 +102,15 @@ def explore(
     digest = hashlib.sha256(
         f"{recording.digest} {RECIPE} {false_hit_cost} {seed} {rows}".encode()
     ).hexdigest()
-    answers, classes = recording.answers[select], recording.probabilities.shape[1]
+    classes = recording.probabilities.shape[1]
     gate_at = functools.cache(
         lambda name: fit_gate(recording.features[name], recording.probabilities, train, select)
     )
-    explored = []
+    trained = []
     with tqdm(jobs, desc="explore", unit="cache") as bar:
-        for i, point, variant in bar:
-            bar.set_postfix_str(f"{point.name} {variant.name}")
-            features = recording.features[point.name]
+        for i, name, variant in bar:
+            bar.set_postfix_str(f"{name} {variant.name}")
+            features = recording.features[name]
             file = folder / f"{i}-{variant.name}.safetensors"
             cache, training_s = _kept(file, digest, variant, features.shape[1:], classes)
             if cache is None:
@@ -116,37 +123,60 @@ def explore(
                     select,
                     false_hit_cost,
                     seed,
-                    gate_at(point.name),
+                    gate_at(name),
                 )
                 training_s = time.perf_counter() - start
                 _keep(file, digest, cache, training_s)
-            predictions, confidences, _ = ask(cache, features, select)
-            alone = calibrate([predictions], [confidences], answers, classes, limits).threshold
-            lookup_ms = {
-                rows: asking_ms(cache, features.shape[1:], rows) + costs.features_ms(point, rows)
-                for rows in BATCHES
-            }
-            record = ExplorationRecord(
-                cut_point=point.name,
-                compute_share=point.compute_share,
-                variant=variant.name,
-                hit_rate=0.0 if alone is None else float((confidences >= alone).mean()),
-                agreement=float((predictions == answers).mean()),
-                lookup_ms_batch_1=lookup_ms[1],
-                lookup_ms_batch_8=lookup_ms[8],
-                memory_bytes=module_bytes(cache),
-                training_s=training_s,
-            )
-            outcome = Outcome(
-                point,
-                variant,
-                predictions,
-                confidences,
-                record.lookup_ms_batch_1,
-                features[0].nbytes,
-                record.memory_bytes,
-            )
-            explored.append(Explored(cache, outcome, record))
+            trained.append(Trained(name, cache, training_s))
+    return trained
+
+
+def measure(
+    trained: Sequence[Trained],
+    recording: Recording,
+    costs: Survey,
+    select: np.ndarray,
+    limits: Limits,
+) -> list[Explored]:
+    """Measure trained caches, of the recording that they were trained on.
+
+    Args:
+        costs: of a moment ago; its candidates are the recording's cut points.
+        select: indices into the recording's samples.
+    """
+    answers, classes = recording.answers[select], recording.probabilities.shape[1]
+    points = {point.name: point for point in costs.candidates}
+    explored = []
+    for made in tqdm(trained, desc="measure", unit="cache"):
+        cache, point = made.cache, points[made.cut_point]
+        features = recording.features[point.name]
+        lookup_ms = {
+            rows: asking_ms(cache, features.shape[1:], rows) + costs.features_ms(point, rows)
+            for rows in BATCHES
+        }
+        predictions, confidences, _ = ask(cache, features, select)
+        alone = calibrate([predictions], [confidences], answers, classes, limits).threshold
+        record = ExplorationRecord(
+            cut_point=point.name,
+            compute_share=point.compute_share,
+            variant=cache.variant.name,
+            hit_rate=0.0 if alone is None else float((confidences >= alone).mean()),
+            agreement=float((predictions == answers).mean()),
+            lookup_ms_batch_1=lookup_ms[1],
+            lookup_ms_batch_8=lookup_ms[8],
+            memory_bytes=module_bytes(cache),
+            training_s=made.training_s,
+        )
+        outcome = Outcome(
+            point,
+            cache.variant,
+            predictions,
+            confidences,
+            record.lookup_ms_batch_1,
+            features[0].nbytes,
+            record.memory_bytes,
+        )
+        explored.append(Explored(cache, outcome, record))
     return explored
 
 

@@ -19,7 +19,7 @@ from cache_models.errors import DataError
 from cache_models.promise import Limits, min_samples
 from cache_models.recording import Recording, record
 from cache_models.samples import Samples
-from cache_models.survey import Survey, survey
+from cache_models.survey import candidate_names
 
 SHARES = {"train": 0.5, "select": 0.2, "calibrate": 0.3}
 TRAINED_ELSEWHERE = {"train": 0.2, "select": 0.2, "calibrate": 0.6}
@@ -32,14 +32,13 @@ class LearningData:
     """
     Attributes:
         model: the base DNN, to cut.
-        costs: its candidate cut points.
-        recording: the samples' features at those, and after them those of the copies.
+        recording: the samples' features at candidate cut points, and after them those of the
+            copies.
         train, select, calibrate: disjoint indices into the samples, ascending.
         copies: indices of altered copies of those that train.
     """
 
     model: CutModel
-    costs: Survey
     recording: Recording
     train: np.ndarray
     select: np.ndarray
@@ -48,8 +47,7 @@ class LearningData:
 
     def record(self, base: BaseDNN, images: np.ndarray, folder: Path) -> Recording:
         """Other samples at the same cut points."""
-        names = [point.name for point in self.costs.candidates]
-        return record(base, self.model, names, images, folder)
+        return record(base, self.model, list(self.recording.features), images, folder)
 
 
 def prepare(
@@ -58,7 +56,6 @@ def prepare(
     limits: Limits,
     folder: Path,
     device: str = "cpu",
-    activation_bytes_per_value: int = 2,
     seed: int = 0,
     cut_points: Sequence[str] | None = None,
     copies: int = 0,
@@ -83,13 +80,10 @@ def prepare(
             f"all. Give more, or raise --max-disagreement."
         )
     model = cut(base)
-    costs = survey(base, model, samples.images, device, activation_bytes_per_value)
-    if cut_points:
-        costs = costs.only(cut_points)
-    names = [point.name for point in costs.candidates]
+    names = candidate_names(model, cut_points)
     images = Augmented(samples.images, train, copies, seed)
     recording = record(base, model, names, images, folder, device)
-    return LearningData(model, costs, recording, train, select, calibrate, images.added)
+    return LearningData(model, recording, train, select, calibrate, images.added)
 
 
 def split(samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -35,14 +35,7 @@ class Survey:
         return self.input_features_ms[batch] if point.name == INPUT else 0.0
 
     def only(self, names: Sequence[str]) -> "Survey":
-        """These candidates alone.
-
-        Raises:
-            DataError: a name is no candidate.
-        """
-        known = [point.name for point in self.candidates]
-        if unknown := [name for name in names if name not in known]:
-            raise DataError(f"{unknown} are no candidates; those are {', '.join(known)}")
+        """These candidates alone."""
         return replace(self, candidates=[p for p in self.candidates if p.name in names])
 
 
@@ -58,9 +51,7 @@ def survey(
     Args:
         images: samples of the input, `(N, h, w, C)` uint8 or `(N, *input_shape)` float32.
     """
-    hidden = [point for point in model.cut_points if point.name != INPUT]
-    flops = slice_flops(model, [point.name for point in hidden])
-    points = [model[INPUT], *(hidden[i] for i in candidates(flops))]
+    points = [model[name] for name in candidate_names(model)]
     costs = slice_costs(model, [point.name for point in points], device)
     reached = np.cumsum([cost[1] for cost in costs])
     return Survey(
@@ -88,6 +79,22 @@ def _input_features_ms(base: BaseDNN, images: np.ndarray, rows: int) -> float:
     features = InputFeatures(base.description)
     with torch.inference_mode():
         return median_ms(lambda: features(batch))
+
+
+def candidate_names(model: CutModel, only: Sequence[str] | None = None) -> list[str]:
+    """The input and the cut points worth a cache, in execution order.
+
+    Args:
+        only: of these.
+
+    Raises:
+        DataError: one of those is no candidate.
+    """
+    hidden = [point.name for point in model.cut_points if point.name != INPUT]
+    known = [INPUT, *(hidden[i] for i in candidates(slice_flops(model, hidden)))]
+    if unknown := [name for name in only or () if name not in known]:
+        raise DataError(f"{unknown} are no candidates; those are {', '.join(known)}")
+    return [name for name in known if not only or name in only]
 
 
 def candidates(flops: list[int], min_share: float = 0.02) -> list[int]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cache_models import exploration
-from cache_models.exploration import explore, read_table, table
+from cache_models.exploration import ask, explore, measure, read_table, table
 from cache_models.plan import CutPointRecord
 from cache_models.promise import Limits
 from cache_models.recording import Recording
@@ -41,7 +41,8 @@ def test_every_variant_at_every_cut_point_is_measured_and_the_table_is_read_back
     recorded, tmp_path
 ):
     recording, costs = recorded
-    explored = explore(recording, costs, TRAIN, SELECT, Limits(max_disagreement=0.05), tmp_path)
+    trained = explore(recording, TRAIN, SELECT, tmp_path)
+    explored = measure(trained, recording, costs, SELECT, Limits(max_disagreement=0.05))
     records = [e.record for e in explored]
     assert [r.cut_point for r in records] == ["early"] * 3 + ["late"] * 3
     assert len({r.variant for r in records}) == 3
@@ -53,8 +54,7 @@ def test_every_variant_at_every_cut_point_is_measured_and_the_table_is_read_back
 
 
 def test_an_interrupted_exploration_trains_only_what_is_missing(recorded, tmp_path, monkeypatch):
-    recording, costs = recorded
-    limits = Limits(max_disagreement=0.05)
+    recording, _ = recorded
     train, trained = exploration.train_cache, []
 
     def stop_at_the_third(variant, *arguments):
@@ -65,13 +65,15 @@ def test_an_interrupted_exploration_trains_only_what_is_missing(recorded, tmp_pa
 
     monkeypatch.setattr(exploration, "train_cache", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        explore(recording, costs, TRAIN, SELECT, limits, tmp_path)
-    explored = explore(recording, costs, TRAIN, SELECT, limits, tmp_path)
+        explore(recording, TRAIN, SELECT, tmp_path)
+    resumed = explore(recording, TRAIN, SELECT, tmp_path)
     assert len(trained) == 3 + 4
-    fresh = explore(recording, costs, TRAIN, SELECT, limits, tmp_path / "fresh")
-    for a, b in zip(explored, fresh, strict=True):
-        assert np.array_equal(a.outcome.confidences, b.outcome.confidences)
-    explore(recording, costs, TRAIN[:200], SELECT, limits, tmp_path)
+    fresh = explore(recording, TRAIN, SELECT, tmp_path / "fresh")
+    for a, b in zip(resumed, fresh, strict=True):
+        said = (ask(made.cache, recording.features[made.cut_point], SELECT) for made in (a, b))
+        for ours, theirs in zip(*said, strict=True):
+            assert np.array_equal(ours, theirs)
+    explore(recording, TRAIN[:200], SELECT, tmp_path)
     assert len(trained) == 7 + 6 + 6
-    explore(recording, costs, TRAIN[:200], SELECT[:200], limits, tmp_path)
+    explore(recording, TRAIN[:200], SELECT[:200], tmp_path)
     assert len(trained) == 7 + 6 + 6 + 6
