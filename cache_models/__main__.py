@@ -356,7 +356,8 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
 @model_option
 @click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
 @device_option
-def tune(model: str, store: Path | None, device: str) -> None:
+@click.option("--compile", "compiled", is_flag=True, help="Partitions by torch.compile.")
+def tune(model: str, store: Path | None, device: str, compiled: bool) -> None:
     """Measure which threads and batch sizes suit partitions and lookups on this machine."""
     from cache_models.base_dnn import load
     from cache_models.default import STORE
@@ -365,7 +366,7 @@ def tune(model: str, store: Path | None, device: str) -> None:
     from cache_models.tuning import describe, tune
 
     version = Store(store or STORE).current()
-    click.echo(describe(tune(load(model), version, resolve(device).type)))
+    click.echo(describe(tune(load(model), version, resolve(device).type, compiled)))
 
 
 if __name__ == "__main__":

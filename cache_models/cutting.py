@@ -92,12 +92,12 @@ class CutModel:
         return modules
 
     def fast_slices(
-        self, names: Sequence[str], device: torch.device | str = "cpu"
+        self, names: Sequence[str], device: torch.device | str = "cpu", compiled: bool = False
     ) -> list[nn.Module]:
-        """The same in the form in which they are served, on `device`."""
+        """The same in the form in which they are served, on `device`; see `cache_models.fast`."""
         starts = [None, *names]
         return [
-            fast(module, self.input_shape_of(start), device)
+            fast(module, self.input_shape_of(start), device, compiled)
             for start, module in zip(starts, self.slices(names), strict=True)
         ]
 

@@ -17,6 +17,10 @@ class NotAClassifierError(CacheModelsError):
     """A module whose output is not one row of class scores for every input."""
 
 
+class CompilationError(CacheModelsError):
+    """A machine on which torch.compile does not work."""
+
+
 class DataError(CacheModelsError):
     """Data that cannot be read, or too little of it."""
 

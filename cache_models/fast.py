@@ -4,7 +4,7 @@
    begin with a batch norm whose convolution ends the slice before: that one stays.
 2. Channels last, in which convolutions need no reordering of their inputs.
 3. On a CPU with oneDNN, weights are reordered once, not at every call, and the addition and ReLU
-   that directly follow a convolution are part of it.
+   that directly follow a convolution are part of it; or torch.compile does all of this its way.
 
 Truth is the unmodified module, from which results differ by float32 rounding alone.
 """
@@ -19,6 +19,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cache_models.errors import CompilationError
 from cache_models.layout import channels_last
 
 FOLDABLE = {
@@ -35,13 +36,20 @@ logger = logging.getLogger(__name__)
 
 
 def fast(
-    module: nn.Module, shape: tuple[int, ...], device: torch.device | str = "cpu"
+    module: nn.Module,
+    shape: tuple[int, ...],
+    device: torch.device | str = "cpu",
+    compiled: bool = False,
 ) -> nn.Module:
     """A copy of `module` to run on `device`, for batches of any size; `module` stays as it is.
 
     Args:
         module: one that torch.fx can trace, such as a slice, in evaluation mode.
         shape: of its input without the batch.
+        compiled: by torch.compile, which takes half a minute here and at other batch sizes again.
+
+    Raises:
+        CompilationError: torch.compile does not work on this machine.
     """
     if isinstance(module, nn.Identity):
         return module
@@ -52,9 +60,24 @@ def fast(
         parameter.requires_grad_(False)
     _fold(graph_module)
     folded = channels_last(graph_module.to(device))
+    if compiled:
+        return _compiled(folded, shape, device)
     if torch.device(device).type != "cpu" or not torch.backends.mkldnn.is_available():
         return folded
     return _packed(folded, shape)
+
+
+def _compiled(folded: nn.Module, shape: tuple[int, ...], device: torch.device | str) -> nn.Module:
+    compiled = torch.compile(folded, options={"freezing": True})
+    try:
+        with torch.inference_mode():
+            compiled(channels_last(torch.zeros(1, *shape, device=device)))
+    except RuntimeError as error:
+        raise CompilationError(
+            f"torch.compile does not work on this machine ({error}); on a CPU it needs a C++ "
+            f"compiler such as g++. Install one, or leave `compile: false`."
+        ) from error
+    return compiled
 
 
 def _fold(module: fx.GraphModule) -> None:

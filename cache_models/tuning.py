@@ -32,14 +32,20 @@ class Tuned:
     ms: dict[int, float]
 
 
-def tune(base: BaseDNN, version: CacheVersion, device: str = "cpu") -> list[Tuned]:
+def tune(
+    base: BaseDNN, version: CacheVersion, device: str = "cpu", compiled: bool = False
+) -> list[Tuned]:
     """Measure every partition and lookup of `version`, each alone.
 
     Fewer threads win unless more are 5 % quicker at batch 1. The batch cap is the smallest batch
     whose time a row is within 5 % of the least.
 
+    Args:
+        compiled: partitions by torch.compile.
+
     Raises:
         ArtifactError: the version was built for another base DNN.
+        CompilationError: torch.compile does not work on this machine.
     """
     version.plan.check_base(base)
     before = torch.get_num_threads()
@@ -47,7 +53,7 @@ def tune(base: BaseDNN, version: CacheVersion, device: str = "cpu") -> list[Tune
     try:
         for threads in thread_counts(os.cpu_count() or 1):
             torch.set_num_threads(threads)
-            for name, call in _calls(base, version, device).items():
+            for name, call in _calls(base, version, device, compiled).items():
                 measured.setdefault(name, {})[threads] = {
                     rows: _paused_ms(call(rows)) for rows in BATCHES
                 }
@@ -96,12 +102,12 @@ def describe(tuned: Sequence[Tuned]) -> str:
 
 
 def _calls(
-    base: BaseDNN, version: CacheVersion, device: str
+    base: BaseDNN, version: CacheVersion, device: str, compiled: bool
 ) -> dict[str, Callable[[int], Callable[[], object]]]:
     """By deployment, what makes for a batch size the call to measure."""
     plan, model = version.plan, cut(base)
     calls: dict[str, Callable[[int], Callable[[], object]]] = {}
-    slices = model.fast_slices(plan.cut_points, device)
+    slices = model.fast_slices(plan.cut_points, device, compiled)
     for i, (start, part) in enumerate(zip([None, *plan.cut_points], slices, strict=True)):
         shape = model.input_shape_of(start)
 

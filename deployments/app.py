@@ -25,7 +25,8 @@ def build(args: AppArgs) -> serve.Application:
 
     Raises:
         ArtifactError: the store has no usable version, or its plan is for another model.
-        ValueError: `overrides` names a deployment that the plan does not have.
+        ValueError: `overrides` names a deployment that the plan does not have, or a lookup is to be
+            compiled.
     """
     store = Store(args.store)
     if args.store == "default":
@@ -49,6 +50,8 @@ def build(args: AppArgs) -> serve.Application:
             f"args.overrides names {sorted(unknown)}; the plan has {', '.join(compute)}."
         )
     compute.update(args.overrides)
+    if refused := [name for name in lookups if compute[name].compile]:
+        raise ValueError(f"{', '.join(refused)}: only partitions may have `compile: true`.")
     trainer = DeploymentActorConfig(
         name=TRAINER,
         actor_class=ray.remote(Trainer),

@@ -21,11 +21,14 @@ class Compute(Strict):
         device: `auto` (CUDA if the replica has it), `cpu`, `cuda` or `cuda:N`.
         threads: of PyTorch within one operation, per replica.
         max_batch_rows: of requests that wait and are then computed together; 1 computes each alone.
+        compile: a partition's slice by torch.compile, which delays its start by a minute; a lookup
+            is not compiled, since every new cache version would wait for it.
     """
 
     device: Device = "auto"
     threads: int = Field(2, ge=1, le=256)
     max_batch_rows: int = Field(8, ge=1, le=1024)
+    compile: bool = False
 
 
 class LaneArgs(Strict):

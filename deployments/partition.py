@@ -47,7 +47,8 @@ class Partition(Replica):
         self._first = index == int(plan.asks_first)
         self._last = index == len(plan.cut_points)
         shape = model.input_shape_of(None if self._first else plan.cut_points[index - 1])
-        self._slice = fast(model.slices(plan.cut_points)[index], shape, self._device)
+        part = model.slices(plan.cut_points)[index]
+        self._slice = fast(part, shape, self._device, compute.compile)
         self._warm_up(shape, compute.max_batch_rows)
 
     async def run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:

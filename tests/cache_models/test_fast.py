@@ -1,6 +1,7 @@
 """Slices and caches in the form in which they are served agree with what they were made from."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from cache_models.base_dnn import BaseDNN, ModelDescription, load
 from cache_models.cutting import cut, run
+from cache_models.errors import CompilationError
 from cache_models.fast import PackedConv2d, fast
 from cache_models.fast_cache import FastCache, InputFeatures
 from cache_models.features import extract
@@ -134,6 +136,28 @@ def test_packing_that_does_not_work_here_is_left_out(monkeypatch, caplog):
     with torch.inference_mode():
         agree(made(inputs), module(inputs))
     assert "not packed: no such operation" in caplog.text
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_slices_of_any_batch_give_the_whole_modules_output():
+    base = load("tests.tiny:tiny")
+    slices = cut(base).fast_slices(["blocks.1.1"], compiled=True)
+    for rows in (1, 3, 2):
+        inputs = torch.randn(rows, 1, 16, 16)
+        with torch.inference_mode():
+            agree(run(slices, channels_last(inputs)), base.module(inputs))
+
+
+def test_where_nothing_can_be_compiled_the_error_names_the_fix(monkeypatch):
+    def no_compiler(*_, **__):
+        def call(_):
+            raise RuntimeError("No working C++ compiler found")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    with pytest.raises(CompilationError, match=r"as g\+\+. Install one, or leave `compile: f"):
+        fast(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), (3, 5, 5), compiled=True)
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (6, 5, 5), (10, 12), (20,)], ids=str)

@@ -30,6 +30,12 @@ def test_a_store_for_another_model_is_refused():
         build(AppArgs(model="torchvision:resnet18"))
 
 
+def test_a_lookup_is_not_compiled():
+    build(AppArgs(partition={"compile": True}))
+    with pytest.raises(ValueError, match="Lookup0: only partitions may have `compile: true`"):
+        build(AppArgs(overrides={"Lookup0": {"compile": True}}))
+
+
 def test_overrides_name_deployments_of_the_plan():
     with pytest.raises(ValueError, match=r"\['Partition99'\]; the plan has Partition0"):
         build(AppArgs(overrides={"Partition99": {"threads": 1}}))
