@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cache_models.cost import BATCHES, slice_costs, slice_flops
+from cache_models.cost import BATCHES, slice_costs
 from cache_models.cutting import INPUT, CutModel
 from cache_models.evaluation import Evaluation
 from cache_models.exploration import ExplorationRecord
 from cache_models.plan import Plan
-from cache_models.survey import candidates
+from cache_models.survey import candidate_names
 
 
 def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) -> str:
@@ -18,7 +18,7 @@ def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) 
     points = [point for point in model.cut_points if point.name != INPUT]
     names = [point.name for point in points]
     costs = slice_costs(model, names, device)
-    kept = {names[i] for i in candidates(slice_flops(model, names))}
+    kept = candidate_names(model)
     total = sum(cost[1] for cost in costs)
     reached = np.cumsum([cost[1] for cost in costs]) / total
     cached = set(plan.cut_points) if plan else set()

@@ -21,8 +21,8 @@ class Compute(Strict):
         device: `auto` (CUDA if the replica has it), `cpu`, `cuda` or `cuda:N`.
         threads: of PyTorch within one operation, per replica.
         max_batch_rows: of requests that wait and are then computed together; 1 computes each alone.
-        compile: a partition's slice by torch.compile, which delays its start by a minute; a lookup
-            is not compiled, since every new cache version would wait for it.
+        compile: a partition's slice by torch.compile, which delays its start by half a minute; a
+            lookup is not compiled, since every new cache version would wait for it.
     """
 
     device: Device = "auto"
