@@ -366,7 +366,8 @@ def tune(model: str, store: Path | None, device: str, compiled: bool) -> None:
     from cache_models.tuning import describe, tune
 
     version = Store(store or STORE).current()
-    click.echo(describe(tune(load(model), version, resolve(device).type, compiled)))
+    tuned = tune(load(model), version, resolve(device).type, compiled)
+    click.echo(describe(tuned, compiled))
 
 
 if __name__ == "__main__":

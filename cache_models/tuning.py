@@ -85,18 +85,20 @@ def thread_counts(cores: int) -> list[int]:
     return sorted({2**i for i in range(cores.bit_length()) if 2**i <= cores} | {cores})
 
 
-def describe(tuned: Sequence[Tuned]) -> str:
-    """A table, and what to write under `args` in `serve_config.yaml`."""
+def describe(tuned: Sequence[Tuned], compiled: bool = False) -> str:
+    """A table, and what to write under `args` in `serve_config.yaml`; `compiled` as for `tune`."""
     lines = [f"{'':12}threads  batch cap  " + "".join(f"{f'ms at {b}':>10}" for b in BATCHES)]
     for one in tuned:
         spent = "".join(f"{one.ms[rows]:10.2f}" for rows in BATCHES)
         lines.append(f"{one.deployment:12}{one.threads:7}  {one.batch_cap:9}  {spent}")
     lines += ["", "overrides:"]
     for one in tuned:
-        device = "auto" if one.deployment.startswith("Partition") else "cpu"
+        is_partition = one.deployment.startswith("Partition")
+        device = "auto" if is_partition else "cpu"
+        compile_too = ", compile: true" if is_partition and compiled else ""
         lines.append(
             f"  {one.deployment}: {{ device: {device}, threads: {one.threads}, "
-            f"max_batch_rows: {one.batch_cap} }}"
+            f"max_batch_rows: {one.batch_cap}{compile_too} }}"
         )
     return "\n".join(lines)
 

@@ -1,6 +1,9 @@
 """Threads and batch caps are chosen from what was measured."""
 
-from cache_models.tuning import choose, thread_counts
+import pytest
+import yaml
+
+from cache_models.tuning import BATCHES, Tuned, choose, describe, thread_counts
 
 
 def test_more_threads_are_chosen_only_where_they_are_quicker():
@@ -15,3 +18,13 @@ def test_the_batch_cap_is_the_smallest_with_nearly_the_least_time_a_row():
 
 def test_thread_counts_end_with_all_cores():
     assert [thread_counts(cores) for cores in (1, 2, 6)] == [[1], [1, 2], [1, 2, 4, 6]]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_to_be_written_is_what_was_measured(compiled):
+    ms = dict.fromkeys(BATCHES, 1.0)
+    text = describe([Tuned("Partition0", 2, 4, ms), Tuned("Lookup0", 1, 8, ms)], compiled)
+    written = yaml.safe_load(text[text.index("overrides:") :])["overrides"]
+    as_measured = {"device": "auto", "threads": 2, "max_batch_rows": 4}
+    assert written["Partition0"] == as_measured | ({"compile": True} if compiled else {})
+    assert written["Lookup0"] == {"device": "cpu", "threads": 1, "max_batch_rows": 8}
