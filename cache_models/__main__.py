@@ -358,15 +358,14 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
 @device_option
 @click.option("--compile", "compiled", is_flag=True, help="Partitions by torch.compile.")
 def tune(model: str, store: Path | None, device: str, compiled: bool) -> None:
-    """Measure which threads and batch sizes suit partitions and lookups on this machine."""
-    from cache_models.base_dnn import load
+    """Measure which threads, wait policies and batch sizes suit partitions and lookups here."""
     from cache_models.default import STORE
     from cache_models.device import resolve
     from cache_models.store import Store
     from cache_models.tuning import describe, tune
 
     version = Store(store or STORE).current()
-    tuned = tune(load(model), version, resolve(device).type, compiled)
+    tuned = tune(model, version, resolve(device).type, compiled)
     click.echo(describe(tuned, compiled))
 
 

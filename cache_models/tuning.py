@@ -1,15 +1,20 @@
-"""Which number of threads and which batch sizes suit the slices and caches of a plan, measured on
-the machine at hand."""
+"""Which number of threads, which wait policy of theirs and which batch sizes suit the slices and
+caches of a plan, measured on the machine at hand."""
 
 import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import NamedTuple
+from unittest import mock
 
 import torch
+from tqdm import tqdm
 
-from cache_models.base_dnn import BaseDNN
+from cache_models.base_dnn import BaseDNN, load
 from cache_models.cutting import INPUT, cut
 from cache_models.fast_cache import FastCache, InputFeatures
 from cache_models.layout import channels_last
@@ -17,63 +22,95 @@ from cache_models.store import CacheVersion
 
 BATCHES = (1, 2, 4, 8, 16)
 NEAR = 1.05
-PAUSE_S = 0.01
-"""Between calls, as between requests: back to back, processor caches are warmer than in service."""
+PAUSE_S = 0.1
+"""Between calls, as between requests that miss: back to back, processor caches are warmer than in
+service, and threads are still awake."""
 REPETITIONS = 9
+SPIN_COUNT = "GOMP_SPINCOUNT"
+"""How often PyTorch's threads (GNU OpenMP) look for the next operation before they sleep; read when
+PyTorch is loaded."""
+SPINS = (0, 20_000, 200_000, 2_000_000)
+
+
+class Setting(NamedTuple):
+    """What a deployment computes with; one thread waits for nobody, and spins 0 times."""
+
+    threads: int
+    spins: int
+
+
+class Call(NamedTuple):
+    """Median milliseconds of a call, and of processor time that its threads spin after it."""
+
+    ms: float
+    spun_ms: float = 0.0
+
+
+Measured = dict[Setting, dict[int, Call]]
+"""By setting and batch size."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What suits one deployment; `ms` are medians at the chosen threads, by batch size."""
+    """What suits one deployment; `calls` at that setting, by batch size."""
 
     deployment: str
-    threads: int
+    setting: Setting
     batch_cap: int
-    ms: dict[int, float]
+    calls: dict[int, Call]
 
 
 def tune(
-    base: BaseDNN, version: CacheVersion, device: str = "cpu", compiled: bool = False
+    model: str, version: CacheVersion, device: str = "cpu", compiled: bool = False
 ) -> list[Tuned]:
-    """Measure every partition and lookup of `version`, each alone.
+    """Measure every partition and lookup of `version`, each alone; each wait policy takes a process
+    of its own.
 
-    Fewer threads win unless more are 5 % quicker at batch 1. The batch cap is the smallest batch
-    whose time a row is within 5 % of the least.
+    Quickest at batch 1 wins, where what spins after a call, a share of the cores that the process
+    whose turn is next cannot have, counts like the call; within 5 %, fewer threads and spins win.
+    The batch cap is the smallest batch whose time a row is within 5 % of the least.
 
     Args:
+        model: reference to the base DNN.
         compiled: partitions by torch.compile.
 
     Raises:
+        ModelReferenceError: `model` cannot be followed.
         ArtifactError: the version was built for another base DNN.
         CompilationError: torch.compile does not work on this machine.
     """
-    version.plan.check_base(base)
-    before = torch.get_num_threads()
-    measured: dict[str, dict[int, dict[int, float]]] = {}
-    try:
-        for threads in thread_counts(os.cpu_count() or 1):
-            torch.set_num_threads(threads)
-            for name, call in _calls(base, version, device, compiled).items():
-                measured.setdefault(name, {})[threads] = {
-                    rows: _paused_ms(call(rows)) for rows in BATCHES
-                }
-    finally:
-        torch.set_num_threads(before)
-    return [choose(name, by_threads) for name, by_threads in measured.items()]
+    measured: dict[str, Measured] = {}
+    for spins in tqdm(SPINS, desc="tune", unit="wait policy"):
+        of_policy = with_spins(spins, _measure, spins, model, version, device, compiled)
+        for name, by_setting in of_policy.items():
+            measured.setdefault(name, {}).update(by_setting)
+    return [choose(name, by_setting, _cores()) for name, by_setting in measured.items()]
 
 
-def choose(deployment: str, measured: dict[int, dict[int, float]]) -> Tuned:
-    """The choice from milliseconds by threads and batch size.
+def with_spins(spins: int, function: Callable, *args):
+    """`function(*args)` in a process whose threads spin so often."""
+    context = get_context("spawn")
+    with (
+        mock.patch.dict(os.environ, {SPIN_COUNT: str(spins)}),
+        ProcessPoolExecutor(1, context) as process,
+    ):
+        return process.submit(function, *args).result()
 
-    >>> choose("Partition0", {1: {1: 10.0, 2: 18.0, 4: 35.5}, 2: {1: 9.8, 2: 15.0, 4: 30.0}})
-    Tuned(deployment='Partition0', threads=1, batch_cap=2, ms={1: 10.0, 2: 18.0, 4: 35.5})
+
+def choose(deployment: str, measured: Measured, cores: int) -> Tuned:
+    """The choice from what was measured.
+
+    >>> one = {1: Call(10.0), 2: Call(18.0), 4: Call(35.5)}
+    >>> two = {1: Call(8.0, spun_ms=6.0), 2: Call(15.0, 6.0), 4: Call(30.0, 6.0)}
+    >>> chosen = choose("Partition0", {Setting(1, 0): one, Setting(2, 200_000): two}, cores=2)
+    >>> chosen.setting, chosen.batch_cap
+    (Setting(threads=1, spins=0), 2)
     """
-    quickest = min(ms[1] for ms in measured.values())
-    threads = min(count for count, ms in measured.items() if ms[1] <= NEAR * quickest)
-    ms = measured[threads]
-    least = min(spent / rows for rows, spent in ms.items())
-    cap = min(rows for rows, spent in ms.items() if spent / rows <= NEAR * least)
-    return Tuned(deployment, threads, cap, ms)
+    costs = {setting: calls[1].ms + calls[1].spun_ms / cores for setting, calls in measured.items()}
+    setting = min(setting for setting, cost in costs.items() if cost <= NEAR * min(costs.values()))
+    by_row = {rows: call.ms / rows for rows, call in measured[setting].items()}
+    cap = min(rows for rows, ms in by_row.items() if ms <= NEAR * min(by_row.values()))
+    return Tuned(deployment, setting, cap, measured[setting])
 
 
 def thread_counts(cores: int) -> list[int]:
@@ -86,21 +123,53 @@ def thread_counts(cores: int) -> list[int]:
 
 
 def describe(tuned: Sequence[Tuned], compiled: bool = False) -> str:
-    """A table, and what to write under `args` in `serve_config.yaml`; `compiled` as for `tune`."""
-    lines = [f"{'':12}threads  batch cap  " + "".join(f"{f'ms at {b}':>10}" for b in BATCHES)]
+    """A table, and what to write in `serve_config.yaml`; `compiled` as for `tune`."""
+    lines = [
+        f"{'':12}threads    spins  ms after  batch cap"
+        + "".join(f"{f'ms at {rows}':>10}" for rows in BATCHES)
+    ]
     for one in tuned:
-        spent = "".join(f"{one.ms[rows]:10.2f}" for rows in BATCHES)
-        lines.append(f"{one.deployment:12}{one.threads:7}  {one.batch_cap:9}  {spent}")
-    lines += ["", "overrides:"]
+        threads, spins = one.setting
+        lines.append(
+            f"{one.deployment:12}{threads:7}{spins:9}{one.calls[1].spun_ms:10.2f}"
+            f"{one.batch_cap:11}" + "".join(f"{one.calls[rows].ms:10.2f}" for rows in BATCHES)
+        )
+    lines += ["", "args:", "  overrides:"]
     for one in tuned:
         is_partition = one.deployment.startswith("Partition")
         device = "auto" if is_partition else "cpu"
         compile_too = ", compile: true" if is_partition and compiled else ""
         lines.append(
-            f"  {one.deployment}: {{ device: {device}, threads: {one.threads}, "
+            f"    {one.deployment}: {{ device: {device}, threads: {one.setting.threads}, "
             f"max_batch_rows: {one.batch_cap}{compile_too} }}"
         )
+    if waiting := [one for one in tuned if one.setting.threads > 1]:
+        lines += ["deployments:"]
+    for one in waiting:
+        lines += [
+            f"  - name: {one.deployment}",
+            "    ray_actor_options: { num_cpus: 0.1, "
+            f'runtime_env: {{ env_vars: {{ {SPIN_COUNT}: "{one.setting.spins}" }} }} }}',
+        ]
     return "\n".join(lines)
+
+
+def _measure(
+    spins: int, model: str, version: CacheVersion, device: str, compiled: bool
+) -> dict[str, Measured]:
+    """By deployment, in a process whose threads spin so often."""
+    base = load(model)
+    version.plan.check_base(base)
+    measured: dict[str, Measured] = {}
+    for threads in thread_counts(_cores()):
+        if threads == 1 and spins:
+            continue
+        torch.set_num_threads(threads)
+        for name, call in _calls(base, version, device, compiled).items():
+            measured.setdefault(name, {})[Setting(threads, spins)] = {
+                rows: _paused(call(rows)) for rows in BATCHES
+            }
+    return measured
 
 
 def _calls(
@@ -139,15 +208,20 @@ def _calls(
     return calls
 
 
-def _paused_ms(call: Callable[[], object]) -> float:
-    spent = []
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _paused(call: Callable[[], object]) -> Call:
+    spent, spun = [], []
     with torch.inference_mode():
-        for repetition in range(2 + REPETITIONS):
-            time.sleep(PAUSE_S)
+        for _ in range(2 + REPETITIONS):
             start = time.perf_counter()
             call()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            if repetition >= 2:
-                spent.append(time.perf_counter() - start)
-    return statistics.median(spent) * 1e3
+            spent.append(time.perf_counter() - start)
+            busy = time.process_time()
+            time.sleep(PAUSE_S)
+            spun.append(time.process_time() - busy)
+    return Call(statistics.median(spent[2:]) * 1e3, statistics.median(spun[2:]) * 1e3)
