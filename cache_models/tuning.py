@@ -5,7 +5,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from cache_models.cutting import INPUT, cut
 from cache_models.fast_cache import FastCache, InputFeatures
 from cache_models.layout import channels_last
 from cache_models.store import CacheVersion
+from cache_models.threads import cores, thread_counts, use_threads
 
 BATCHES = (1, 2, 4, 8, 16)
 NEAR = 1.05
@@ -29,7 +30,7 @@ REPETITIONS = 9
 SPIN_COUNT = "GOMP_SPINCOUNT"
 """How often PyTorch's threads (GNU OpenMP) look for the next operation before they sleep; read when
 PyTorch is loaded."""
-SPINS = (0, 20_000, 200_000, 2_000_000)
+SPINS = (0, 20_000, 50_000, 200_000)
 
 
 class Setting(NamedTuple):
@@ -84,7 +85,7 @@ def tune(
         of_policy = with_spins(spins, _measure, spins, model, version, device, compiled)
         for name, by_setting in of_policy.items():
             measured.setdefault(name, {}).update(by_setting)
-    return [choose(name, by_setting, _cores()) for name, by_setting in measured.items()]
+    return [choose(name, by_setting, cores()) for name, by_setting in measured.items()]
 
 
 def with_spins(spins: int, function: Callable, *args):
@@ -97,29 +98,22 @@ def with_spins(spins: int, function: Callable, *args):
         return process.submit(function, *args).result()
 
 
-def choose(deployment: str, measured: Measured, cores: int) -> Tuned:
+def choose(deployment: str, measured: Measured, cores_there: int) -> Tuned:
     """The choice from what was measured.
 
     >>> one = {1: Call(10.0), 2: Call(18.0), 4: Call(35.5)}
     >>> two = {1: Call(8.0, spun_ms=6.0), 2: Call(15.0, 6.0), 4: Call(30.0, 6.0)}
-    >>> chosen = choose("Partition0", {Setting(1, 0): one, Setting(2, 200_000): two}, cores=2)
+    >>> chosen = choose("Partition0", {Setting(1, 0): one, Setting(2, 200_000): two}, 2)
     >>> chosen.setting, chosen.batch_cap
     (Setting(threads=1, spins=0), 2)
     """
-    costs = {setting: calls[1].ms + calls[1].spun_ms / cores for setting, calls in measured.items()}
+    costs = {
+        setting: calls[1].ms + calls[1].spun_ms / cores_there for setting, calls in measured.items()
+    }
     setting = min(setting for setting, cost in costs.items() if cost <= NEAR * min(costs.values()))
     by_row = {rows: call.ms / rows for rows, call in measured[setting].items()}
     cap = min(rows for rows, ms in by_row.items() if ms <= NEAR * min(by_row.values()))
     return Tuned(deployment, setting, cap, measured[setting])
-
-
-def thread_counts(cores: int) -> list[int]:
-    """1, 2, 4 and so on, and all cores.
-
-    >>> thread_counts(6)
-    [1, 2, 4, 6]
-    """
-    return sorted({2**i for i in range(cores.bit_length()) if 2**i <= cores} | {cores})
 
 
 def describe(tuned: Sequence[Tuned], compiled: bool = False) -> str:
@@ -160,15 +154,20 @@ def _measure(
     """By deployment, in a process whose threads spin so often."""
     base = load(model)
     version.plan.check_base(base)
+
+    def measure() -> dict[str, dict[int, Call]]:
+        calls = _calls(base, version, device, compiled)
+        return {
+            name: {rows: _paused(call(rows)) for rows in BATCHES} for name, call in calls.items()
+        }
+
     measured: dict[str, Measured] = {}
-    for threads in thread_counts(_cores()):
+    for threads in thread_counts(cores()):
         if threads == 1 and spins:
             continue
-        torch.set_num_threads(threads)
-        for name, call in _calls(base, version, device, compiled).items():
-            measured.setdefault(name, {})[Setting(threads, spins)] = {
-                rows: _paused(call(rows)) for rows in BATCHES
-            }
+        with ThreadPoolExecutor(1, initializer=use_threads, initargs=(threads,)) as thread:
+            for name, calls in thread.submit(measure).result().items():
+                measured.setdefault(name, {})[Setting(threads, spins)] = calls
     return measured
 
 
@@ -206,10 +205,6 @@ def _calls(
 
         calls[f"Lookup{i}"] = look_up
     return calls
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 def _paused(call: Callable[[], object]) -> Call:

@@ -13,13 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
+from cache_models.threads import use_threads
+
 
 class ComputeThread:
     """Runs functions in turn, in inference mode, with `threads` threads within an operation."""
 
     def __init__(self, threads: int):
         self._executor = ThreadPoolExecutor(
-            1, thread_name_prefix="compute", initializer=torch.set_num_threads, initargs=(threads,)
+            1, thread_name_prefix="compute", initializer=use_threads, initargs=(threads,)
         )
 
     def submit(self, function: Callable, *args) -> Future:

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from cache_models.default import STORE
 from cache_models.device import resolve
 from cache_models.errors import DataError
 from cache_models.store import Store
+from cache_models.threads import cores
 from workload import blocks, comparison_report, streams
 from workload.budget import GAP_S, budget
 from workload.client import Answers
@@ -80,8 +80,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     version = store.current()
     version.plan.check_base(base)
     device = resolve(options.device)
-    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = options.threads or best_threads(base, device, most or 1)
+    threads = options.threads or best_threads(base, device, cores())
     torch.set_num_threads(threads)  # for what is made beforehand
     settings = Settings(base, store, version, str(device), threads, folder)
     lacking = {name: why for name in options.systems if (why := missing(name))}

@@ -9,6 +9,7 @@ All count from the decoded picture to the answer.
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from cache_models.features import extract
 from cache_models.layout import channels_last
 from cache_models.recording import as_tensor
 from cache_models.store import CacheVersion
+from cache_models.threads import thread_counts, use_threads
 from workload.client import Answers
 from workload.systems.whole import prepared
 
@@ -28,11 +30,14 @@ class InProcess:
     """Asks as `workload.turns.Ask` does.
 
     Args:
-        threads: of PyTorch, for this process.
+        threads: of PyTorch, of a thread of its own, as in a replica.
     """
 
     def __init__(self, base: BaseDNN, version: CacheVersion, device: torch.device, threads: int):
-        torch.set_num_threads(threads)
+        self._thread = ThreadPoolExecutor(1, initializer=use_threads, initargs=(threads,))
+        self._thread.submit(self._prepare, base, version, device).result()
+
+    def _prepare(self, base: BaseDNN, version: CacheVersion, device: torch.device) -> None:
         plan = version.plan
         self._base, self._device = base, device
         self._slices = cut(base).fast_slices(plan.cut_points, device)
@@ -42,8 +47,14 @@ class InProcess:
         self._use_caches = plan.promise.threshold is not None
         self._oracle: list[tuple[int, str, float]] = []
 
-    @torch.inference_mode()
     def whole(self, picture: np.ndarray, _: bytes = b"") -> tuple[int, str, float]:
+        return self._thread.submit(self._whole, picture).result()
+
+    def cascade(self, picture: np.ndarray, _: bytes = b"") -> tuple[int, str, float]:
+        return self._thread.submit(self._leave_early, picture).result()
+
+    @torch.inference_mode()
+    def _whole(self, picture: np.ndarray) -> tuple[int, str, float]:
         start = time.perf_counter()
         activation = channels_last(self._inputs(picture))
         self._wait()
@@ -64,7 +75,7 @@ class InProcess:
         self._oracle.append((class_id, self._exits[first], float(paid_ms[first])))
         return class_id, "base", float(paid_ms[-1])
 
-    def cascade(self, picture: np.ndarray, _: bytes = b"") -> tuple[int, str, float]:
+    def _leave_early(self, picture: np.ndarray) -> tuple[int, str, float]:
         start = time.perf_counter()
         label, exit = self._cascade.answer(as_tensor(picture[None]), self._use_caches)
         return label, self._exits[exit], (time.perf_counter() - start) * 1e3
@@ -92,10 +103,9 @@ def best_threads(base: BaseDNN, device: torch.device, most: int, repetitions: in
 
     module = prepared(base, device)
     inputs = channels_last(torch.zeros(1, *base.description.input_shape, device=device))
-    candidates = sorted({most, *(2**k for k in range(most.bit_length()) if 2**k <= most)})
     before, took_ms = torch.get_num_threads(), {}
     with torch.inference_mode():
-        for threads in candidates:
+        for threads in thread_counts(most):
             torch.set_num_threads(threads)
             took_ms[threads] = median_ms(lambda: module(inputs), repetitions=repetitions)
     torch.set_num_threads(before)

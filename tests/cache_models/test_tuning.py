@@ -13,7 +13,6 @@ from cache_models.tuning import (
     Tuned,
     choose,
     describe,
-    thread_counts,
     with_spins,
 )
 
@@ -48,10 +47,6 @@ def test_the_batch_cap_is_the_smallest_with_nearly_the_least_time_a_row():
 
     assert cap({1: 1.0, 2: 1.2, 4: 2.0, 8: 3.95}) == 4
     assert cap({1: 10.0, 2: 19.8, 4: 39.5}) == 1
-
-
-def test_thread_counts_end_with_all_cores():
-    assert [thread_counts(cores) for cores in (1, 2, 6)] == [[1], [1, 2], [1, 2, 4, 6]]
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -13,6 +13,7 @@ from cache_models.fast import fast
 from cache_models.layout import channels_last
 from cache_models.pixels import pixels
 from cache_models.recording import as_tensor
+from cache_models.threads import use_threads
 
 WARM_UP = 5
 
@@ -54,7 +55,7 @@ class Whole:
     """
 
     def __init__(self, model: str, device: str, threads: int, eager: bool = False):
-        torch.set_num_threads(threads)
+        use_threads(threads)
         self._device = resolve(device)
         self._base = load(model)
         if eager:
