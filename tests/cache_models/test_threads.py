@@ -16,12 +16,14 @@ def test_thread_counts_end_with_all_cores():
 
 
 def bound_after(count: int) -> list[int]:
-    """Cores of the threads that are bound to a single one, in a new thread with its team."""
+    """Cores of the threads that are bound to a single one, of a new thread and its team."""
+    before = set(threads.TASKS.iterdir())
 
     def compute() -> list[int]:
         torch.ones(2**21).mul_(2)
         assert torch.get_num_threads() == count
-        masks = [os.sched_getaffinity(int(task.name)) for task in threads.TASKS.iterdir()]
+        team = set(threads.TASKS.iterdir()) - before
+        masks = [os.sched_getaffinity(int(task.name)) for task in team]
         return sorted(core for mask in masks if len(mask) == 1 for core in mask)
 
     with ThreadPoolExecutor(1, initializer=use_threads, initargs=(count,)) as thread:
