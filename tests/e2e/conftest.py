@@ -31,8 +31,8 @@ def lane(request) -> dict:
 
 @pytest.fixture(scope="session")
 def asked() -> tuple[np.ndarray, np.ndarray]:
-    """900 of the sample images, and the base DNN's labels, which take a while."""
-    images = sample()[0][:900]
+    """700 of the sample images, and the base DNN's labels, which take a while."""
+    images = sample()[0][:700]
     return images, base_answers(load("default"), images)
 
 

@@ -43,7 +43,7 @@ def url(lane, tmp_path_factory):
 
 
 def test_with_caches_off_every_answer_is_the_base_dnns_own(url, asked):
-    images, answers = (part[500:800] for part in asked)
+    images, answers = (part[500:700] for part in asked)
     with httpx.Client(base_url=url, timeout=60) as client:
         given = [
             client.post("/predict?cache=off", content=png(image)).json()["class_id"]
@@ -100,7 +100,7 @@ def test_every_partition_is_on_the_way_of_a_request_that_the_base_dnn_answers(ur
 
 
 def test_hidden_layers_answer_once_they_may(url, asked):
-    images, answers = (part[700:900] for part in asked)
+    images, answers = (part[500:700] for part in asked)
     assert admin(url, "POST", "mode", json={"mode": "serve"}).status_code == 200
     wait_until(lambda: stats(url)["guard"]["caches"] == "serve", "caches stay off")
     time.sleep(2)  # both routers have exchanged with the trainer
