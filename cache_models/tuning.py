@@ -9,7 +9,6 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import NamedTuple
-from unittest import mock
 
 import torch
 from tqdm import tqdm
@@ -90,15 +89,18 @@ def tune(
 
 def with_spins(spins: int, function: Callable, *args):
     """`function(*args)` in a process whose threads spin so often."""
-    context = get_context("spawn")
-    with (
-        mock.patch.dict(os.environ, {SPIN_COUNT: str(spins)}),
-        ProcessPoolExecutor(1, context) as process,
-    ):
-        return process.submit(function, *args).result()
+    before = os.environ.get(SPIN_COUNT)
+    os.environ[SPIN_COUNT] = str(spins)
+    try:
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            return process.submit(function, *args).result()
+    finally:
+        del os.environ[SPIN_COUNT]
+        if before is not None:
+            os.environ[SPIN_COUNT] = before
 
 
-def choose(deployment: str, measured: Measured, cores_there: int) -> Tuned:
+def choose(deployment: str, measured: Measured, machine_cores: int) -> Tuned:
     """The choice from what was measured.
 
     >>> one = {1: Call(10.0), 2: Call(18.0), 4: Call(35.5)}
@@ -107,9 +109,8 @@ def choose(deployment: str, measured: Measured, cores_there: int) -> Tuned:
     >>> chosen.setting, chosen.batch_cap
     (Setting(threads=1, spins=0), 2)
     """
-    costs = {
-        setting: calls[1].ms + calls[1].spun_ms / cores_there for setting, calls in measured.items()
-    }
+    alone = {setting: calls[1] for setting, calls in measured.items()}
+    costs = {setting: call.ms + call.spun_ms / machine_cores for setting, call in alone.items()}
     setting = min(setting for setting, cost in costs.items() if cost <= NEAR * min(costs.values()))
     by_row = {rows: call.ms / rows for rows, call in measured[setting].items()}
     cap = min(rows for rows, ms in by_row.items() if ms <= NEAR * min(by_row.values()))
@@ -119,7 +120,7 @@ def choose(deployment: str, measured: Measured, cores_there: int) -> Tuned:
 def describe(tuned: Sequence[Tuned], compiled: bool = False) -> str:
     """A table, and what to write in `serve_config.yaml`; `compiled` as for `tune`."""
     lines = [
-        f"{'':12}threads    spins  ms after  batch cap"
+        f"{'':12}threads    spins   spun ms  batch cap"
         + "".join(f"{f'ms at {rows}':>10}" for rows in BATCHES)
     ]
     for one in tuned:
