@@ -43,7 +43,7 @@ def url(lane, tmp_path_factory):
 
 
 def test_with_caches_off_every_answer_is_the_base_dnns_own(url, asked):
-    images, answers = (part[500:700] for part in asked)
+    images, answers = (part[400:700] for part in asked)
     with httpx.Client(base_url=url, timeout=60) as client:
         given = [
             client.post("/predict?cache=off", content=png(image)).json()["class_id"]
