@@ -39,7 +39,7 @@ def cli() -> None:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Default: the shipped file; with --grow, where cache_models.grown looks for it.",
+    help="Default: the shipped file; with --grow, where cache_models.zoo.deepened looks for it.",
 )
 @click.option("--seed", default=0, show_default=True)
 @click.option(
@@ -49,11 +49,11 @@ def cli() -> None:
 )
 def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
     """Train the default base DNN from scratch; goes on from a checkpoint if there is one."""
-    from cache_models.default import WEIGHTS
-    from cache_models.grow import describe_card
-    from cache_models.grow import pretrain as pretrain_grown
-    from cache_models.grown import weights_file
-    from cache_models.pretrain import pretrain
+    from cache_models.zoo.deepen import describe_card
+    from cache_models.zoo.deepen import pretrain as pretrain_grown
+    from cache_models.zoo.deepened import weights_file
+    from cache_models.zoo.fashion import WEIGHTS
+    from cache_models.zoo.pretrain import pretrain
 
     out = out or (weights_file(grow) if grow else WEIGHTS)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -99,13 +99,13 @@ def build(
     device: str,
 ) -> None:
     """Learn, compose and calibrate caches, and publish them to a store."""
-    from cache_models.base_dnn import load
-    from cache_models.build import build
-    from cache_models.default import STORE
-    from cache_models.device import resolve
-    from cache_models.inspect import describe_plan
-    from cache_models.samples import open_samples
-    from cache_models.store import Store
+    from cache_models.bench.describe import describe_plan
+    from cache_models.build.pipeline import build
+    from cache_models.data.samples import open_samples
+    from cache_models.network.base_dnn import load
+    from cache_models.network.device import resolve
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
 
     if out is None and (model, data) != ("default", "default"):
         raise click.UsageError("name the store with --out; the shipped one is the default model's.")
@@ -142,11 +142,11 @@ def cold(
     model: str, out: Path, cut_points: str | None, limits, hop: Path | None, device: str
 ) -> None:
     """Without samples: a plan whose caches will learn from the traffic."""
-    from cache_models.base_dnn import load
-    from cache_models.cold import cold_start
-    from cache_models.device import resolve
-    from cache_models.inspect import describe_plan
-    from cache_models.store import Store
+    from cache_models.bench.describe import describe_plan
+    from cache_models.build.cold_start import cold_start
+    from cache_models.network.base_dnn import load
+    from cache_models.network.device import resolve
+    from cache_models.store.versions import Store
 
     names = cut_points.split(",") if cut_points else None
     version = cold_start(
@@ -163,13 +163,13 @@ def cold(
 @device_option
 def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
     """Run the cascade over samples that tuned nothing: disagreement, exits, milliseconds."""
-    from cache_models.base_dnn import load
-    from cache_models.default import STORE
-    from cache_models.device import resolve
-    from cache_models.evaluation import evaluate
-    from cache_models.inspect import describe_evaluation
-    from cache_models.samples import open_samples
-    from cache_models.store import Store
+    from cache_models.bench.describe import describe_evaluation
+    from cache_models.bench.evaluation import evaluate
+    from cache_models.data.samples import open_samples
+    from cache_models.network.base_dnn import load
+    from cache_models.network.device import resolve
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
 
     base, version = load(model), Store(store or STORE).current()
     with tempfile.TemporaryDirectory(prefix="gati-evaluate-") as temporary:
@@ -205,13 +205,13 @@ def compare(
 
     Learns from --data as build does (and goes on from its --work); nothing is published.
     """
-    from cache_models.base_dnn import load
-    from cache_models.comparison import Comparison, as_csv, table
-    from cache_models.composition import Pricing
-    from cache_models.exploration import explore, measure
-    from cache_models.learning_data import prepare
-    from cache_models.samples import open_samples
-    from cache_models.survey import survey
+    from cache_models.bench.comparison import Comparison, as_csv, table
+    from cache_models.build.composition import Pricing
+    from cache_models.build.exploration import explore, measure
+    from cache_models.build.split import prepare
+    from cache_models.build.survey import survey
+    from cache_models.data.samples import open_samples
+    from cache_models.network.base_dnn import load
 
     base = load(model)
     with tempfile.TemporaryDirectory(prefix="gati-compare-") as temporary:
@@ -269,12 +269,12 @@ def novelty(
     out: Path | None,
 ) -> None:
     """Try the novelty gate: learn the store's caches on a few classes, and show them the others."""
-    from cache_models.base_dnn import load
-    from cache_models.default import STORE
-    from cache_models.learning_data import prepare
-    from cache_models.leave_classes_out import leave_classes_out, summary
-    from cache_models.samples import open_samples
-    from cache_models.store import Store
+    from cache_models.bench.leave_classes_out import leave_classes_out, summary
+    from cache_models.build.split import prepare
+    from cache_models.data.samples import open_samples
+    from cache_models.network.base_dnn import load
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
 
     base, plan = load(model), Store(store or STORE).current().plan
     if not plan.caches:
@@ -303,7 +303,7 @@ def novelty(
 @click.option("--sample-rate", default=0.1, show_default=True)
 def guard(max_disagreement: float, samples_between_alarms: float, sample_rate: float) -> None:
     """Simulate how soon the guard notices that caches are wrong, and how often it errs."""
-    from cache_models.guard import table
+    from cache_models.promise.guard import table
 
     click.echo(table(max_disagreement, samples_between_alarms, sample_rate))
 
@@ -322,18 +322,18 @@ def guard(max_disagreement: float, samples_between_alarms: float, sample_rate: f
 @device_option
 def inspect(model: str, store: Path | None, picture: Path | None, rate: float, device: str) -> None:
     """Print the cut points with cost and bytes, every variant explored, and the plan."""
-    from cache_models import depth
-    from cache_models.base_dnn import load
-    from cache_models.cutting import cut
-    from cache_models.default import STORE
-    from cache_models.exploration import read_table
-    from cache_models.inspect import (
+    from cache_models.bench import capacity
+    from cache_models.bench.describe import (
         describe_cut_points,
         describe_exploration,
         describe_plan,
         draw,
     )
-    from cache_models.store import EXPLORATION, Store
+    from cache_models.build.exploration import read_table
+    from cache_models.network.base_dnn import load
+    from cache_models.network.cutting import cut
+    from cache_models.store.versions import EXPLORATION, Store
+    from cache_models.zoo.fashion import STORE
 
     store = store or (STORE if model == "default" else None)
     version = Store(store).current() if store else None
@@ -347,7 +347,7 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
         if records and picture:
             draw(records, plan, picture)
         click.echo(describe_plan(plan))
-        click.echo(depth.describe(plan, rate))
+        click.echo(capacity.describe(plan, rate))
     else:
         click.echo("no store named: no caches (make some with `python -m cache_models build`)")
 
@@ -359,10 +359,10 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
 @click.option("--compile", "compiled", is_flag=True, help="Partitions by torch.compile.")
 def tune(model: str, store: Path | None, device: str, compiled: bool) -> None:
     """Measure which threads, wait policies and batch sizes suit partitions and lookups here."""
-    from cache_models.default import STORE
-    from cache_models.device import resolve
-    from cache_models.store import Store
-    from cache_models.tuning import describe, tune
+    from cache_models.bench.tuning import describe, tune
+    from cache_models.network.device import resolve
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
 
     version = Store(store or STORE).current()
     tuned = tune(model, version, resolve(device).type, compiled)

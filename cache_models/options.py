@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from cache_models.promise import Limits
+from cache_models.promise.promise import Limits
 
 model_option = click.option(
     "--model",
@@ -96,7 +96,9 @@ def limit_options(command):
 
 def hop_cost(file: Path | None):
     """The `HopCost` that the file holds, or the shipped one."""
-    from cache_models.plan import HopCost  # takes PyTorch along, which `--help` need not wait for
+    from cache_models.store.plan import (
+        HopCost,  # takes PyTorch along, which `--help` need not wait for
+    )
 
     try:
         return HopCost.model_validate_json(file.read_text()) if file else HopCost()

@@ -5,16 +5,16 @@ import ray
 from ray import serve
 from ray.serve.config import DeploymentActorConfig
 
-from cache_models.datasets import cache_home
-from cache_models.default import STORE
-from cache_models.store import Store, working_copy
+from cache_models.data.datasets import cache_home
+from cache_models.store.versions import Store, working_copy
+from cache_models.zoo.fashion import STORE
 from deployments.config import AppArgs, Compute
-from deployments.lane_key import make_key
-from deployments.lookup import Lookup
-from deployments.partition import Partition
-from deployments.router import Router
-from deployments.sampler import TRAINER
-from deployments.trainer import Trainer
+from deployments.follow.sampler import TRAINER
+from deployments.follow.trainer import Trainer
+from deployments.graph.lookup import Lookup
+from deployments.graph.partition import Partition
+from deployments.ingress.router import Router
+from deployments.transport.zmq.key import make_key
 
 
 def build(args: AppArgs) -> serve.Application:

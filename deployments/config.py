@@ -131,7 +131,7 @@ class AppArgs(Strict):
 
     Attributes:
         name: of the model in the Open Inference Protocol.
-        model: reference to the base DNN, as `cache_models.base_dnn` describes it.
+        model: reference to the base DNN, as `cache_models.network.base_dnn` describes it.
         store: absolute path of the folder of cache versions, or `default` for the shipped one.
         mode: `serve`; `shadow`, where the base DNN answers everything and caches are only judged;
             or `off`, where they are not asked at all.

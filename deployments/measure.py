@@ -15,12 +15,12 @@ import numpy as np
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from cache_models.plan import HopCost
+from cache_models.store.plan import HopCost
 from deployments.config import Compute, LaneArgs
-from deployments.lane_key import load_key, make_key
-from deployments.messages import Answer
-from deployments.replica import Replica
-from deployments.transport import Remote
+from deployments.graph.replica import Replica
+from deployments.transport.messages import Answer
+from deployments.transport.remote import Remote
+from deployments.transport.zmq.key import load_key, make_key
 
 SIZES = (1_000, 16_000, 100_000, 400_000, 1_600_000)
 APP = "gati-measure"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from workload.arrivals import KNOWN
-from workload.compare import compare
+from workload.compare.cli import compare
 from workload.options import classes_option
-from workload.parameters import ParameterError
-from workload.streams import STREAMS
+from workload.traffic.arrivals import KNOWN
+from workload.traffic.parameters import ParameterError
+from workload.traffic.streams import STREAMS
 
 
 @click.group()
@@ -29,10 +29,10 @@ url_option = click.option("--url", default="http://127.0.0.1:8000", show_default
 @click.option("--skip", default=0, show_default=True, help="So many at its beginning.")
 def agreement(url: str, images: int, skip: int) -> None:
     """Ask about the sample images with caches on and off in turn; compare with the base DNN."""
-    from cache_models.base_dnn import load
-    from cache_models.default import sample
-    from cache_models.evaluation import base_answers
-    from workload.agreement import ask, report
+    from cache_models.bench.evaluation import base_answers
+    from cache_models.network.base_dnn import load
+    from cache_models.zoo.fashion import sample
+    from workload.run.agreement import ask, report
 
     pictures, labels = (part[skip : skip + images] for part in sample())
     answers = base_answers(load("default"), pictures)
@@ -96,9 +96,9 @@ def stream(
     trace: Path | None,
 ) -> None:
     """Make a stream, say how much locality it has, and write it to a trace; send nothing."""
-    from cache_models.base_dnn import load
     from cache_models.errors import CacheModelsError
-    from workload import run
+    from cache_models.network.base_dnn import load
+    from workload.run import run
 
     try:
         base = load(model)
@@ -182,9 +182,9 @@ def stream(
 def run(out: Path | None, picture: Path | None, arrivals: str | None, **settings) -> None:
     """Send a stream, and compare every answer with the base DNN's own."""
     from cache_models.errors import CacheModelsError
-    from workload import run
-    from workload.picture import draw
-    from workload.report import describe
+    from workload.run import run
+    from workload.run.plot import draw
+    from workload.run.report import describe
 
     if settings["static"] and settings["ask_again"]:
         raise click.UsageError("--static needs the base DNN: leave --ask-again out")
@@ -216,14 +216,14 @@ def profile(
     url: str, model: str, store: Path | None, data: str, stream: str, requests: int, seed: int
 ) -> None:
     """Print where the milliseconds of a request go, and the serving tax."""
-    from cache_models.base_dnn import load
-    from cache_models.default import STORE
+    from cache_models.bench.evaluation import Cascade
     from cache_models.errors import CacheModelsError
-    from cache_models.evaluation import Cascade
-    from cache_models.store import Store
-    from workload import run
-    from workload.profile import describe, in_process_ms, profile
-    from workload.variation import Pictures
+    from cache_models.network.base_dnn import load
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
+    from workload.run import run
+    from workload.run.profile import describe, in_process_ms, profile
+    from workload.traffic.variation import Pictures
 
     try:
         base = load(model)
@@ -259,9 +259,10 @@ def rounds(url: str, data: str, stream: str, rate_per_s: float, requests: int, s
     Needs the server's GATI_ADMIN_TOKEN.
     """
     from cache_models.errors import CacheModelsError
-    from workload import arrivals, run
-    from workload.rounds import measure
-    from workload.variation import Pictures
+    from workload.run import run
+    from workload.run.rounds import measure
+    from workload.traffic import arrivals
+    from workload.traffic.variation import Pictures
 
     try:
         opened = run.open_for(data, None, click.echo)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from cache_models.base_dnn import load
-from cache_models.default import sample
-from cache_models.evaluation import base_answers
+from cache_models.bench.evaluation import base_answers
+from cache_models.network.base_dnn import load
+from cache_models.zoo.fashion import sample
 
 ROOT = Path(__file__).parents[2]
 READY_S = 180

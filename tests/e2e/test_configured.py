@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import yaml
 
-from cache_models.advice import Advice, Adviser
-from cache_models.base_dnn import load
-from cache_models.default import STORE, sample
-from cache_models.promise import Limits
-from cache_models.store import Store
+from cache_models.follow.advice import Advice, Adviser
+from cache_models.network.base_dnn import load
+from cache_models.promise.promise import Limits
+from cache_models.store.versions import Store
+from cache_models.zoo.fashion import STORE, sample
 from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
-from workload.client import png
+from workload.client.client import png
 
 HIDDEN = ["layer2.1", "layer4.0"]
 

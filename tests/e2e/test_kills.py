@@ -16,16 +16,16 @@ import httpx
 import pytest
 import yaml
 
-from cache_models import cold
-from cache_models.base_dnn import load
-from cache_models.cutting import INPUT
-from cache_models.plan import HopCost
-from cache_models.promise import Limits
-from cache_models.store import Store
-from cache_models.survey import survey
+from cache_models.build import cold_start
+from cache_models.build.survey import survey
+from cache_models.network.base_dnn import load
+from cache_models.network.cutting import INPUT
+from cache_models.promise.promise import Limits
+from cache_models.store.plan import HopCost
+from cache_models.store.versions import Store
 from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
 from tests.tiny import images
-from workload.client import png
+from workload.client.client import png
 
 KILLS = int(os.environ.get("GATI_KILLS", 2))
 VICTIMS = ("ray::Trainer", "ray::ServeReplica:gati:Lookup0")
@@ -39,9 +39,9 @@ def store(lane, tmp_path_factory):
     """Of untrained caches, so that whatever a round learns is better; the base DNN seems slow."""
     store = Store(tmp_path_factory.mktemp("kills") / "store")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cold, "survey", lambda *a: replace(survey(*a), base_ms=10_000.0))
+        patch.setattr(cold_start, "survey", lambda *a: replace(survey(*a), base_ms=10_000.0))
         limits = Limits(max_disagreement=0.1, max_class_disagreement=0.3)
-        cold.cold_start(load("tests.tiny:tiny"), store, limits, HopCost(), [INPUT])
+        cold_start.cold_start(load("tests.tiny:tiny"), store, limits, HopCost(), [INPUT])
     return store
 
 

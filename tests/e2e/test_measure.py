@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from cache_models.plan import HopCost
+from cache_models.store.plan import HopCost
 
 
 def test_a_measured_hop_costs_something_and_build_can_read_it(tmp_path):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from cache_models.base_dnn import load
-from cache_models.default import FOLDER, sample
+from cache_models.network.base_dnn import load
+from cache_models.zoo.fashion import FOLDER, sample
 from tests.e2e.conftest import ROOT, serve_run, wait_until
-from workload.agreement import ask
-from workload.client import png
+from workload.client.client import png
+from workload.run.agreement import ask
 
 MODEL = "/v2/models/fashion-mnist"
 
@@ -107,7 +107,7 @@ def test_a_batch_is_answered_row_by_row(client):
 
 
 def test_a_tensor_is_answered_like_the_image_it_was_made_from(client):
-    from cache_models.recording import as_tensor
+    from cache_models.data.recording import as_tensor
 
     images = sample()[0][:1]
     inputs = load("default").inputs(as_tensor(images))

@@ -44,7 +44,7 @@ async def serve(port: int) -> None:
 
 
 def ask(port: int, clients: int, requests: int) -> str:
-    from workload.client import send
+    from workload.client.client import send
 
     image = np.random.default_rng(0).integers(0, 256, (28, 28, 1), np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF)

@@ -1,0 +1,170 @@
+"""For people to look at: a model's cut points, an exploration, and a plan."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cache_models.bench.evaluation import Evaluation
+from cache_models.build.exploration import ExplorationRecord
+from cache_models.build.survey import candidate_names
+from cache_models.network.cost import BATCHES, slice_costs
+from cache_models.network.cutting import INPUT, CutModel
+from cache_models.store.plan import Plan
+
+
+def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) -> str:
+    """One line a cut point behind the input: share of compute, milliseconds of its slice, bytes,
+    caches."""
+    points = [point for point in model.cut_points if point.name != INPUT]
+    names = [point.name for point in points]
+    costs = slice_costs(model, names, device)
+    kept = candidate_names(model)
+    total = sum(cost[1] for cost in costs)
+    reached = np.cumsum([cost[1] for cost in costs]) / total
+    cached = set(plan.cut_points) if plan else set()
+    width = max(len(name) for name in names)
+    lines = [
+        f"{'cut point':{width}}  {'compute':>7}  {'ms b1':>7}  {'ms b8':>7}  "
+        f"{'activation':>16}  {'KB fp32':>8}  "
+    ]
+    for point, cost, share in zip(points, costs, reached, strict=False):
+        mark = "cache" if point.name in cached else "candidate" * (point.name in kept)
+        shape = "x".join(map(str, point.shape))
+        lines.append(
+            f"{point.name:{width}}  {share:7.1%}  {cost[1]:7.2f}  {cost[8]:7.2f}  {shape:>16}  "
+            f"{point.activation_bytes(4) / 1e3:8.1f}  {mark}".rstrip()
+        )
+    whole = [sum(cost[batch] for cost in costs) for batch in BATCHES]
+    lines.append(f"{'(output)':{width}}  {1:7.1%}  {costs[-1][1]:7.2f}  {costs[-1][8]:7.2f}")
+    lines.append(f"{'whole':{width}}  {'':7}  {whole[0]:7.2f}  {whole[1]:7.2f}")
+    return "\n".join(lines)
+
+
+def describe_plan(plan: Plan) -> str:
+    """Caches, promise and expectation of a plan."""
+    promise, expected = plan.promise, plan.expected
+    lines = [f"plan for {plan.model}, learned from {plan.data}"]
+    also = [plan.train_data] if plan.train_data else []
+    copies = "copy" if plan.copies == 1 else "copies"
+    also += [f"{plan.copies} altered {copies} of all that trains"] if plan.copies else []
+    lines[0] += f", predictors also from {' and '.join(also)}:" if also else ":"
+    if not plan.caches:
+        lines.append("  no cache: none helps under these limits")
+    for cache in plan.caches:
+        lines.append(
+            f"  {cache.cut_point}: {cache.variant.name}, {cache.memory_bytes / 1e3:.0f} KB, lookup "
+            f"{cache.lookup_ms:.2f} ms, agreement {cache.agreement:.1%}, exits "
+            f"{expected.exits[cache.cut_point]:.1%}"
+        )
+    limits = promise.limits
+    lines += [
+        f"  promise: at most {limits.max_disagreement:.2%} of answers differ from the base DNN's, "
+        f"at most {limits.max_class_disagreement:.2%} of any class, at "
+        f"{limits.confidence:.0%} confidence",
+        f"  calibrated on {promise.samples} samples: {promise.disagreements} differ"
+        + (f", threshold {promise.threshold:.4f}" if promise.threshold is not None else ""),
+        f"  classes without enough samples, so without a promise of their own: {_left_out(plan)}",
+        f"  expected: {expected.hit_rate:.1%} hits; {expected.latency_ms:.1f} ms against "
+        f"{expected.base_latency_ms:.1f} ms for the base DNN in one deployment; compute alone "
+        f"{expected.compute_ms:.1f} against {expected.base_compute_ms:.1f} ms",
+        f"  expected calibration error of hits' probabilities: "
+        f"{expected.hit_calibration_error:.3f}",
+        *(f"  note: {note}" for note in plan.notes),
+    ]
+    return "\n".join(lines)
+
+
+def _left_out(plan: Plan, most: int = 20) -> str:
+    """Those with most calibration samples, by name, and how many more."""
+    records = plan.promise.classes
+    left_out = [i for i, record in enumerate(records) if not record.tested]
+    left_out.sort(key=lambda i: -records[i].samples)
+    if len(left_out) <= most:
+        return ", ".join(plan.description.classes[i] for i in sorted(left_out)) or "none"
+    seen = [plan.description.classes[i] for i in left_out if records[i].samples]
+    unseen, more = len(left_out) - len(seen), len(left_out) - len(seen[:most])
+    return f"{', '.join(seen[:most])} and {more} more ({unseen} without any sample)"
+
+
+def describe_exploration(records: list[ExplorationRecord], plan: Plan) -> str:
+    """One line a variant and cut point, as measured on the selection samples."""
+    width = max(len(record.cut_point) for record in records)
+    lines = [
+        f"{'cut point':{width}}  {'variant':8}  {'hits':>6}  {'agreement':>9}  {'ms b1':>6}  "
+        f"{'ms b8':>6}  {'KB':>8}  {'trained s':>9}"
+    ]
+    for r in records:
+        mark = "  chosen" if _is_chosen(r, plan) else ""
+        lines.append(
+            f"{r.cut_point:{width}}  {r.variant:8}  {r.hit_rate:6.1%}  {r.agreement:9.1%}  "
+            f"{r.lookup_ms_batch_1:6.2f}  {r.lookup_ms_batch_8:6.2f}  {r.memory_bytes / 1e3:8.1f}  "
+            f"{r.training_s:9.1f}{mark}"
+        )
+    return "\n".join(lines)
+
+
+def describe_evaluation(result: Evaluation) -> str:
+    """Disagreement, exits and milliseconds of a cascade in one process."""
+    worst = max(result.disagreement_by_class, key=result.disagreement_by_class.get)
+    exits = ", ".join(f"{name} {share:.1%}" for name, share in result.exits.items())
+    return "\n".join(
+        [
+            f"{result.disagreements} of {result.samples} answers differ from the base DNN's "
+            f"({result.disagreements / result.samples:.2%}); most of {worst}: "
+            f"{result.disagreement_by_class[worst]:.2%}",
+            f"exits: {exits}",
+            f"cascade {result.cascade_ms:.2f} ms (the plan expects {result.expected_ms:.2f} for "
+            f"these exits), base DNN {result.base_ms:.2f} ms: "
+            f"{result.base_ms / result.cascade_ms:.2f} times less",
+        ]
+    )
+
+
+def draw(records: list[ExplorationRecord], plan: Plan, file: Path) -> None:
+    """Hit rate over share of compute, one mark a variant; and what to expect of the plan."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 1))
+    for family, marker in {"pool": "o", "fc": "s", "conv": "^"}.items():
+        mine = [r for r in records if r.variant.startswith(family)]
+        if not mine:
+            continue
+        x, y = [r.compute_share for r in mine], [r.hit_rate for r in mine]
+        left.scatter(x, y, marker=marker, label=family, alpha=0.6)
+    for r in records:
+        if _is_chosen(r, plan):
+            at = (r.compute_share, r.hit_rate)
+            left.scatter(*at, s=150, facecolors="none", edgecolors="black")
+            left.annotate(
+                f"{r.cut_point} {r.variant}", at, (6, -12), textcoords="offset points", fontsize=9
+            )
+    left.set(
+        xlabel="share of the base DNN's compute",
+        ylabel="hit rate, alone",
+        title=f"every variant at {plan.promise.limits.max_disagreement:.2%} disagreement",
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+    )
+    left.legend(loc="lower right")
+    expected = plan.expected
+    bars = {
+        "base DNN": expected.base_latency_ms,
+        "plan": expected.latency_ms,
+        "base DNN,\nno hops": expected.base_compute_ms,
+        "plan,\nno hops": expected.compute_ms,
+        "oracle,\nno hops": expected.oracle_compute_ms,
+    }
+    drawn = right.bar(list(bars), list(bars.values()), color=["grey", "C0", "grey", "C0", "C2"])
+    right.bar_label(drawn, fmt="%.1f")
+    right.set(title="expected ms a request")
+    right.margins(y=0.1)
+    right.tick_params(axis="x", labelrotation=60)
+    figure.savefig(file, dpi=120)
+
+
+def _is_chosen(record: ExplorationRecord, plan: Plan) -> bool:
+    return any(
+        (cache.cut_point, cache.variant.name) == (record.cut_point, record.variant)
+        for cache in plan.caches
+    )

@@ -1,0 +1,195 @@
+"""Build a cache version: record, explore, survey, compose, calibrate, publish."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cache_models.build.composition import Outcome, Pricing, compose
+from cache_models.build.expected import expect
+from cache_models.build.exploration import Explored, ask, check_variants, explore, measure, table
+from cache_models.build.split import prepare
+from cache_models.build.survey import survey
+from cache_models.data.samples import Samples
+from cache_models.follow import advice, reservoir
+from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.features import feature_shape, is_constant
+from cache_models.promise import prior
+from cache_models.promise.promise import Limits, calibrate
+from cache_models.store.plan import CacheRecord, HopCost, Plan
+from cache_models.store.versions import EXPLORATION, CacheVersion, Store
+
+
+def build(
+    base: BaseDNN,
+    samples: Samples,
+    data_name: str,
+    store: Store,
+    limits: Limits,
+    hop: HopCost,
+    folder: Path,
+    device: str = "cpu",
+    activation_bytes_per_value: int = 2,
+    false_hit_cost: float = 1.0,
+    seed: int = 0,
+    train_data: str | None = None,
+    cut_points: Sequence[str] | None = None,
+    copies: int = 0,
+    variants: Sequence[str] | None = None,
+) -> CacheVersion:
+    """Learn caches for `base` from `samples` and publish them as the store's current version.
+
+    Args:
+        samples: inputs without labels; those that depend on their neighbours are split in
+            blocks of time.
+        data_name, train_data: what the plan says that the samples, and those of them that only
+            train, were.
+        cut_points: the candidates to try caches at; by default all.
+        copies: so many altered copies of every sample that trains, for predictors.
+        variants: names of the kinds of predictor to try; by default all.
+        folder: for recording and trained caches; a build goes on with what it finds there.
+
+    Raises:
+        DataError: there are too few images for the promise, or a cut point is no candidate, or a
+            variant none.
+    """
+    check_variants(variants or ())
+    data = prepare(
+        base,
+        samples,
+        limits,
+        folder,
+        device,
+        seed,
+        cut_points,
+        copies,
+    )
+    model, recording = data.model, data.recording
+    train, select, calibration = data.train, data.select, data.calibrate
+    answers, classes = recording.answers, recording.probabilities.shape[1]
+    constant = [name for name, features in recording.features.items() if is_constant(features)]
+    trained = []
+    if len(np.unique(answers)) > 1:
+        trained = explore(
+            recording,
+            train,
+            select,
+            folder / "caches",
+            false_hit_cost,
+            seed,
+            data.copies,
+            variants,
+        )
+    costs = survey(base, model, samples.images, device, activation_bytes_per_value)
+    costs = costs.only(list(recording.features))
+    explored = measure(trained, recording, costs, select, limits)
+    pricing = Pricing(costs.base_ms, samples.images[0].nbytes, 4 * classes, hop)
+    outcomes = [e.outcome for e in explored]
+    chosen = compose(outcomes, answers[select], classes, pricing, limits, len(calibration))
+    chosen = [e for o in chosen.caches for e in explored if e.outcome is o]
+    said = [ask(e.cache, recording.features[e.outcome.cut_point.name], calibration) for e in chosen]
+
+    predictions, confidences, tops = zip(*said, strict=True) if said else ((), (), ())
+    promise = calibrate(predictions, confidences, answers[calibration], classes, limits)
+    oracle = _oracle_ms(outcomes, answers[select], costs.base_ms)
+    if promise.threshold is None:
+        chosen = []
+    kept = advice.most_useful(explored, chosen) if chosen else []
+
+    def records(caches: list[Explored]) -> list[CacheRecord]:
+        return [
+            CacheRecord(
+                cut_point=e.record.cut_point,
+                file=_file(e),
+                variant=e.outcome.variant,
+                feature_shape=feature_shape(model[e.record.cut_point].shape),
+                memory_bytes=e.outcome.memory_bytes,
+                lookup_ms=e.outcome.lookup_ms,
+                agreement=e.record.agreement,
+            )
+            for e in caches
+        ]
+
+    def heard(caches: list[Explored]) -> tuple:
+        return (
+            [e.cache for e in caches],
+            [recording.features[e.record.cut_point] for e in caches],
+            answers,
+        )
+
+    plan = Plan(
+        model=base.reference,
+        fingerprint=base.fingerprint(),
+        description=base.description,
+        candidates=costs.candidates,
+        class_shares=tuple(np.bincount(answers[train], minlength=classes) / len(train)),
+        caches=records(chosen),
+        alternatives=records(kept),
+        promise=promise,
+        expected=expect(
+            [e.outcome for e in chosen],
+            predictions,
+            confidences,
+            tops,
+            answers[calibration],
+            promise,
+            pricing,
+            oracle,
+        ),
+        hop=hop,
+        device=device,
+        threads=torch.get_num_threads(),
+        data=data_name,
+        train_data=train_data,
+        copies=copies,
+        notes=_notes(samples, answers, base.description.classes, constant),
+    )
+    return store.publish(
+        plan,
+        {_file(e): e.cache for e in kept},
+        {EXPLORATION: table([e.record for e in explored])},
+        {
+            prior.FILE: prior.say(*heard(chosen), calibration),
+            advice.FILE: advice.keep(*heard(kept), select, calibration),
+            reservoir.FILE: reservoir.pick(data, samples.images),
+        },
+    )
+
+
+def _file(explored: Explored) -> str:
+    return f"{explored.record.cut_point}.safetensors"
+
+
+def _notes(
+    samples: Samples, answers: np.ndarray, classes: tuple[str, ...], constant: list[str]
+) -> list[str]:
+    notes = []
+    if samples.skipped:
+        notes.append(f"{len(samples.skipped)} files skipped: {'; '.join(samples.skipped[:20])}")
+    if samples.in_time:
+        notes.append(
+            "the samples depend on their neighbours and were split in blocks of time: the "
+            "promise's figures are empirical"
+        )
+    if len(np.unique(answers)) == 1:
+        notes.append(
+            f"the base DNN answers {classes[answers[0]]!r} to all {len(answers)} samples, so there "
+            f"is nothing to learn: give samples of what it will be asked, prepared as it expects "
+            f"them"
+        )
+    if constant:
+        notes.append(
+            f"features at {', '.join(constant)} are the same for all {len(answers)} samples, so no "
+            f"cache was tried there: are the samples all alike, or the activations dead?"
+        )
+    return notes
+
+
+def _oracle_ms(outcomes: list[Outcome], answers: np.ndarray, base_ms: float) -> float:
+    """Mean compute if every sample left at the first cut point where any predictor is right."""
+    left = np.full(len(answers), base_ms)
+    for outcome in outcomes:
+        right = outcome.predictions == answers
+        left[right] = np.minimum(left[right], outcome.cut_point.compute_share * base_ms)
+    return float(left.mean())

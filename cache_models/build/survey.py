@@ -1,0 +1,121 @@
+"""What every cut point of a base DNN costs on the device at hand, and which are worth a cache."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from cache_models.cache.fast_cache import InputFeatures
+from cache_models.data.recording import as_tensor
+from cache_models.errors import DataError
+from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.cost import BATCHES, median_ms, slice_costs, slice_flops
+from cache_models.network.cutting import INPUT, CutModel
+from cache_models.store.plan import CutPointRecord
+
+
+@dataclass(frozen=True)
+class Survey:
+    """
+    Attributes:
+        candidates: the input and the cut points worth a cache, with the measured slice that ends
+            at each.
+        base_ms: of the base DNN at batch 1, cut at the candidates.
+        input_features_ms: preprocessing for a cache at the input, by batch size; elsewhere the
+            partition has done it.
+    """
+
+    candidates: list[CutPointRecord]
+    base_ms: float
+    input_features_ms: dict[int, float]
+
+    def features_ms(self, point: CutPointRecord, batch: int) -> float:
+        """What a lookup at `point` has to do before it can ask its cache."""
+        return self.input_features_ms[batch] if point.name == INPUT else 0.0
+
+    def only(self, names: Sequence[str]) -> "Survey":
+        """These candidates alone."""
+        return replace(self, candidates=[p for p in self.candidates if p.name in names])
+
+
+def survey(
+    base: BaseDNN,
+    model: CutModel,
+    images: np.ndarray,
+    device: str = "cpu",
+    activation_bytes_per_value: int = 2,
+) -> Survey:
+    """Measure `model`, which was cut from `base`, on `device`.
+
+    Args:
+        images: samples of the input, `(N, h, w, C)` uint8 or `(N, *input_shape)` float32.
+    """
+    points = [model[name] for name in candidate_names(model)]
+    costs = slice_costs(model, [point.name for point in points], device)
+    reached = np.cumsum([cost[1] for cost in costs])
+    return Survey(
+        [
+            CutPointRecord(
+                name=point.name,
+                activation_shape=point.shape,
+                activation_bytes=(
+                    images[0].nbytes
+                    if point.name == INPUT
+                    else point.activation_bytes(activation_bytes_per_value)
+                ),
+                slice_ms=cost,
+                compute_share=float(ms / reached[-1]),
+            )
+            for point, cost, ms in zip(points, costs, reached, strict=False)
+        ],
+        float(reached[-1]),
+        {batch: _input_features_ms(base, images, batch) for batch in BATCHES},
+    )
+
+
+def _input_features_ms(base: BaseDNN, images: np.ndarray, rows: int) -> float:
+    batch = as_tensor(np.resize(images[:rows], (rows, *images.shape[1:])))
+    features = InputFeatures(base.description)
+    with torch.inference_mode():
+        return median_ms(lambda: features(batch))
+
+
+def candidate_names(model: CutModel, only: Sequence[str] | None = None) -> list[str]:
+    """The input and the cut points worth a cache, in execution order.
+
+    Args:
+        only: of these.
+
+    Raises:
+        DataError: one of those is no candidate.
+    """
+    hidden = [point.name for point in model.cut_points if point.name != INPUT]
+    known = [INPUT, *(hidden[i] for i in candidates(slice_flops(model, hidden)))]
+    if unknown := [name for name in only or () if name not in known]:
+        raise DataError(f"{unknown} are no candidates; those are {', '.join(known)}")
+    return [name for name in known if not only or name in only]
+
+
+def candidates(flops: list[int], min_share: float = 0.02) -> list[int]:
+    """The cut points worth a cache: of neighbours less than `min_share` of the compute apart the
+    last, which has seen the most of it, unless all that is left after it is less than that, too;
+    none before anything has been computed.
+
+    Args:
+        flops: of the slices between all cut points, one more than there are cut points.
+
+    >>> candidates([0, 1000, 10, 0, 1000, 10])
+    [3]
+    """
+    reached = np.cumsum(flops)
+    least = min_share * reached[-1]
+    chosen: list[int] = []
+    for i, done in enumerate(reached[:-1]):
+        if not done:
+            continue
+        if chosen and done - reached[chosen[-1]] < least:
+            chosen[-1] = i
+        else:
+            chosen.append(i)
+    return [i for i in chosen if reached[-1] - reached[i] >= least]

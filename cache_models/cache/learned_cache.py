@@ -1,0 +1,88 @@
+"""A learned cache: a predictor of the base DNN's answer, a selector of when to trust it, and a gate
+that trusts it on nothing unlike what it was trained on."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cache_models.cache.novelty import NoveltyGate
+from cache_models.cache.predictors import Predictor, Variant
+
+
+class Selector(nn.Module):
+    """Probability that a prediction is the base DNN's own answer, from what the predictor says.
+
+    Reads the three largest log probabilities, the margin between the first two, and the entropy;
+    logistic regression on them and their products.
+    """
+
+    STATISTICS = 5
+
+    def __init__(self):
+        super().__init__()
+        terms = self.STATISTICS + self.STATISTICS * (self.STATISTICS + 1) // 2
+        self.register_buffer("mean", torch.zeros(terms))
+        self.register_buffer("scale", torch.ones(terms))
+        self.linear = nn.Linear(terms, 1)
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Predictor scores `(B, K)` → probability of agreement `(B,)`."""
+        return self.linear((self.terms(scores) - self.mean) * self.scale).squeeze(1).sigmoid()
+
+    @classmethod
+    def terms(cls, scores: Tensor) -> Tensor:
+        log_p = scores.log_softmax(1)
+        top = log_p.topk(min(3, log_p.shape[1]), dim=1).values.clamp(min=-20)
+        top = F.pad(top, (0, 3 - top.shape[1]), value=-20.0)
+        margin = top[:, :1] - top[:, 1:2]
+        entropy = -(log_p.exp() * log_p).sum(1, keepdim=True)
+        x = torch.cat([top, margin, entropy], dim=1)
+        rows, columns = torch.triu_indices(cls.STATISTICS, cls.STATISTICS)
+        return torch.cat([x, x[:, rows] * x[:, columns]], dim=1)
+
+
+class LearnedCache(nn.Module):
+    """Predictor, selector and novelty gate at one cut point."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        feature_shape: tuple[int, ...],
+        classes: int,
+        gate: NoveltyGate | None = None,
+    ):
+        super().__init__()
+        self.variant = variant
+        self.feature_shape = feature_shape
+        self.predictor = Predictor(variant, feature_shape, classes)
+        self.selector = Selector()
+        self.gate = gate or NoveltyGate(feature_shape, classes)
+
+    def forward(self, features: Tensor, log_ratio: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`(B, *feature_shape)` → class probabilities `(B, K)`, probability of agreement `(B,)`,
+        which is 0 for a novel input.
+
+        Args:
+            log_ratio: `(K,)`, of the class mix of the moment to the one that was trained on.
+        """
+        scores = self.predictor(features)
+        if log_ratio is not None:
+            scores = scores + log_ratio
+        return scores.softmax(1), self.selector(scores) * self.gate(features)
+
+
+def save_cache(cache: LearnedCache, file: Path) -> None:
+    save_file({name: t.contiguous() for name, t in cache.state_dict().items()}, file)
+
+
+def load_cache(
+    file: Path, variant: Variant, feature_shape: tuple[int, ...], classes: int
+) -> LearnedCache:
+    weights = load_file(file)
+    gate = NoveltyGate(feature_shape, classes, unseen="gate.weight" in weights)
+    cache = LearnedCache(variant, feature_shape, classes, gate)
+    cache.load_state_dict(weights)
+    return cache.eval()

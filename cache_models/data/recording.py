@@ -1,0 +1,103 @@
+"""Record once what the caches learn from: features at cut points, and the base DNN's answers.
+
+Features go to memory-mapped files, so that memory stays bounded (one batch of activations) whatever
+the number of samples: at most 16 KB a sample and cut point on disk.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from cache_models.data.augmentation import Augmented
+from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.cutting import CutModel
+from cache_models.network.features import extract, feature_shape
+from cache_models.network.layout import channels_last
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Of N inputs: features `(N, *feature_shape)` fp16 by cut point, and the base DNN's
+    probabilities `(N, K)` float32. `digest` names the model, the cut points and the inputs."""
+
+    features: dict[str, np.ndarray]
+    probabilities: np.ndarray
+    digest: str
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The base DNN's labels, `(N,)` int64."""
+        return self.probabilities.argmax(1)
+
+
+def record(
+    base: BaseDNN,
+    model: CutModel,
+    names: Sequence[str],
+    images: np.ndarray | Augmented,
+    folder: Path,
+    device: str = "cpu",
+    batch: int = 50,
+) -> Recording:
+    """Run the base DNN over `images` and keep features at the cut points `names`.
+
+    Args:
+        images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32 that needs no preprocessing.
+        folder: for the memory-mapped files. A recording of the same model, cut points and images
+            that lies there is gone on with; anything else is overwritten.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(f"{base.fingerprint()} {list(names)} {images.shape}".encode())
+    for start in range(0, len(images), batch):
+        digest.update(np.ascontiguousarray(images[start : start + batch]).data)
+    progress = folder / "progress.json"
+    done = _done(progress, digest.hexdigest())
+
+    def memmap(file: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+        mode = "r+" if done else "w+"
+        return np.lib.format.open_memmap(folder / file, mode, dtype, (len(images), *shape))
+
+    features = {
+        name: memmap(f"{i}.npy", np.float16, feature_shape(model[name].shape))
+        for i, name in enumerate(names)
+    }
+    classes = len(base.description.classes)
+    probabilities = memmap("probabilities.npy", np.float32, (classes,))
+    slices = model.fast_slices(names, device)
+    bar = tqdm(total=len(images), initial=done, desc="record", unit="image")
+    with torch.inference_mode(), bar:
+        for start in range(done, len(images), batch):
+            rows = slice(start, start + batch)
+            activation = channels_last(base.inputs(as_tensor(images[rows]).to(device)))
+            for name, module in zip(names, slices, strict=False):
+                activation = module(activation)
+                features[name][rows] = extract(activation).cpu().numpy()
+            scores = slices[-1](activation)
+            probabilities[rows] = base.description.probabilities(scores).cpu().numpy()
+            for array in (*features.values(), probabilities):
+                array.flush()
+            done = start + len(scores)
+            progress.write_text(json.dumps({"recording": digest.hexdigest(), "done": done}))
+            bar.update(len(scores))
+    return Recording(features, np.array(probabilities), digest.hexdigest())
+
+
+def _done(progress: Path, digest: str) -> int:
+    try:
+        found = json.loads(progress.read_text())
+        return int(found["done"]) if found["recording"] == digest else 0
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def as_tensor(images: np.ndarray) -> torch.Tensor:
+    """Decoded images `(B, h, w, C)` uint8 → `(B, C, h, w)`; else as it is, in float32."""
+    if images.dtype == np.uint8:
+        return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    return torch.from_numpy(images.astype(np.float32))

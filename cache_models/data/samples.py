@@ -1,0 +1,235 @@
+"""Samples to learn from: what `--data` may name.
+
+- `default`: the Fashion-MNIST images that the shipped base DNN has not seen;
+- `trained`: those that it was trained on, to train predictors on, too;
+- `sample`: the shipped test images, which tuned nothing;
+- a folder of images, with or without sub-folders;
+- an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32;
+- a video file, frame by frame (with the extra `video`), or a half of it, or crops of its frames:
+  `street.avi?crops=6&half=first`;
+- `torchvision:<dataset>`, such as `torchvision:CIFAR10`: its training part.
+
+Pictures are resized to the base DNN's size as serving would do it and written to a memory-mapped
+file, so that memory stays bounded whatever their number.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from cache_models.data import video
+from cache_models.errors import DataError
+from cache_models.network.base_dnn import ModelDescription
+from cache_models.network.pixels import pixels
+from cache_models.network.preprocessing import Preprocessing
+
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+FORMS = (
+    "'default', 'trained', 'sample', a folder of images, an .npy or .npz file, a video file, or "
+    "torchvision:<dataset>"
+)
+
+
+MOST_TRAIN_ONLY = 50_000
+"""Of the images that train and do nothing else: asking the base DNN about more takes long."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """
+    Attributes:
+        images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32.
+        in_time: neighbours depend on each other, as the frames of a video do.
+        skipped: what could not be read, and why.
+        train_only: so many of the last must do nothing but train: those that the base DNN was
+            trained on, say, to which it answers otherwise than to new ones.
+    """
+
+    images: np.ndarray
+    in_time: bool = False
+    skipped: list[str] = field(default_factory=list)
+    train_only: int = 0
+
+
+def open_samples(
+    name: str, description: ModelDescription, folder: Path, train_data: str | None = None
+) -> Samples:
+    """The samples that `name` stands for.
+
+    Args:
+        folder: for the memory-mapped file of resized pictures; it must outlive the samples.
+        train_data: names more, which are to train and nothing else; `MOST_TRAIN_ONLY` of them at
+            most, drawn at random with a fixed seed.
+
+    Raises:
+        DataError: there are none, or they are not what the base DNN takes.
+    """
+    samples = _open(name, description, folder)
+    if train_data is None:
+        return samples
+    return _joined(samples, _open(train_data, description, folder / "train"), folder)
+
+
+def _joined(samples: Samples, more: Samples, folder: Path) -> Samples:
+    """Both in one memory-mapped file, the second to train only."""
+    first, second = samples.images, more.images
+    if (first.shape[1:], first.dtype) != (second.shape[1:], second.dtype):
+        raise DataError(
+            f"the images to train on are {second.dtype} {second.shape[1:]}, the others "
+            f"{first.dtype} {first.shape[1:]}; they must be alike"
+        )
+    rows = np.arange(len(second))
+    if len(rows) > MOST_TRAIN_ONLY:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MOST_TRAIN_ONLY, replace=False))
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (len(first) + len(rows), *first.shape[1:])
+    joined = np.lib.format.open_memmap(folder / "joined.npy", "w+", first.dtype, shape)
+    joined[: len(first)] = first
+    for at in range(0, len(rows), 1000):
+        part = rows[at : at + 1000]
+        joined[len(first) + at : len(first) + at + len(part)] = second[part]
+    joined.flush()
+    return Samples(joined, samples.in_time, samples.skipped + more.skipped, len(rows))
+
+
+def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
+    path = Path(name)
+    if name == "default":
+        from cache_models.zoo.fashion import held_out
+
+        samples = Samples(held_out()[0])
+    elif name == "trained":
+        from cache_models.zoo.fashion import trained_on
+
+        samples = Samples(trained_on()[0])
+    elif name == "sample":
+        from cache_models.zoo.fashion import sample
+
+        samples = Samples(sample()[0])
+    elif path.suffix in (".npy", ".npz") and path.is_file():
+        samples = Samples(array_in(path))
+    elif path.is_dir():
+        samples = _resized(_pictures(path), description, folder)
+    elif found := video.parse(name):
+        samples = _resized(video.pictures(*found), description, folder, in_time=True)
+    elif name.startswith("torchvision:"):
+        samples = _resized(_torchvision(name.removeprefix("torchvision:")), description, folder)
+    else:
+        raise DataError(f"data {name!r} is not there, or is not {FORMS}")
+    _check(name, samples.images, description)
+    return samples
+
+
+def _check(name: str, images: np.ndarray, description: ModelDescription) -> None:
+    preprocessing = description.preprocessing
+    if images.dtype == np.uint8 and preprocessing is not None:
+        channels = len(preprocessing.mean)
+        if images.ndim == 4 and images.shape[3] in {1, channels}:
+            return
+        expected = f"uint8 (N, h, w, 1 or {channels})"
+    else:
+        if images.dtype == np.float32 and images.shape[1:] == tuple(description.input_shape):
+            return
+        expected = f"float32 {('N', *description.input_shape)}".replace("'", "")
+    raise DataError(f"{name} holds {images.dtype} {images.shape}; the base DNN takes {expected}")
+
+
+def array_in(path: Path) -> np.ndarray:
+    """The array in an `.npy`, memory-mapped, or an `.npz`: its `images`, or else its first.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            name = "images" if "images" in loaded.files else loaded.files[0]
+            return loaded[name]
+    except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as an array of images: {error}") from error
+
+
+def labels_in(path: Path) -> np.ndarray | None:
+    """`labels` in an `.npz`, int64; None where there are none.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    if path.suffix != ".npz":
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            return loaded["labels"].astype(np.int64) if "labels" in loaded.files else None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as an array of labels: {error}") from error
+
+
+def _resized(
+    pictures: Iterator[Image.Image | str],
+    description: ModelDescription,
+    folder: Path,
+    in_time: bool = False,
+) -> Samples:
+    """Write each picture, resized, to one file; a text in place of a picture says why it is not."""
+    preprocessing = description.preprocessing
+    if preprocessing is None:
+        raise DataError(
+            "the base DNN takes tensors, not pictures: give an .npy of its float32 inputs"
+        )
+    shape = (*preprocessing.kept_size, len(preprocessing.mean))
+    folder.mkdir(parents=True, exist_ok=True)
+    file, count, skipped = folder / "samples.u8", 0, []
+    with open(file, "wb") as out:
+        for picture in tqdm(pictures, desc="read", unit="image"):
+            if isinstance(picture, str):
+                skipped.append(picture)
+                continue
+            out.write(_resize(picture, preprocessing, shape).tobytes())
+            count += 1
+    if not count:
+        raise DataError(f"no picture could be read ({'; '.join(skipped[:5]) or 'there is none'})")
+    return Samples(np.memmap(file, np.uint8, "r", shape=(count, *shape)), in_time, skipped)
+
+
+def _resize(
+    picture: Image.Image, preprocessing: Preprocessing, shape: tuple[int, ...]
+) -> np.ndarray:
+    array = pixels(picture, shape[2])
+    tensor = torch.from_numpy(array.transpose(2, 0, 1).copy())
+    resized = preprocessing.shrink(tensor).permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(np.broadcast_to(resized, shape))
+
+
+def _pictures(folder: Path) -> Iterator[Image.Image | str]:
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES):
+        try:
+            with Image.open(path) as image:
+                image.load()
+                yield image
+        except Exception as error:
+            yield f"{path}: {error}"
+
+
+def _torchvision(name: str) -> Iterator[Image.Image | str]:
+    from torchvision import datasets
+
+    from cache_models.data.datasets import cache_home
+
+    kind = getattr(datasets, name, None)
+    if name not in datasets.__all__ or kind is None:
+        raise DataError(f"torchvision has no data set {name!r}; data may be {FORMS}")
+    try:
+        data = kind(cache_home(), download=True)
+    except Exception as error:
+        raise DataError(f"torchvision's {name} cannot be had: {error}") from error
+    for item in data:
+        picture = item[0]
+        yield picture if isinstance(picture, Image.Image) else f"{name}: not a picture"

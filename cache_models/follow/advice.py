@@ -1,0 +1,180 @@
+"""Would caches at other cut points serve the classes of the moment with less latency?
+
+A build keeps the most useful cache of every candidate, and what each says of the selection and
+calibration samples. From these, with selection samples drawn anew in the traffic's class mix, the
+composition is done again. What it finds is calibrated on the calibration samples, which have chosen
+nothing, and written as a store of its own: moving a cut point means other deployments, so that an
+operator has to deploy it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cache_models.build.composition import Outcome, compose, outcome_of, pricing_of
+from cache_models.build.expected import expect
+from cache_models.build.exploration import Explored
+from cache_models.cache.learned_cache import LearnedCache, load_cache
+from cache_models.follow import reservoir
+from cache_models.promise import prior
+from cache_models.promise.promise import Limits, calibrate
+from cache_models.store.plan import CacheRecord
+from cache_models.store.versions import CacheVersion, Store
+
+FILE = "alternatives.safetensors"
+LEAST_GAIN = 0.1
+"""Of expected latency, for which a redeploy is worth it."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """
+    Attributes:
+        present_ms, proposed_ms: expected latency in the traffic's class mix, before any prior or
+            retraining, of the cut points deployed and of those proposed.
+    """
+
+    cut_points: list[str]
+    present_ms: float
+    proposed_ms: float
+    caches: list[CacheRecord]
+
+
+def most_useful(explored: Sequence[Explored], chosen: Sequence[Explored]) -> list[Explored]:
+    """One cache a candidate, in execution order: the chosen one, or that with most hits alone."""
+    best = {}
+    for e in explored:
+        name = e.record.cut_point
+        if name not in best or e.record.hit_rate > best[name].record.hit_rate:
+            best[name] = e
+    best |= {e.record.cut_point: e for e in chosen}
+    kept = [e for e in best.values() if e.record.hit_rate or e in chosen]
+    return sorted(kept, key=lambda e: e.record.compute_share)
+
+
+def keep(
+    caches: Sequence[LearnedCache],
+    features: Sequence[np.ndarray],
+    answers: np.ndarray,
+    select: np.ndarray,
+    calibration: np.ndarray,
+) -> dict[str, Tensor]:
+    """What the alternatives say, for `FILE`; arguments as of `prior.say`."""
+    said = prior.say(caches, features, answers, np.concatenate([select, calibration]))
+    return said | {"calibrates": torch.arange(len(said["answers"])) >= len(select)}
+
+
+class Adviser:
+    """
+    Args:
+        build: a version with alternatives.
+
+    Raises:
+        ArtifactError: they cannot be read.
+    """
+
+    def __init__(self, build: CacheVersion):
+        self._build = build
+        plan, held = build.plan, build.tensors(FILE)
+        self._calibrates = held["calibrates"].numpy()
+        self._answers = held["answers"].numpy()
+        classes = len(plan.description.classes)
+        self._caches = {
+            record.file: load_cache(
+                build.folder / record.file, record.variant, record.feature_shape, classes
+            )
+            for record in plan.alternatives
+        }
+        self._said = []
+        with torch.inference_mode():
+            for i, record in enumerate(plan.alternatives):
+                scores = held[f"scores.{i}"]
+                confidences = self._caches[record.file].selector(scores) * held[f"familiar.{i}"]
+                tops, predictions = scores.exp().max(1)
+                self._said.append((predictions.numpy(), confidences.numpy(), tops.numpy()))
+
+    def advise(self, mix: np.ndarray, limits: Limits, seed: int = 0) -> Advice | None:
+        """Better cut points for the class mix `(K,)`; None if there are none worth a redeploy."""
+        plan = self._build.plan
+        rows = self._drawn(mix, np.random.default_rng(seed))
+        if rows is None:
+            return None
+        outcomes = self._outcomes(rows)
+        answers, classes, samples = self._answers[rows], len(mix), int(self._calibrates.sum())
+        rest = (answers, classes, pricing_of(plan), limits, samples)
+        best = compose(outcomes, *rest)
+        present = compose([o for o in outcomes if o.cut_point.name in plan.cut_points], *rest)
+        names = [outcome.cut_point.name for outcome in best.caches]
+        if best.latency_ms > (1 - LEAST_GAIN) * present.latency_ms:
+            return None
+        caches = [record for record in plan.alternatives if record.cut_point in names]
+        return Advice(names, present.latency_ms, best.latency_ms, caches)
+
+    def propose(self, advice: Advice, store: Store, limits: Limits) -> CacheVersion | None:
+        """Write the plan advised as the current version of `store`, which then holds no other;
+        None if it keeps the promise at no threshold."""
+        plan = self._build.plan
+        rows = np.flatnonzero(self._calibrates)
+        chosen = [i for i, record in enumerate(plan.alternatives) if record in advice.caches]
+        said = [tuple(part[rows] for part in self._said[i]) for i in chosen]
+        predictions, confidences, tops = zip(*said, strict=True)
+        answers, classes = self._answers[rows], len(plan.description.classes)
+        promise = calibrate(predictions, confidences, answers, classes, limits)
+        if promise.threshold is None:
+            return None
+        outcomes = [self._outcomes(rows)[i] for i in chosen]
+        held = self._build.tensors(FILE)
+        update = {
+            "caches": advice.caches,
+            "promise": promise,
+            "expected": expect(
+                outcomes,
+                predictions,
+                confidences,
+                tops,
+                answers,
+                promise,
+                pricing_of(plan),
+                plan.expected.oracle_compute_ms,
+            ),
+            "notes": [*plan.notes, "cut points proposed for a class mix of the traffic"],
+        }
+        said = {"answers": torch.from_numpy(answers)}
+        for place, i in enumerate(chosen):
+            said |= {
+                f"{what}.{place}": held[f"{what}.{i}"][rows] for what in ("scores", "familiar")
+            }
+        old = store.versions()
+        version = store.publish(
+            plan.model_copy(update=update),
+            self._caches,
+            tensors={
+                FILE: held,
+                prior.FILE: said,
+                reservoir.FILE: self._build.tensors(reservoir.FILE),
+            },
+        )
+        store.remove(set(old))
+        return version
+
+    def _drawn(self, mix: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+        """As many selection samples as there are, with replacement, in the class mix."""
+        select = np.flatnonzero(~self._calibrates)
+        counts = np.bincount(self._answers[select], minlength=len(mix))
+        shares = np.divide(mix, counts, out=np.zeros(len(mix)), where=counts > 0)
+        weights = shares[self._answers[select]]
+        if not weights.sum():
+            return None
+        return rng.choice(select, len(select), p=weights / weights.sum())
+
+    def _outcomes(self, rows: np.ndarray) -> list[Outcome]:
+        plan = self._build.plan
+        return [
+            outcome_of(plan, record, predictions[rows], confidences[rows])
+            for record, (predictions, confidences, _) in zip(
+                plan.alternatives, self._said, strict=True
+            )
+        ]

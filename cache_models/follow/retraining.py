@@ -1,0 +1,336 @@
+"""One round of retraining: caches that have followed the traffic, tested before anyone is served.
+
+1. Predictors go on from the caches in service, on recent samples and on the reservoir's in equal
+   parts, so that they follow the traffic and forget no class; selectors and gates are fitted anew.
+2. A candidate that promises no lower latency on `SELECT` samples ends here, and costs no test.
+3. Frozen, it is tested on `TEST` samples that were chosen independently: over all answers on the
+   window, and for every known class on window and reservoir together, strict thresholds first.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from cache_models.build.composition import (
+    compute_ms_by_exit,
+    latency_ms_by_exit,
+    outcome_of,
+    pricing_of,
+)
+from cache_models.build.exploration import ask
+from cache_models.cache.learned_cache import LearnedCache
+from cache_models.cache.novelty import fit_gate
+from cache_models.cache.training import fit_predictor, train_selector
+from cache_models.follow.traffic import SELECT, TEST, TRAIN, Traffic
+from cache_models.network.cost import module_bytes
+from cache_models.promise.promise import (
+    Limits,
+    Promise,
+    calibrate,
+    exits_and_mistakes,
+    min_samples,
+    most_disagreements,
+)
+from cache_models.store.plan import Plan
+
+LEAST_GAIN = 0.03
+"""Of expected latency, for which a new version is worth a test."""
+WARM = {"epochs": 6, "patience": 2, "warm": True}
+MIN_TRAIN = 100
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What caches would have done with the window's samples, each weighted by its share."""
+
+    latency_ms: float
+    compute_ms: float
+    hit_rate: float
+    disagreement: float
+    exits: list[float]
+    """Shares, the base DNN last."""
+    agreement: list[float]
+    """Of each predictor alone."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """
+    Attributes:
+        promise: that was tested; None if there was no test.
+        class_shares: `(K,)` of the samples that the predictors learned on.
+        before, after: of the caches in service and of these; None if it did not come to that.
+        why_not: why it is not published; None if it is worth it.
+    """
+
+    caches: list[LearnedCache]
+    promise: Promise | None
+    class_shares: np.ndarray | None
+    before: Standing | None
+    after: Standing | None
+    why_not: str | None
+    seconds: float
+
+    @property
+    def worth_it(self) -> bool:
+        return self.why_not is None
+
+    def record(self) -> dict:
+        """For people, as JSON values."""
+        tested = self.promise is not None
+        return {
+            "tested": tested,
+            "threshold": self.promise.threshold if tested else None,
+            "disagreements": self.promise.disagreements if tested else None,
+            "test_samples": self.promise.samples if tested else None,
+            "classes_with_too_few_to_test": [
+                i for i, c in enumerate(self.promise.classes) if c.samples and not c.tested
+            ]
+            if tested
+            else None,
+            "before": asdict(self.before) if self.before else None,
+            "after": asdict(self.after) if self.after else None,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def retrain(
+    plan: Plan,
+    caches: Sequence[LearnedCache],
+    window: Traffic,
+    reservoir: Traffic,
+    limits: Limits,
+    level: float,
+    spend: Callable[[], None] = lambda: None,
+    rest: Callable[[], None] = lambda: None,
+    seed: int = 0,
+) -> Candidate:
+    """A candidate for the traffic of `window`.
+
+    Args:
+        plan, caches: in service; a plan without a threshold has untrained caches.
+        level: probability with which a candidate that breaks the promise may pass.
+        spend: called once the candidate is frozen and before a test sample is read, after which
+            `level` is used up, whatever happens.
+        rest: called after every small piece of work.
+    """
+    start = time.monotonic()
+
+    def refused(why: str, **found) -> Candidate:
+        nothing = dict.fromkeys(("promise", "class_shares", "before", "after"))
+        known = {"caches": [], **nothing, **found}
+        return Candidate(**known, why_not=why, seconds=time.monotonic() - start)
+
+    both = _joined(window, reservoir)
+    recent = np.arange(len(both.roles)) < len(window.roles)
+    testable = (both.roles == TEST) & both.independent
+    tests, needed = int((testable & recent).sum()), min_samples(limits.max_disagreement, level)
+    if tests < needed:
+        return refused(
+            f"the window has {tests} samples to test on; at least {needed} are needed to pass at "
+            f"level {level:.3g}"
+        )
+    train = _balanced(np.flatnonzero(both.roles == TRAIN), recent)
+    select = _balanced(np.flatnonzero(both.roles == SELECT), recent)
+    selectable = (both.roles == SELECT) & both.independent
+    if min(len(train), len(select)) < MIN_TRAIN or not (selectable & recent).any():
+        return refused(f"{len(train)} samples to train and {len(select)} to select on are too few")
+
+    warm = plan.promise.threshold is not None
+    torch.manual_seed(seed)
+    learned = [
+        _learn(cache, features, both, train, select, warm, rest)
+        for cache, features in zip(caches, both.features, strict=True)
+    ]
+    classes = both.probabilities.shape[1]
+    shares = np.bincount(both.answers[train], minlength=classes) / len(train)
+    at_level = limits.model_copy(update={"confidence": 1 - level})
+
+    def trial(rows: np.ndarray, samples: int | None = None) -> tuple[Promise, Standing, Standing]:
+        """The loosest threshold on `rows`, and how both stand on the recent ones among them."""
+        overall = recent[rows]
+        said = _ask(learned, both, rows)
+        answers, mine = both.answers[rows], rows[overall]
+        promise = calibrate(*said, answers, classes, at_level, overall=overall, samples=samples)
+        promise = promise.model_copy(update={"limits": limits})
+        before = _standing(plan, _ask(caches, both, mine), both, mine, plan.promise.threshold)
+        said = tuple([part[overall] for part in parts] for parts in said)
+        return promise, before, _standing(plan, said, both, mine, promise.threshold)
+
+    # Everything is fixed but the threshold. First, whether it is worth a test.
+    _, before, after = trial(np.flatnonzero(selectable), tests)
+    if after.latency_ms > (1 - LEAST_GAIN) * before.latency_ms:
+        return refused(
+            f"expected latency would go from {before.latency_ms:.1f} to {after.latency_ms:.1f} ms",
+            before=before,
+            after=after,
+        )
+    spend()
+    promise, before, after = trial(np.flatnonzero(testable))
+    why_not = None
+    if promise.threshold is None:
+        why_not = "no threshold keeps the promise on the window and on every known class"
+    elif after.latency_ms >= before.latency_ms:
+        why_not = (
+            f"at the threshold that keeps the promise, latency would go from "
+            f"{before.latency_ms:.1f} to {after.latency_ms:.1f} ms"
+        )
+    return Candidate(
+        learned, promise, shares, before, after, why_not, seconds=time.monotonic() - start
+    )
+
+
+def keeps_promise(
+    plan: Plan,
+    caches: Sequence[LearnedCache],
+    window: Traffic,
+    limits: Limits,
+    level: float,
+    spend: Callable[[], None] = lambda: None,
+) -> bool:
+    """Whether a version passes the test over all answers on the window, as it is.
+
+    Args:
+        spend: as for `retrain`; not called where no test is possible.
+    """
+    rows = np.flatnonzero((window.roles == TEST) & window.independent)
+    if plan.promise.threshold is None or len(rows) < min_samples(limits.max_disagreement, level):
+        return False
+    spend()
+    said = _ask(caches, window, rows)
+    _, wrong = exits_and_mistakes(*said, window.answers[rows], plan.promise.threshold)
+    return wrong.sum() <= most_disagreements(len(rows), limits.max_disagreement, level)
+
+
+def candidate_plan(plan: Plan, candidate: Candidate) -> Plan:
+    """The plan that serves `candidate` where `plan` was served."""
+    after = candidate.after
+    return plan.model_copy(
+        update={
+            "promise": candidate.promise,
+            "class_shares": tuple(candidate.class_shares.tolist()),
+            "alternatives": [],
+            "data": "traffic",
+            "notes": [],
+            "expected": plan.expected.model_copy(
+                update={
+                    "latency_ms": after.latency_ms,
+                    "compute_ms": after.compute_ms,
+                    "hit_rate": after.hit_rate,
+                    "disagreement": after.disagreement,
+                    "exits": dict(zip([*plan.cut_points, "base"], after.exits, strict=True)),
+                }
+            ),
+            "caches": [
+                record.model_copy(
+                    update={"memory_bytes": module_bytes(cache), "agreement": agreement}
+                )
+                for record, cache, agreement in zip(
+                    plan.caches, candidate.caches, after.agreement, strict=True
+                )
+            ],
+        }
+    )
+
+
+def latency_and_compute_ms(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """What a request that exits at each cache, or at the base DNN's end, pays: with hops, and for
+    slices and lookups alone."""
+    pricing, nothing = pricing_of(plan), np.empty(0)
+    outcomes = [outcome_of(plan, cache, nothing, nothing) for cache in plan.caches]
+    compute_ms = compute_ms_by_exit(
+        [outcome.cut_point.compute_share for outcome in outcomes],
+        [cache.lookup_ms for cache in plan.caches],
+        pricing.base_ms,
+    )
+    return latency_ms_by_exit(outcomes, pricing), compute_ms
+
+
+def _joined(window: Traffic, reservoir: Traffic) -> Traffic:
+    pairs = zip(window.features, reservoir.features, strict=True)
+    return Traffic(
+        [np.concatenate(pair) for pair in pairs],
+        np.concatenate([window.probabilities, reservoir.probabilities]),
+        np.concatenate([window.roles, reservoir.roles]),
+        np.concatenate([window.independent, reservoir.independent]),
+        np.concatenate([window.weights, reservoir.weights]),
+    )
+
+
+def _balanced(rows: np.ndarray, recent: np.ndarray) -> np.ndarray:
+    """Recent samples and the reservoir's in about equal numbers: the fewer are repeated."""
+    parts = [rows[recent[rows]], rows[~recent[rows]]]
+    if not all(len(part) for part in parts):
+        return rows
+    most = max(len(part) for part in parts)
+    return np.sort(np.concatenate([np.tile(part, max(1, most // len(part))) for part in parts]))
+
+
+def _learn(
+    cache: LearnedCache,
+    features: np.ndarray,
+    both: Traffic,
+    train: np.ndarray,
+    select: np.ndarray,
+    warm: bool,
+    rest: Callable[[], None],
+) -> LearnedCache:
+    gate = fit_gate(features, both.probabilities, np.unique(train), np.unique(select))
+    learned = LearnedCache(cache.variant, features.shape[1:], both.probabilities.shape[1], gate)
+    learned.predictor.load_state_dict(cache.predictor.state_dict())
+    targets = torch.from_numpy(both.probabilities)
+    scores = fit_predictor(
+        learned.predictor,
+        features,
+        targets,
+        train,
+        select,
+        rest=rest,
+        **(WARM if warm else {}),
+    )
+    train_selector(learned.selector, scores, targets[select].argmax(1), 1.0)
+    return learned.eval()
+
+
+Said = tuple[list[np.ndarray], list[np.ndarray]]
+"""Predictions and confidences of each cache, as for `promise.cascade`."""
+
+
+def _ask(caches: Sequence[LearnedCache], samples: Traffic, rows: np.ndarray) -> Said:
+    said = [ask(cache, at, rows) for cache, at in zip(caches, samples.features, strict=True)]
+    return [predictions for predictions, _, _ in said], [confidences for _, confidences, _ in said]
+
+
+def _standing(
+    plan: Plan, said: Said, samples: Traffic, rows: np.ndarray, threshold: float | None
+) -> Standing:
+    """Without a threshold, the base DNN alone.
+
+    Args:
+        said: of the samples `rows`.
+    """
+    answers, caches = samples.answers[rows], len(plan.caches)
+    agreement = [float((predictions == answers).mean()) for predictions in said[0]]
+    if threshold is None or not len(rows):
+        expected = plan.expected
+        nowhere = [0.0] * caches + [1.0]
+        return Standing(
+            expected.base_latency_ms, expected.base_compute_ms, 0.0, 0.0, nowhere, agreement
+        )
+    latency_ms, compute_ms = latency_and_compute_ms(plan)
+    exits, wrong = exits_and_mistakes(*said, answers, threshold)
+
+    def mean(values: np.ndarray) -> float:
+        return float(np.average(values, weights=samples.weights[rows]))
+
+    return Standing(
+        mean(latency_ms[exits]),
+        mean(compute_ms[exits]),
+        mean(exits < caches),
+        mean(wrong),
+        [mean(exits == i) for i in range(caches + 1)],
+        agreement,
+    )

@@ -1,0 +1,114 @@
+"""The plan: which caches to deploy where, and what to expect of them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from cache_models.cache.predictors import Variant
+from cache_models.errors import ArtifactError
+from cache_models.network.base_dnn import BaseDNN, ModelDescription
+from cache_models.network.cutting import INPUT
+from cache_models.promise.promise import Promise
+
+
+class HopCost(BaseModel, frozen=True):
+    """What a call from one deployment to another adds: `fixed_ms + per_mb_ms * megabytes moved`.
+
+    The defaults were measured on 2 cores, by lane; by handle a call costs three times as much.
+    """
+
+    fixed_ms: float = Field(0.7, ge=0)
+    per_mb_ms: float = Field(1.5, ge=0)
+
+    def ms(self, moved_bytes: int) -> float:
+        return self.fixed_ms + self.per_mb_ms * moved_bytes / 1e6
+
+
+class CutPointRecord(BaseModel):
+    """A candidate cut point and what its slice, which ends there, costs by batch size."""
+
+    name: str
+    activation_shape: tuple[int, ...]
+    activation_bytes: int
+    slice_ms: dict[int, float]
+    compute_share: float
+    """Share of the base DNN's compute that a request has paid here."""
+
+
+class CacheRecord(BaseModel):
+    """A learned cache that is deployed."""
+
+    cut_point: str
+    file: str
+    variant: Variant
+    feature_shape: tuple[int, ...]
+    memory_bytes: int
+    lookup_ms: float
+    agreement: float
+    """Of the predictor alone, on the selection samples."""
+
+
+class Expected(BaseModel):
+    """What the calibration samples would have met."""
+
+    latency_ms: float
+    base_latency_ms: float
+    """Of the base DNN served whole, in one partition."""
+    compute_ms: float
+    """Slices and lookups without hops."""
+    base_compute_ms: float
+    oracle_compute_ms: float
+    """Slices alone, leaving at the first candidate whose best predictor would have been right."""
+    hit_rate: float
+    disagreement: float
+    hit_calibration_error: float
+    """Expected calibration error of the probabilities that hits are answered with."""
+    exits: dict[str, float]
+
+
+class Plan(BaseModel):
+    """Cut points, caches, threshold, the promise they passed and what to expect."""
+
+    format: Literal[3] = 3
+    model: str
+    fingerprint: str
+    """SHA-256 of the base DNN's weights; a plan serves no other."""
+    description: ModelDescription
+    candidates: list[CutPointRecord]
+    class_shares: tuple[float, ...]
+    """Of the base DNN's answers among the samples that the predictors learned on."""
+    caches: list[CacheRecord]
+    alternatives: list[CacheRecord] = []
+    """Kept with a build, one a candidate: another class mix may want others than `caches`."""
+    promise: Promise
+    expected: Expected
+    hop: HopCost
+    device: str
+    threads: int
+    data: str
+    train_data: str | None = None
+    """More, on which predictors were trained and nothing else was done."""
+    copies: int = 0
+    """Altered ones of every sample that trained, for predictors, too."""
+    notes: list[str] = []
+    """What the operator should know of how it came about."""
+
+    def check_base(self, base: BaseDNN) -> None:
+        """
+        Raises:
+            ArtifactError: `base` does not have the weights that the caches were built for.
+        """
+        if base.fingerprint() != self.fingerprint:
+            raise ArtifactError(
+                f"the caches were built for other weights than {self.model} has now: build them "
+                f"again with `python -m cache_models build --model {self.model}`."
+            )
+
+    @property
+    def cut_points(self) -> list[str]:
+        return [cache.cut_point for cache in self.caches]
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether there is a cache at the input, which is asked before anything is computed."""
+        return INPUT in self.cut_points

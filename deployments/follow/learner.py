@@ -1,0 +1,263 @@
+"""The trainer's learning: what it does in its thread, with PyTorch.
+
+Nothing here is called from the event loop; the store is written first, and whoever reads it later
+finds the old version or the new one.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from cache_models.data.recording import as_tensor
+from cache_models.errors import ArtifactError
+from cache_models.follow import advice, reservoir
+from cache_models.follow.retraining import (
+    Candidate,
+    candidate_plan,
+    keeps_promise,
+    latency_and_compute_ms,
+    retrain,
+)
+from cache_models.follow.traffic import TEST, Traffic
+from cache_models.follow.traffic_log import Sample, TrafficLog
+from cache_models.network.base_dnn import load
+from cache_models.network.cutting import INPUT
+from cache_models.network.features import extract
+from cache_models.promise import prior
+from cache_models.promise.prior import PriorRecord, calibrate_prior, load_said, say
+from cache_models.promise.promise import error_share, min_samples
+from cache_models.store.plan import Plan
+from cache_models.store.versions import CacheVersion, Store, fits
+from deployments.transport.messages import Observation
+
+UNPROVEN = "unproven"
+PROPOSED = "proposed"
+"""Folder in the store, itself a store, of a plan with other cut points."""
+
+logger = logging.getLogger(__name__)
+
+
+class Learner:
+    """
+    Args:
+        plan: that the graph was deployed for.
+        rest: called after every small piece of a round's work.
+
+    Attributes:
+        version: in service.
+        may_begin: whether enough of the build's samples are recorded for a round that forgets no
+            class.
+    """
+
+    def __init__(self, plan: Plan, store: str, log: TrafficLog, rest: Callable[[], None]):
+        self._deployed, self._rest = plan, rest
+        self._limits = plan.promise.limits
+        self._store = Store(store)
+        self._log = log
+        self._recording = self._record_build()
+        self.may_begin = False
+        self._serve(self._store.serving(plan))
+
+    def _serve(self, version: CacheVersion) -> None:
+        self.version = version
+        try:
+            self._said = load_said(version)
+        except ArtifactError as error:
+            logger.warning("no class prior for version %d: %s", version.number, error)
+            self._said = None
+
+    def sample(self, observation: Observation) -> Sample:
+        """What is kept of an observation that carries features."""
+        features = []
+        for name, asked in zip(self._deployed.cut_points, observation.asked, strict=True):
+            if name == INPUT:
+                inputs = self._deployed.description.inputs(
+                    as_tensor(asked[None]), observation.resized
+                )
+                with torch.inference_mode():
+                    asked = extract(inputs)[0].numpy()
+            features.append(asked)
+        return Sample(features, observation.probabilities, observation.inclusion)
+
+    def calibrate_prior(
+        self, mix: np.ndarray, arrivals_per_request: float, sample_rate: float, excess: float
+    ) -> PriorRecord | None:
+        """How sharp the prior may be for the mix of the moment, and from where on caches may be
+        trusted; None if nobody can tell. Arguments as of `prior.calibrate_prior`."""
+        plan = self.version.plan
+        if self._said is None or plan.promise.threshold is None:
+            return None
+        return calibrate_prior(
+            self._said,
+            np.array(plan.class_shares),
+            mix,
+            arrivals_per_request,
+            plan.promise.threshold,
+            sample_rate,
+            self._limits,
+            latency_and_compute_ms(plan)[0],
+            excess,
+        )
+
+    def record_build(self, seconds: float) -> bool:
+        """Record the build's samples for so long, or a batch; True when all are there."""
+        stop = time.monotonic() + seconds
+        try:
+            for enough in self._recording:
+                self.may_begin = enough
+                if time.monotonic() >= stop:
+                    return False
+        except ArtifactError as error:
+            logger.error("rounds will have no samples of the build: %s", error)
+        self.may_begin = True
+        return True
+
+    def _record_build(self) -> Iterator[bool]:
+        version = next(filter(reservoir.has_samples, self.versions()), None)
+        if version is not None:
+            yield from reservoir.record_build(version, load(self._deployed.model), self._log)
+
+    def can_test(self) -> bool:
+        """Whether a candidate without a mistake could pass; before that a round is in vain."""
+        return self._log.testable() >= self._needed()
+
+    def evidence(self) -> dict:
+        """What the next test has, and needs at least; every test needs more than the last."""
+        return {
+            "tests": self._log.tests,
+            "test_samples": self._log.testable(),
+            "test_samples_needed": self._needed(),
+        }
+
+    def _needed(self) -> int:
+        return min_samples(self._limits.max_disagreement, self._level())
+
+    def _level(self) -> float:
+        """The share of the error probability that the next test may use."""
+        return error_share(self._limits, self._log.tests + 1)
+
+    def round(self, why: str, pinned: bool) -> dict:
+        """One round of retraining: a candidate, tested, and published if it is better.
+
+        Returns:
+            Its record.
+        """
+        began = time.time()
+        window, kept = self._log.window(), self._log.reservoir()
+        before, level = self.version, self._level()
+        caches = [before.load(i) for i in range(len(before.plan.caches))]
+        candidate = retrain(
+            before.plan,
+            caches,
+            window,
+            kept,
+            self._limits,
+            level,
+            self._log.spend_test,
+            self._rest,
+        )
+        published = None
+        why_not = candidate.why_not
+        if candidate.worth_it and pinned:
+            why_not = f"version {before.number} is pinned"
+        elif candidate.worth_it:
+            published = self._publish(candidate, kept, window)
+        return {
+            "began": began,
+            "at": time.time(),
+            "why": why,
+            "version": before.number,
+            "published": published,
+            "why_not": why_not,
+            "level": level,
+            "window_samples": len(window.roles),
+            "reservoir_samples": len(kept.roles),
+            "window_classes": np.bincount(
+                window.answers, minlength=window.probabilities.shape[1]
+            ).tolist(),
+            **candidate.record(),
+            "advice": self._advise(window),
+        }
+
+    def _advise(self, window: Traffic) -> dict | None:
+        """What other cut points would gain for the window's classes, and where their plan is."""
+        build = next((v for v in self.versions() if v.plan.alternatives), None)
+        if build is None or not len(window.roles):
+            return None
+        classes = window.probabilities.shape[1]
+        mix = np.bincount(window.answers, window.weights * window.independent, minlength=classes)
+        try:
+            adviser = advice.Adviser(build)
+            found = adviser.advise(mix, self._limits)
+            store = Store(self._store.folder / PROPOSED)
+            if found is None or adviser.propose(found, store, self._limits) is None:
+                return None
+        except ArtifactError as error:
+            logger.error("no advice on cut points: %s", error)
+            return None
+        logger.info("cut points %s would serve the traffic better: %s", found.cut_points, store)
+        return {
+            "cut_points": found.cut_points,
+            "present_ms": found.present_ms,
+            "proposed_ms": found.proposed_ms,
+            "store": str(store.folder),
+        }
+
+    def _publish(self, candidate: Candidate, kept: Traffic, window: Traffic) -> int:
+        plan = candidate_plan(self.version.plan, candidate)
+        tested = kept if (kept.roles == TEST).any() else window
+        rows = np.flatnonzero((tested.roles == TEST) & tested.independent)
+        said = say(candidate.caches, tested.features, tested.answers, rows)
+        files = [record.file for record in plan.caches]
+        version = self._store.publish(
+            plan,
+            dict(zip(files, candidate.caches, strict=True)),
+            tensors={prior.FILE: said},
+        )
+        self._serve(version)
+        return version.number
+
+    def retain(self, count: int) -> None:
+        """Remove old versions but for the newest `count` and those with a build's samples."""
+        kept = self.versions()
+        old = {v.number for v in kept[:-count] if not reservoir.has_samples(v)}
+        self._store.remove(old - {self.version.number})
+
+    def roll_back(self, number: int) -> bool:
+        """Serve version `number`; True if it kept the promise on recent samples.
+
+        Raises:
+            ArtifactError: there is no such version, or it cannot be served here.
+        """
+        version = self._store.open(number)
+        if not fits(version.plan, self._deployed):
+            raise ArtifactError(
+                f"cache version {number} has caches at {version.plan.cut_points}; served are "
+                f"{self._deployed.cut_points}. Restart the application to serve it."
+            )
+        caches = [version.load(i) for i in range(len(version.plan.caches))]
+        proven = keeps_promise(
+            version.plan,
+            caches,
+            self._log.window(),
+            self._limits,
+            self._level(),
+            self._log.spend_test,
+        )
+        unproven = set(self.unproven) - {number} if proven else {number, *self.unproven}
+        self._log.set_state(UNPROVEN, sorted(unproven))
+        self._log.commit()  # first: a crash must not leave it in service unmarked
+        self._serve(self._store.make_current(number))
+        return proven
+
+    @property
+    def unproven(self) -> list[int]:
+        """Versions that an operator went back to though they did not pass on recent samples."""
+        return self._log.state(UNPROVEN, [])
+
+    def versions(self) -> list[CacheVersion]:
+        """Those that can be served here, oldest first."""
+        return self._store.fitting(self._deployed)

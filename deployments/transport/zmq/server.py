@@ -1,0 +1,103 @@
+"""The lane: a way from router to replicas beside Serve's handles, over ZeroMQ.
+
+A call by a handle costs as much as several layers of a base DNN. So a replica also listens on a
+socket of its own, and a router that knows its address asks it there:
+
+1. router → replica: request number, method, and the arguments as `frames`;
+2. replica → router: the number, the kind of reply, and its fields; or an empty kind and why not;
+3. router → replica: the number alone, if the answer is not wanted any more.
+
+Serve still places, watches, replaces and scales the replicas. Both ends prove that they hold the
+application's key, and all is encrypted (CurveZMQ).
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+import zmq
+import zmq.asyncio
+from zmq.auth.asyncio import AsyncioAuthenticator
+
+from deployments.transport.frames import from_frames, to_frames
+from deployments.transport.messages import Reply
+from deployments.transport.zmq.key import LaneKey
+from deployments.transport.zmq.wire import Frames, Wire
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+HEARTBEAT_MS = 1_000
+HEARTBEAT_TIMEOUT_MS = 5_000
+"""A node that is gone without a word is known to be after this."""
+
+
+class LaneServer:
+    """A replica's end.
+
+    Args:
+        methods: that may be called; each takes what `from_frames` gives.
+        host: address to listen on; the port is any free one.
+    """
+
+    def __init__(self, methods: Mapping[str, Callable[..., Awaitable[Reply]]], key: LaneKey, host):
+        self._methods = methods
+        self._running: dict[tuple[bytes, bytes], asyncio.Task] = {}
+        # Of its own: an authenticator answers for all servers of a context.
+        self._context = context = zmq.asyncio.Context()
+        self._authenticator = AsyncioAuthenticator(context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback(credentials_provider=_Only(key))
+        socket = context.socket(zmq.ROUTER, socket_class=zmq.Socket)
+        socket.curve_server = True
+        socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
+        socket.maxmsgsize = MAX_MESSAGE_BYTES
+        socket.linger = 0
+        configure(socket)
+        port = socket.bind_to_random_port(f"tcp://{host}")
+        self.address = f"tcp://{host}:{port}"
+        self._wire = Wire(socket, self._received)
+
+    def _received(self, frames: Frames) -> None:
+        try:
+            sender, number, *rest = frames
+            call = (bytes(sender), bytes(number))
+            if rest:
+                task = asyncio.create_task(self._answer(call, bytes(rest[0]).decode(), rest[1:]))
+                self._running[call] = task
+                task.add_done_callback(lambda _: self._running.pop(call, None))
+            elif running := self._running.get(call):
+                running.cancel()
+        except Exception as error:  # from a peer that holds the key; the next one may be well
+            logger.error("a message on the lane cannot be read: %r", error)
+
+    async def _answer(self, call: tuple[bytes, bytes], method: str, frames: list) -> None:
+        try:
+            reply = await self._methods[method](*from_frames(frames))
+            said = [type(reply).__name__.encode(), *to_frames(reply)]
+        except Exception as error:
+            said = [b"", *to_frames([repr(error)])]
+        self._wire.send([*call, *said])
+
+    def close(self) -> None:
+        for task in list(self._running.values()):
+            task.cancel()
+        self._wire.close()
+        self._authenticator.stop()
+        self._context.destroy(linger=0)
+
+
+class _Only:
+    """Admits clients that hold the key."""
+
+    def __init__(self, key: LaneKey):
+        self._key = key
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        return key == self._key.public
+
+
+def configure(socket: zmq.Socket) -> None:
+    """What both ends have in common."""
+    socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
+    socket.sndhwm = socket.rcvhwm = 0  # what is in flight is bounded by the router

@@ -1,0 +1,75 @@
+"""Every other cache is learned, tuned and asked on the same samples, under the same promise."""
+
+import csv
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cache_models.__main__ import cli
+from tests.tiny import images
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PROMISE = ["--max-disagreement", "0.05", "--max-class-disagreement", "0.3"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("comparison")
+    np.save(folder / "data.npy", images(1200))
+    np.save(folder / "test.npy", images(600, seed=1))
+    return folder
+
+
+def _run(folder, command, *options):
+    arguments = [
+        *(command, "--model", "tests.tiny:tiny", "--work", str(folder / "work")),
+        *("--data", str(folder / "data.npy"), "--test", str(folder / "test.npy")),
+    ]
+    result = CliRunner().invoke(cli, [*arguments, *PROMISE, *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_all_contenders_keep_the_promise_and_none_beats_the_oracle(folder, monkeypatch):
+    monkeypatch.setattr("cache_models.bench.comparison.CNN_WIDTHS", (8,))
+    output = _run(folder, "compare", "--out", str(folder / "rows.csv"))
+    with open(folder / "rows.csv") as stream:
+        rows = {row["contender"]: row for row in csv.DictReader(stream)}
+    assert [name.split(" (")[0] for name in rows] == [
+        "base DNN",
+        "oracle",
+        "learned caches",
+        "entropy exits, composed",
+        "probability exits, composed",
+        "entropy exits, everywhere",
+        "probability exits, everywhere",
+        "nearest neighbours",
+        "model cascade",
+    ]
+    assert all(name in output for name in rows)
+    assert float(rows["base DNN"]["disagreement"]) == 0
+    for row in rows.values():
+        assert float(row["disagreement"]) <= 0.07
+        if row["contender"] != "model cascade":  # which asks the base DNN for nothing of a hit
+            assert float(row["mflop"]) >= float(rows["oracle"]["mflop"])
+
+
+def test_leaving_classes_out_shows_what_the_gate_stops_and_what_it_costs(folder, monkeypatch):
+    # a lookup costs more than this base DNN; the composition is told that a slice costs 100 ms
+    monkeypatch.setattr(
+        "cache_models.build.survey.slice_costs",
+        lambda model, names, device="cpu", batches=(1, 8): [
+            dict.fromkeys(batches, 100.0) for _ in range(len(names) + 1)
+        ],
+    )
+    build = ["build", "--model", "tests.tiny:tiny", "--data", str(folder / "data.npy"), *PROMISE]
+    store = ["--out", str(folder / "store"), "--work", str(folder / "work")]
+    free = folder / "hop.json"
+    free.write_text('{"fixed_ms": 0, "per_mb_ms": 0}')
+    built = CliRunner().invoke(cli, [*build, *store, "--hop", str(free)], catch_exceptions=False)
+    assert "no cache" not in built.output
+    options = ["--store", str(folder / "store"), "--trials", "1", "--known-classes", "3"]
+    output = _run(folder, "novelty", *options)
+    assert "hits on others" in output and "no gate" in output

@@ -1,0 +1,307 @@
+"""Build, publish, open: from images to a plan that keeps its promise on new images."""
+
+import csv
+import json
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from cache_models.__main__ import cli
+from cache_models.bench.evaluation import evaluate
+from cache_models.build.exploration import ask
+from cache_models.build.pipeline import build
+from cache_models.build.split import prepare
+from cache_models.data.augmentation import Augmented
+from cache_models.data.recording import as_tensor, record
+from cache_models.data.samples import Samples
+from cache_models.errors import ArtifactError, DataError
+from cache_models.follow.reservoir import FILE, record_build
+from cache_models.follow.traffic import TEST
+from cache_models.follow.traffic_log import TrafficLog
+from cache_models.network.base_dnn import load
+from cache_models.network.cutting import cut
+from cache_models.network.features import extract
+from cache_models.promise.prior import load_said
+from cache_models.promise.promise import Limits, cascade, exits_and_mistakes
+from cache_models.store.plan import HopCost
+from cache_models.store.versions import EXPLORATION, Store, working_copy
+from tests.tiny import images
+
+FREE = HopCost(fixed_ms=0, per_mb_ms=0)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LIMITS = Limits(max_disagreement=0.05, max_class_disagreement=0.3)
+
+
+@pytest.fixture(scope="module")
+def built(one_thread, tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    base = load("tests.tiny:tiny")
+    # a lookup costs more than this base DNN; the composition is told that a slice costs 100 ms
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "cache_models.build.survey.slice_costs",
+            lambda model, names, device="cpu", batches=(1, 8): [
+                dict.fromkeys(batches, 100.0) for _ in range(len(names) + 1)
+            ],
+        )
+        folder = tmp_path_factory.mktemp("work")
+        build(base, Samples(images(1600)), "tiny", store, LIMITS, FREE, folder)
+    return store
+
+
+def test_the_plan_keeps_its_promise_on_images_that_tuned_nothing(built):
+    version = built.current()
+    plan = version.plan
+    assert plan.caches
+    assert plan.expected.latency_ms < plan.expected.base_latency_ms
+    base = load(plan.model)
+    assert plan.fingerprint == base.fingerprint()
+    fresh = base.inputs(as_tensor(images(2000, seed=1)))
+    with torch.inference_mode():
+        answers = base.module(fresh).argmax(1)
+        given = torch.full_like(answers, -1)
+        activation = fresh
+        for i, module in enumerate(cut(base).slices(plan.cut_points)[:-1]):
+            activation = module(activation.clone())
+            probabilities, confidence = version.load(i)(extract(activation))
+            hit = (confidence >= plan.promise.threshold) & (given < 0)
+            given[hit] = probabilities.argmax(1)[hit]
+    hit_rate = float((given >= 0).float().mean())
+    assert abs(hit_rate - plan.expected.hit_rate) < 0.05
+    assert hit_rate > 0.3
+    wrong = int(((given >= 0) & (given != answers)).sum())
+    assert wrong <= 2000 * LIMITS.max_disagreement
+
+
+def test_the_cascade_in_one_process_keeps_the_promise_and_says_where_requests_exit(built):
+    version = built.current()
+    result = evaluate(load("tests.tiny:tiny"), version, images(1000, seed=2))
+    assert result.disagreements <= 1000 * LIMITS.max_disagreement
+    assert list(result.exits) == [*version.plan.cut_points, "base"]
+    assert sum(result.exits.values()) == pytest.approx(1)
+    expected = version.plan.expected
+    assert result.exits["base"] == pytest.approx(expected.exits["base"], abs=0.06)
+    # the plan was told that a slice costs 100 ms: its figures, for these exits
+    assert result.expected_ms == pytest.approx(expected.compute_ms, rel=0.1)
+
+
+def test_too_little_data_says_how_much_is_needed(tmp_path):
+    with pytest.raises(DataError, match="needs 299 for calibration alone, 998 in all"):
+        samples = Samples(images(500))
+        build(load("tests.tiny:tiny"), samples, "tiny", Store(tmp_path), Limits(), FREE, tmp_path)
+
+
+def test_copies_of_what_trains_are_for_predictors_and_leave_all_else_as_it_was(tmp_path):
+    base, samples = load("tests.tiny:tiny"), Samples(images(1000))
+    plain = prepare(base, samples, LIMITS, tmp_path / "plain")
+    data = prepare(base, samples, LIMITS, tmp_path / "copies", copies=2)
+    assert data.copies.tolist() == list(range(1000, 1000 + 2 * len(data.train)))
+    for part in ("train", "select", "calibrate"):
+        assert np.array_equal(getattr(data, part), getattr(plain, part))
+    made = Augmented(samples.images, data.train, copies=2)[1000:1050]
+    with torch.inference_mode():
+        answers = base.module(base.inputs(as_tensor(made))).argmax(1)
+    assert np.array_equal(data.recording.answers[1000:1050], answers)
+    assert np.array_equal(data.recording.probabilities[:1000], plain.recording.probabilities)
+
+
+@pytest.fixture
+def store(built, tmp_path):
+    """A store with two versions, alike but for their number."""
+    store = Store(tmp_path)
+    first = built.current()
+    caches = {record.file: first.load(i) for i, record in enumerate(first.plan.caches)}
+    store.publish(first.plan, caches)
+    store.publish(first.plan, caches)
+    return store
+
+
+def test_the_last_published_version_is_current_and_equal_to_what_was_written(store, built):
+    version = store.current()
+    assert version.number == 2
+    assert version.plan == built.current().plan
+    weights = version.load(0).state_dict()
+    assert all(torch.equal(v, weights[k]) for k, v in built.current().load(0).state_dict().items())
+
+
+@pytest.mark.parametrize("damage", ["altered", "truncated", "missing", "manifest"])
+def test_a_damaged_version_is_refused_and_the_last_good_one_used(store, damage):
+    folder = store.folder / "versions" / "2"
+    file = next(folder.glob("*.safetensors"))
+    match damage:
+        case "altered":
+            content = bytearray(file.read_bytes())
+            content[-1] ^= 1
+            file.write_bytes(content)
+        case "truncated":
+            file.write_bytes(file.read_bytes()[:-100])
+        case "missing":
+            file.unlink()
+        case "manifest":
+            (folder / "manifest.json").write_text('{"plan.json": ')
+    with pytest.raises(ArtifactError, match="cache version 2"):
+        store.open(2)
+    assert store.current().number == 1
+
+
+def test_an_interrupted_publication_leaves_the_old_version_current(store, monkeypatch):
+    plan = store.current().plan
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("cache_models.store.versions.save_cache", fail)
+    with pytest.raises(OSError, match="disk full"):
+        store.publish(plan, {"x.safetensors": None})
+    assert store.versions() == [1, 2]
+    assert store.current().number == 2
+
+
+def test_a_store_without_a_usable_version_says_how_to_make_one(tmp_path):
+    with pytest.raises(ArtifactError, match="python -m cache_models build"):
+        Store(tmp_path).current()
+    (tmp_path / "current").write_text(json.dumps({"version": 1}))
+    with pytest.raises(ArtifactError, match="python -m cache_models build"):
+        Store(tmp_path).current()
+
+
+def test_no_cache_is_deployed_where_none_helps(tmp_path):
+    """A lookup costs as much as this whole base DNN, and a hop far more."""
+    base = load("tests.tiny:tiny")
+    limits = Limits(max_disagreement=0.05)
+    samples = Samples(images(400))
+    version = build(base, samples, "tiny", Store(tmp_path), limits, HopCost(), tmp_path / "work")
+    assert version.plan.caches == []
+    assert version.plan.expected.hit_rate == 0
+    assert np.isclose(version.plan.expected.latency_ms, version.plan.expected.base_latency_ms)
+
+
+def test_an_interrupted_recording_goes_on_where_it_was(tmp_path, monkeypatch):
+    base, data = load("tests.tiny:tiny"), images(100)
+    model = cut(base)
+    whole = record(base, model, ["stem", "blocks.1.1"], data, tmp_path / "whole", batch=20)
+
+    calls = []
+
+    def stop_at_the_third(activation):
+        calls.append(len(activation))
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return extract(activation)
+
+    monkeypatch.setattr("cache_models.data.recording.extract", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        record(base, model, ["stem", "blocks.1.1"], data, tmp_path / "part", batch=20)
+    resumed = record(base, model, ["stem", "blocks.1.1"], data, tmp_path / "part", batch=20)
+    assert len(calls) == 5 + 2 * 3  # two batches were done
+    assert np.array_equal(resumed.probabilities, whole.probabilities)
+    for name in whole.features:
+        assert np.array_equal(resumed.features[name], whole.features[name])
+
+    other = record(base, model, ["stem", "blocks.1.1"], data[::-1], tmp_path / "part", batch=20)
+    assert np.allclose(other.probabilities, whole.probabilities[::-1], atol=1e-5)
+
+
+def test_any_loadable_model_and_a_folder_of_images_build_by_command(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    for i in range(240):
+        picture = np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((10, 8, 1))).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / "data" / f"{i}.png")
+    command = (
+        "build --model torchvision:mobilenet_v3_small?num_classes=3 --max-disagreement 0.05 "
+        f"--max-class-disagreement 0.5 --data {tmp_path / 'data'} --out {tmp_path / 'store'}"
+    )
+    result = CliRunner().invoke(cli, command.split())
+    assert result.exit_code == 0, result.output
+    plan = Store(tmp_path / "store").current().plan
+    assert plan.promise.samples == 72
+    assert plan.candidates
+
+
+def test_caches_are_tried_only_where_asked_for(tmp_path):
+    base, samples, free = load("tests.tiny:tiny"), Samples(images(400)), (LIMITS, FREE, tmp_path)
+    with pytest.raises(DataError, match="are no candidates; those are input"):
+        build(base, samples, "tiny", Store(tmp_path), *free, cut_points=["nowhere"])
+    with pytest.raises(DataError, match="conv-9 is no variant; those are pool-1, pool-2"):
+        build(base, samples, "tiny", Store(tmp_path), *free, variants=["fc-32", "conv-9"])
+    asked = {"cut_points": ["input", "stem"], "variants": ["pool-2", "fc-32"]}
+    version = build(base, samples, "tiny", Store(tmp_path), *free, **asked)
+    assert [point.name for point in version.plan.candidates] == ["input", "stem"]
+    with open(version.folder / EXPLORATION) as stream:
+        tried = [(row["cut_point"], row["variant"]) for row in csv.DictReader(stream)]
+    assert tried == [(p, v) for p in ("input", "stem") for v in ("pool-2", "fc-32")]
+
+
+def test_one_answer_to_everything_is_noted_and_leaves_the_base_dnn_alone(tmp_path):
+    samples = Samples(np.repeat(images(1), 300, axis=0))
+    folder = tmp_path / "work"
+    store = Store(tmp_path / "store")
+    version = build(load("tests.tiny:tiny"), samples, "same", store, LIMITS, FREE, folder)
+    assert version.plan.caches == []
+    one_answer, constant = version.plan.notes
+    assert "to all 300 samples" in one_answer
+    assert "features at input, stem" in constant and "are the samples all alike" in constant
+
+
+def test_the_builds_samples_are_recorded_in_parts_and_in_their_roles(built, tmp_path):
+    version = built.current()
+    shapes = [cache.feature_shape for cache in version.plan.caches]
+    base, log = load("tests.tiny:tiny"), TrafficLog(tmp_path / "log.sqlite", shapes, 4)
+    assert len(list(islice(record_build(version, base, log), 2))) == 2
+    part = log.count(build=True)
+    assert list(record_build(version, base, log))
+    assert 0 < part < log.count(build=True)
+    kept = log.reservoir()
+    pairs = set(zip(kept.roles.tolist(), kept.answers.tolist(), strict=True))
+    assert len(pairs) == 3 * 4  # every role of every class
+    tests = np.flatnonzero(kept.roles == TEST)
+    caches = [version.load(i) for i in range(len(shapes))]
+    said = [ask(cache, at, tests) for cache, at in zip(caches, kept.features, strict=True)]
+    labels = cascade([s[0] for s in said], [s[1] for s in said], version.plan.promise.threshold)[1]
+    assert (labels >= 0).mean() > 0.2
+    assert ((labels >= 0) & (labels != kept.answers[tests])).mean() <= LIMITS.max_disagreement
+
+
+def test_damaged_samples_are_refused_when_they_are_wanted_and_the_caches_serve_on(built, tmp_path):
+    version = working_copy(built, tmp_path).current()
+    file = version.folder / FILE
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    log = TrafficLog(tmp_path / "log.sqlite", [c.feature_shape for c in version.plan.caches], 4)
+    with pytest.raises(ArtifactError, match="differs from its checksum"):
+        next(record_build(version, load("tests.tiny:tiny"), log))
+    assert Store(version.folder.parents[1]).current().number == version.number
+
+
+def test_what_the_caches_said_of_the_calibration_samples_is_kept(built):
+    version = built.current()
+    said = load_said(version)
+    rows, classes = np.arange(len(said.answers)), len(version.plan.description.classes)
+    heard = said.hear(rows, np.zeros((len(rows), classes)))
+    _, wrong = exits_and_mistakes(*heard, said.answers, version.plan.promise.threshold)
+    assert abs(int(wrong.sum()) - version.plan.promise.disagreements) <= 1  # kept in fp16
+
+
+def test_a_version_with_other_cut_points_is_not_served_where_it_does_not_fit(store, built):
+    deployed = built.current().plan
+    assert store.serving(deployed).number == store.current().number
+    other = deployed.model_copy(update={"caches": []})
+    store.publish(other, {})
+    assert store.current().plan.caches == []
+    assert store.serving(deployed).plan.cut_points == deployed.cut_points
+    store.remove({1})
+    with pytest.raises(ArtifactError, match="no version"):
+        Store(store.folder).serving(deployed.model_copy(update={"fingerprint": "x"}))
+
+
+def test_a_store_is_copied_once_to_be_written_to(built, tmp_path):
+    copy = working_copy(built, tmp_path)
+    plan = copy.current().plan
+    copy.publish(plan, {cache.file: copy.current().load(i) for i, cache in enumerate(plan.caches)})
+    assert working_copy(built, tmp_path).current().number == 2
+    assert built.current().number == 1

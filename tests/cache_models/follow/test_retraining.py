@@ -1,0 +1,173 @@
+"""A round follows the traffic, forgets no class, and publishes nothing that it could not test."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cache_models.cache.learned_cache import LearnedCache
+from cache_models.cache.predictors import Variant
+from cache_models.follow import retraining
+from cache_models.follow.retraining import candidate_plan, keeps_promise, retrain
+from cache_models.follow.traffic import SELECT, TEST, Traffic
+from cache_models.follow.traffic_log import TrafficLog
+from cache_models.promise import promise
+from cache_models.promise.promise import Limits
+from tests.plans import plan_for
+
+K, D = 4, 8
+LIMITS = Limits()
+VARIANT = Variant(family="fc", size=32)
+CENTRES = 2.0 * np.random.default_rng(9).standard_normal((K, D))
+
+
+def traffic(count, classes, seed, moved=0.0, roles=None):
+    """Classes in clouds round their centres; `moved` shifts them all."""
+    rng = np.random.default_rng(seed)
+    answers = rng.choice(classes, count)
+    features = CENTRES[answers] + rng.standard_normal((count, D)) * 0.8 + moved
+    probabilities = np.full((count, K), 0.01 / (K - 1), np.float32)
+    probabilities[np.arange(count), answers] = 0.99
+    roles = rng.choice(3, count, p=[0.3, 0.2, 0.5]) if roles is None else np.full(count, roles)
+    ones = np.ones(count, np.float32)
+    return Traffic(
+        [features.astype(np.float16)], probabilities, roles.astype(np.uint8), ones > 0, ones
+    )
+
+
+def plan_with(threshold):
+    return plan_for(
+        ["early"],
+        classes="abcd",
+        width=D,
+        variant=VARIANT,
+        threshold=threshold,
+        compute_share=0.1,
+        base_ms=100.0,
+        lookup_ms=0.1,
+    )
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    torch.manual_seed(0)
+    return LearnedCache(VARIANT, (D,), K).eval()
+
+
+@pytest.fixture(scope="module")
+def served(untrained):
+    """A version that has learned all classes."""
+    found = retrain(
+        plan_with(None), [untrained], traffic(4000, K, 0), traffic(0, K, 0), LIMITS, 0.02
+    )
+    assert found.worth_it, found.why_not
+    return candidate_plan(plan_with(None), found), found.caches
+
+
+def test_caches_come_from_the_traffic_alone(served):
+    plan, caches = served
+    assert plan.promise.threshold is not None
+    assert plan.expected.hit_rate > 0.5
+    assert plan.expected.exits["base"] == pytest.approx(1 - plan.expected.hit_rate)
+    assert keeps_promise(plan, caches, traffic(2000, K, 5), LIMITS, 0.05)
+
+
+def test_a_round_follows_traffic_that_has_moved(served):
+    plan, caches = served
+    reservoir = traffic(3000, K, 1)
+    found = retrain(plan, caches, traffic(3000, [0, 1], 2, moved=1.5), reservoir, LIMITS, 0.02)
+    assert found.worth_it, found.why_not
+    assert found.after.hit_rate > found.before.hit_rate + 0.1
+    now = traffic(3000, [0, 1], 3, moved=1.5, roles=TEST)
+    assert keeps_promise(candidate_plan(plan, found), found.caches, now, LIMITS, 0.05)
+    for class_id in range(K):  # also those that the window has not seen
+        known = traffic(1000, [class_id], 4, roles=TEST)
+        loose = Limits(max_disagreement=LIMITS.max_class_disagreement)
+        assert keeps_promise(candidate_plan(plan, found), found.caches, known, loose, 0.05)
+
+
+def test_a_class_that_would_be_forgotten_stops_a_candidate(served):
+    plan, caches = served
+    rng = np.random.default_rng(0)
+    reservoir = traffic(2000, K, 1)
+    wrong = (reservoir.roles == TEST) & (reservoir.answers == 3)
+    features = reservoir.features[0].copy()  # what class 3 looks like now, nobody trained on
+    features[wrong] = CENTRES[0] + rng.standard_normal((wrong.sum(), D)) * 0.5
+    spoilt = replace(reservoir, features=[features])
+    found = retrain(plan, caches, traffic(3000, [0, 1], 2, moved=1.5), spoilt, LIMITS, 0.02)
+    assert not found.worth_it
+    assert found.promise is None or found.promise.threshold is None
+
+
+def test_only_independent_test_samples_test(served):
+    plan, caches = served
+    window, reservoir = traffic(3000, [0, 1], 2, moved=1.5), traffic(3000, K, 1)
+    probabilities = window.probabilities.copy()
+    spoilt = (window.roles == TEST) & (np.arange(3000) % 2 == 0)  # half of them: missed everywhere
+    probabilities[spoilt] = np.eye(K, dtype=np.float32)[3]
+    poisoned = replace(window, probabilities=probabilities, independent=~spoilt)
+    found = retrain(plan, caches, poisoned, reservoir, LIMITS, 0.02)
+    assert found.worth_it, found.why_not
+    assert found.promise.samples == ((window.roles == TEST) & ~spoilt).sum()
+    honest = retrain(
+        plan, caches, replace(poisoned, independent=spoilt | True), reservoir, LIMITS, 0.02
+    )
+    assert not honest.worth_it
+
+
+def test_a_test_is_spent_before_its_samples_are_read_whatever_happens_then(
+    served, tmp_path, monkeypatch
+):
+    log, asked_before = TrafficLog(tmp_path / "log.sqlite", [(D,)], K), []
+    asked = []
+    monkeypatch.setattr(
+        retraining,
+        "calibrate",
+        lambda *said, **how: asked.append(len(said[2])) or promise.calibrate(*said, **how),
+    )
+
+    def spend():
+        log.spend_test()
+        asked_before.extend(asked)
+        raise KeyboardInterrupt  # as a crash would end it
+
+    window, reservoir = traffic(3000, [0, 1], 2, moved=1.5), traffic(3000, K, 1)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(*served, window, reservoir, LIMITS, 0.02, spend)
+    assert (
+        asked
+        == asked_before
+        == [((window.roles == SELECT).sum() + (reservoir.roles == SELECT).sum())]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        keeps_promise(*served, window, LIMITS, 0.02, spend)
+    assert not keeps_promise(*served, traffic(100, K, 2), LIMITS, 0.02, spend)  # none is possible
+    assert TrafficLog(tmp_path / "log.sqlite", [(D,)], K).tests == 2
+
+
+def test_too_few_samples_are_said_and_nothing_is_trained(served):
+    plan, caches = served
+    found = retrain(plan, caches, traffic(300, K, 2), traffic(3000, K, 1), LIMITS, 0.02)
+    assert "samples to test on; at least 390 are needed" in found.why_not
+    assert found.promise is None and not found.caches
+
+
+def test_no_gain_costs_no_test(served):
+    plan, caches = served
+    boldest = plan.promise.model_copy(update={"threshold": 0.1})
+    plan = plan.model_copy(update={"promise": boldest})
+    open_gate = LearnedCache(VARIANT, (D,), K).eval()  # hits everything, so cannot be improved
+    open_gate.predictor.load_state_dict(caches[0].predictor.state_dict())
+    open_gate.selector.linear.bias.data.fill_(100.0)
+    found = retrain(plan, [open_gate], traffic(2000, K, 2), traffic(3000, K, 1), LIMITS, 0.02)
+    assert not found.worth_it and found.promise is None
+    assert "expected latency" in found.why_not
+    assert found.record()["tested"] is False
+
+
+def test_a_version_that_is_wrong_now_does_not_keep_the_promise(served):
+    plan, caches = served
+    window = traffic(2000, K, 2, roles=TEST)
+    swapped = replace(window, probabilities=window.probabilities[:, ::-1].copy())
+    assert not keeps_promise(plan, caches, swapped, LIMITS, 0.05)

@@ -1,0 +1,97 @@
+"""The Open Inference Protocol: what is wrong is named, with what it may be."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cache_models.network.base_dnn import ModelDescription
+from cache_models.network.preprocessing import Preprocessing
+from deployments.graph.late_binding import Answers
+from deployments.ingress.errors import RequestError
+from deployments.ingress.open_inference import metadata, parse, response, use_caches
+
+IMAGES = ModelDescription((3, 4, 4), ("cat", "dog"), Preprocessing((4, 4)))
+TENSORS = ModelDescription((2,), ("cat", "dog"))
+
+
+def body(name="image", shape=(1, 1, 2, 1), datatype="UINT8", data=(1, 2), **more) -> bytes:
+    given = {"name": name, "shape": shape, "datatype": datatype, "data": data}
+    return json.dumps({"inputs": [given], **more}).encode()
+
+
+@pytest.mark.parametrize("data", [[1, 2], [[[[1], [2]]]]])
+def test_tensors_may_be_flat_or_nested(data):
+    _, batch = parse(body(data=data), IMAGES, max_rows=8)
+    assert batch.tolist() == [[[[1], [2]]]]
+    assert batch.dtype == np.uint8
+
+
+def test_floats_go_to_the_base_dnn_as_they_are():
+    _, batch = parse(body("input", [1, 2], "FP32", [0.5, 1]), TENSORS, max_rows=8)
+    assert batch.dtype == np.float32
+    assert batch.tolist() == [[0.5, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (b"{", 400, "Invalid JSON"),
+        (b"[]", 400, "the body: "),
+        (b'{"inputs": 3}', 400, "inputs: Input should be a valid array; got 3"),
+        (b'{"inputs": []}', 400, "inputs: .*at least 1 item"),
+        (b'{"inputs": [{"name": "image"}]}', 400, r"inputs\.0\.shape: Field required"),
+        (body(name="x"), 422, "'x'; it may be image or input"),
+        (body(datatype="FP64"), 422, "'FP64'; for 'image' it is 'UINT8'"),
+        (body(shape=[2]), 422, r"\[2\]; for 'image' it may be \[-1, -1, -1, 3\]"),
+        (body(shape=[1, 1, 1, 2]), 422, "1 channel"),
+        (body(shape=[0, 1, 1, 1], data=[]), 422, "any number from 1"),
+        (body(shape=[1, -1, -2, 1]), 422, "any number from 1"),
+        (body(shape=[9, 1, 1, 1], data=[0] * 9), 413, "9 rows, more than 8"),
+        (body(data=[1, 2, 3]), 422, r"the shape \[3\].*flat with 2 values"),
+        (body(data=[[1, 2], [3]]), 422, "unequal length"),
+        (body(data=[1, "2"]), 422, "must hold numbers"),
+        (body(data=[1, None]), 422, "must hold numbers"),
+        (body(data=[1, True]), 422, "must hold numbers"),
+        (body(data=[1, 256]), 422, "0 to 255"),
+        (body(data=[1, 1.5]), 422, "0 to 255"),
+        (body("input", [1, 3, 4, 4], "FP32", [float("nan")] * 48), 422, "finite"),
+        (body("input", [1, 3, 4, 4], "FP32", [float("inf")] * 48), 422, "finite"),
+        (body("input", [1, 3, 4, 4], "FP32", [1e39] * 48), 422, "finite"),
+        (
+            body(outputs=[{"name": "score"}]),
+            422,
+            r"'score'; there are \['probabilities', 'label'\]",
+        ),
+    ],
+)
+def test_a_wrong_request_is_named(content, status, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        parse(content, IMAGES, max_rows=8)
+    assert caught.value.status == status
+
+
+def test_the_parameter_cache_is_on_or_off():
+    assert use_caches(parse(body(), IMAGES, 8)[0])
+    assert not use_caches(parse(body(parameters={"cache": "off"}), IMAGES, 8)[0])
+    with pytest.raises(RequestError, match=r"parameters\.cache is 3; it may be 'on' or 'off'"):
+        use_caches(parse(body(parameters={"cache": 3}), IMAGES, 8)[0])
+
+
+def test_the_response_holds_the_outputs_asked_for_and_every_rows_exit():
+    request, _ = parse(body(id="7", outputs=[{"name": "label"}]), IMAGES, 8)
+    answers = Answers(np.array([1, 0]), np.array([[0.1, 0.9], [0.8, 0.2]]), ["layer1.0", "base"], 4)
+    assert response(request, "r", answers, IMAGES, "pets", "1") == {
+        "model_name": "pets",
+        "model_version": "1",
+        "id": "7",
+        "parameters": {"exits": "layer1.0,base", "cache_version": 4},
+        "outputs": [{"name": "label", "datatype": "BYTES", "shape": [2], "data": ["dog", "cat"]}],
+    }
+
+
+def test_a_model_without_preprocessing_takes_tensors_only():
+    assert [i["name"] for i in metadata(IMAGES, "m", "1")["inputs"]] == ["image", "input"]
+    assert [i["name"] for i in metadata(TENSORS, "m", "1")["inputs"]] == ["input"]
+    with pytest.raises(RequestError, match="it may be input"):
+        parse(body(), TENSORS, 8)

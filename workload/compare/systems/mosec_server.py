@@ -1,0 +1,36 @@
+"""The base DNN in mosec: `python -m workload.compare.systems.mosec_server --port …`.
+
+mosec reads its own options from the command line and makes workers without arguments, so the
+model's come from the environment.
+"""
+
+import os
+
+from mosec import Server, Worker
+
+from workload.compare.systems.mosec_server_names import DEVICE, MODEL, THREADS
+
+
+class Model(Worker):
+    def __init__(self):
+        super().__init__()
+        from workload.compare.systems.whole import Whole
+
+        environment = os.environ
+        self._whole = Whole(environment[MODEL], environment[DEVICE], int(environment[THREADS]))
+
+    def deserialize(self, data: bytes) -> bytes:
+        return data
+
+    def forward(self, data: bytes) -> dict:
+        return self._whole.answer(data)
+
+
+def main() -> None:
+    server = Server()
+    server.append_worker(Model, num=1, route="/predict")
+    server.run()
+
+
+if __name__ == "__main__":
+    main()
