@@ -8,7 +8,7 @@ from ray.serve.config import DeploymentActorConfig
 from cache_models.data.datasets import cache_home
 from cache_models.store.versions import Store, working_copy
 from cache_models.zoo.fashion import STORE
-from deployments.config import AppArgs, Compute
+from deployments.config import AppArgs
 from deployments.follow.sampler import TRAINER
 from deployments.follow.trainer import Trainer
 from deployments.graph.lookup import Lookup
@@ -40,17 +40,14 @@ def build(args: AppArgs) -> serve.Application:
             f"args.model is {args.model!r}, but the store {store.folder} was built for "
             f"{plan.model!r}; name its model, or another store."
         )
-    count = len(plan.caches)
-    first = int(plan.asks_first)
-    partitions = {f"Partition{i}": args.partition for i in range(count + 1 - first)}
-    lookups = {f"Lookup{i}": args.lookup for i in range(count)}
-    compute: dict[str, Compute] = {**partitions, **lookups}
+    stages = plan.stages()
+    compute = {s.name: args.lookup if s.is_lookup else args.partition for s in stages}
     if unknown := args.overrides.keys() - compute.keys():
         raise ValueError(
             f"args.overrides names {sorted(unknown)}; the plan has {', '.join(compute)}."
         )
-    compute.update(args.overrides)
-    if refused := [name for name in lookups if compute[name].compile]:
+    compute |= args.overrides
+    if refused := [s.name for s in stages if s.is_lookup and compute[s.name].compile]:
         raise ValueError(f"{', '.join(refused)}: only partitions may have `compile: true`.")
     trainer = DeploymentActorConfig(
         name=TRAINER,
@@ -58,17 +55,14 @@ def build(args: AppArgs) -> serve.Application:
         init_args=(args.model_dump_json(), plan.model_dump_json()),
         actor_options={"num_cpus": 0},
     )
-    return Router.options(deployment_actors=[trainer]).bind(
-        args,
-        plan,
-        [
-            Partition.options(name=name).bind(
-                i, plan, compute[name], args.activation_dtype, args.lane, args.store
+    graph = {}
+    for stage in stages:
+        more = compute[stage.name], args.lane
+        if stage.is_lookup:
+            bound = Lookup.options(name=stage.name).bind(stage, plan, args.store, *more)
+        else:
+            bound = Partition.options(name=stage.name).bind(
+                stage, plan, compute[stage.name], args.activation_dtype, args.lane, args.store
             )
-            for i, name in enumerate(partitions, first)
-        ],
-        [
-            Lookup.options(name=name).bind(i, plan, args.store, compute[name], args.lane)
-            for i, name in enumerate(lookups)
-        ],
-    )
+        graph[stage.name] = bound
+    return Router.options(deployment_actors=[trainer]).bind(args, plan, graph)

@@ -159,6 +159,10 @@ class AppArgs(Strict):
     guard: GuardArgs = GuardArgs()
     retraining: Retraining = Retraining()
 
+    @property
+    def activation_bytes_per_value(self) -> int:
+        return 4 if self.activation_dtype == "float32" else 2
+
     @field_validator("store")
     @classmethod
     def _absolute(cls, store: str) -> str:

@@ -15,10 +15,10 @@ import numpy as np
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from cache_models.network.stages import Answer
 from cache_models.store.plan import HopCost
 from deployments.config import Compute, LaneArgs
 from deployments.graph.replica import Replica
-from deployments.transport.messages import Answer
 from deployments.transport.remote import Remote
 from deployments.transport.zmq.key import load_key, make_key
 

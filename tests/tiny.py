@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from cache_models.data.recording import as_tensor
-from cache_models.network.base_dnn import ModelDescription
-from cache_models.network.preprocessing import Preprocessing
+from cache_models.network.description import ModelDescription
+from cache_models.network.preprocessing import Preprocessing, as_tensor
 
 CLASSES = ("left", "right", "top", "bottom")
 

@@ -216,7 +216,7 @@ def profile(
     url: str, model: str, store: Path | None, data: str, stream: str, requests: int, seed: int
 ) -> None:
     """Print where the milliseconds of a request go, and the serving tax."""
-    from cache_models.bench.evaluation import Cascade
+    from cache_models.bench.in_process import InProcess
     from cache_models.errors import CacheModelsError
     from cache_models.network.base_dnn import load
     from cache_models.store.versions import Store
@@ -231,7 +231,7 @@ def profile(
         made, _ = run.make_stream(opened, data, stream, requests, seed, base)
         pictures = Pictures(opened.images, made.items, made.rounds)
         found = profile(url, pictures)
-        alone = in_process_ms(Cascade(base, Store(store or STORE).current()), pictures)
+        alone = in_process_ms(InProcess(base, Store(store or STORE).current()), pictures)
     except (ParameterError, CacheModelsError) as error:
         raise click.UsageError(str(error)) from error
     except ValueError as error:

@@ -2,9 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
-from cache_models.network.cutting import INPUT
 from cache_models.store.plan import Plan
 
 BUSY = 0.7
@@ -37,23 +35,17 @@ class Load:
 def loads(plan: Plan) -> list[Load]:
     """In the order in which a request meets them, from the exits that the plan expects."""
     shares = {point.name: point.compute_share for point in plan.candidates}
-    lookups = {cache.cut_point: cache for cache in plan.caches}
-    ends = [name for name in plan.cut_points if name != INPUT]
-    parts = pairwise([0.0, *(shares[name] for name in ends), 1.0])
-    slices_ms = [(end - start) * plan.expected.base_compute_ms for start, end in parts]
-    found, reached, asked = [], 1.0, 0
-
-    def lookup(name: str) -> None:
-        nonlocal reached, asked
-        found.append(Load(f"Lookup{asked}", reached, lookups[name].lookup_ms))
-        reached, asked = max(0.0, reached - plan.expected.exits.get(name, 0.0)), asked + 1
-
-    if plan.asks_first:
-        lookup(INPUT)
-    for i, ms in enumerate(slices_ms):
-        found.append(Load(f"Partition{i}", reached, ms))
-        if i < len(ends):
-            lookup(ends[i])
+    found, reached = [], 1.0
+    for stage in plan.stages():
+        if stage.is_lookup:
+            ms = plan.caches[stage.index].lookup_ms
+        else:
+            start = 0.0 if stage.at_input else shares[stage.start]
+            end = 1.0 if stage.end is None else shares[stage.end]
+            ms = (end - start) * plan.expected.base_compute_ms
+        found.append(Load(stage.name, reached, ms))
+        if stage.is_lookup:
+            reached = max(0.0, reached - plan.expected.exits.get(stage.start, 0.0))
     return found
 
 

@@ -8,7 +8,8 @@ from cache_models.bench.evaluation import Evaluation
 from cache_models.build.exploration import ExplorationRecord
 from cache_models.build.survey import candidate_names
 from cache_models.network.cost import BATCHES, slice_costs
-from cache_models.network.cutting import INPUT, CutModel
+from cache_models.network.cutting import CutModel
+from cache_models.network.stages import INPUT
 from cache_models.store.plan import Plan
 
 

@@ -11,59 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
+from cache_models.bench.in_process import InProcess
 from cache_models.build.composition import compute_ms_by_exit
-from cache_models.cache.fast_cache import FastCache, InputFeatures
-from cache_models.data.recording import as_tensor
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.cutting import cut
-from cache_models.network.features import extract
-from cache_models.network.layout import channels_last
+from cache_models.network.preprocessing import as_tensor
+from cache_models.network.stages import BASE
 from cache_models.store.versions import CacheVersion
 
 WARM_UP = 20
-
-
-class Cascade:
-    """The slices and caches of a version, run one after the other.
-
-    Raises:
-        ArtifactError: the version was built for another base DNN.
-    """
-
-    def __init__(self, base: BaseDNN, version: CacheVersion, device: str = "cpu"):
-        plan = version.plan
-        plan.check_base(base)
-        self.exits = [*plan.cut_points, "base"]
-        self._description, self._device = base.description, device
-        self._asks_first = plan.asks_first
-        self._input_features = InputFeatures(base.description, device)
-        self._threshold = plan.promise.threshold
-        self._slices = cut(base).fast_slices(plan.cut_points, device)
-        self._caches = [FastCache(version.load(i), device) for i in range(len(plan.caches))]
-
-    @torch.inference_mode()
-    def answer(self, images: Tensor, use_caches: bool = True) -> tuple[int, int]:
-        """The label of one decoded image `(1, C, h, w)` uint8, or input `(1, *input_shape)`, and
-        the index of its exit."""
-        activation = images.to(self._device)
-        for i, module in enumerate(self._slices):
-            if i == 0 and self._asks_first:
-                features = self._input_features(activation) if use_caches else None
-            else:
-                if i == int(self._asks_first):
-                    activation = channels_last(self._description.inputs(activation))
-                activation = module(activation)
-                if i == len(self._caches):
-                    break
-                features = extract(activation) if use_caches else None
-            if features is not None:
-                probabilities, confidence = self._caches[i](features)
-                if confidence[0] >= self._threshold:
-                    return int(probabilities[0].argmax()), i
-        return activation.argmax(1).item(), len(self._caches)
 
 
 def base_answers(
@@ -106,22 +63,21 @@ def evaluate(
 ) -> Evaluation:
     """Answer every image with the cascade; every `base_every`-th also without caches, in turn."""
     plan = version.plan
-    cascade = Cascade(base, version, device)
+    place = InProcess(base, version, device)
     answers = base_answers(base, images, device)
 
     labels, exits, cascade_s, base_s = [], [], [], []
     for i in range(WARM_UP):
-        cascade.answer(as_tensor(images[:1]), use_caches=i % 2 == 0)
+        place.answer(images[:1], use_caches=i % 2 == 0)
     for i, image in enumerate(tqdm(images, desc="cascade", unit="image")):
-        inputs = as_tensor(image[None])
         start = time.perf_counter()
-        label, exit = cascade.answer(inputs)
+        given = place.answer(image[None])
         cascade_s.append(time.perf_counter() - start)
-        labels.append(label)
-        exits.append(exit)
+        labels.append(given.class_ids[0])
+        exits.append(given.exits[0])
         if i % base_every == 0:
             start = time.perf_counter()
-            cascade.answer(inputs, use_caches=False)
+            place.answer(image[None], use_caches=False)
             base_s.append(time.perf_counter() - start)
 
     shares = {point.name: point.compute_share for point in plan.candidates}
@@ -130,16 +86,17 @@ def evaluate(
         [cache.lookup_ms for cache in plan.caches],
         plan.expected.base_compute_ms,
     )
+    names = [*plan.cut_points, BASE]
     wrong = np.array(labels) != answers
     taken = Counter(exits)
     return Evaluation(
         samples=len(images),
         disagreements=int(wrong.sum()),
         disagreement_by_class=disagreement_by_class(wrong, answers, plan.description.classes),
-        exits={name: taken[i] / len(images) for i, name in enumerate(cascade.exits)},
+        exits={name: taken[name] / len(images) for name in names},
         cascade_ms=float(np.mean(cascade_s) * 1e3),
         base_ms=float(np.mean(base_s) * 1e3),
-        expected_ms=float(expected_ms[exits].mean()),
+        expected_ms=float(expected_ms[[names.index(exit) for exit in exits]].mean()),
     )
 
 

@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
 
-from cache_models.cache.fast_cache import FastCache, InputFeatures
+from cache_models.bench.in_process import InProcess
+from cache_models.cache.lookup import CacheLookup
 from cache_models.network.base_dnn import BaseDNN, load
-from cache_models.network.cutting import INPUT, cut
-from cache_models.network.layout import channels_last
+from cache_models.network.slice import Slice
 from cache_models.network.threads import cores, thread_counts, use_threads
 from cache_models.store.versions import CacheVersion
 
@@ -176,36 +177,13 @@ def _calls(
     base: BaseDNN, version: CacheVersion, device: str, compiled: bool
 ) -> dict[str, Callable[[int], Callable[[], object]]]:
     """By deployment, what makes for a batch size the call to measure."""
-    plan, model = version.plan, cut(base)
-    calls: dict[str, Callable[[int], Callable[[], object]]] = {}
-    slices = model.fast_slices(plan.cut_points, device, compiled)
-    for i, (start, part) in enumerate(zip([None, *plan.cut_points], slices, strict=True)):
-        shape = model.input_shape_of(start)
+    place = InProcess(base, version, device, compiled, lookup_device="cpu")
 
-        def run(rows, part=part, shape=shape):
-            activation = channels_last(torch.randn(rows, *shape, device=device))
-            return lambda: part(activation.clone())
+    def call(stage: Slice | CacheLookup, rows: int) -> Callable[[], object]:
+        batch = stage.zeros(rows)
+        return lambda: stage(batch)
 
-        if i >= int(plan.asks_first):  # where there is a cache at the input, slice 0 is nothing
-            calls[f"Partition{i - int(plan.asks_first)}"] = run
-    for i, record in enumerate(plan.caches):
-        cache = FastCache(version.load(i))
-        prepared = InputFeatures(base.description) if record.cut_point == INPUT else None
-        preprocessing = base.description.preprocessing
-        if prepared and preprocessing:
-            channels, (height, width) = len(preprocessing.mean), preprocessing.crop_size
-            shape, dtype = (channels, height // 2, width // 2), torch.uint8
-        elif prepared:
-            shape, dtype = base.description.input_shape, torch.float32
-        else:
-            shape, dtype = record.feature_shape, torch.float16
-
-        def look_up(rows, cache=cache, prepared=prepared, shape=shape, dtype=dtype):
-            batch = torch.zeros(rows, *shape, dtype=dtype)
-            return lambda: cache(prepared(batch) if prepared else batch)
-
-        calls[f"Lookup{i}"] = look_up
-    return calls
+    return {name: partial(call, stage) for name, stage in {**place.slices, **place.lookups}.items()}
 
 
 def _paused(call: Callable[[], object]) -> Call:

@@ -11,8 +11,9 @@ from cache_models.cache.predictors import Variant, variants_for
 from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import module_bytes
-from cache_models.network.cutting import INPUT, cut
+from cache_models.network.cutting import cut
 from cache_models.network.features import feature_shape
+from cache_models.network.stages import INPUT
 from cache_models.promise.promise import Limits, Promise
 from cache_models.store.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
 from cache_models.store.versions import CacheVersion, Store

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from cache_models.cache.fast_cache import InputFeatures
-from cache_models.data.recording import as_tensor
 from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import BATCHES, median_ms, slice_costs, slice_flops
-from cache_models.network.cutting import INPUT, CutModel
+from cache_models.network.cutting import CutModel
+from cache_models.network.preprocessing import as_tensor
+from cache_models.network.stages import INPUT
 from cache_models.store.plan import CutPointRecord
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from cache_models.cache.learned_cache import LearnedCache, Selector
 from cache_models.cache.novelty import NoveltyGate
-from cache_models.network.base_dnn import ModelDescription
+from cache_models.network.description import ModelDescription
 from cache_models.network.engine import fast
 from cache_models.network.features import extract, feature_shape, pool_further
 from cache_models.network.layout import channels_last

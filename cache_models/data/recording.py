@@ -19,6 +19,7 @@ from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import CutModel
 from cache_models.network.features import extract, feature_shape
 from cache_models.network.layout import channels_last
+from cache_models.network.preprocessing import as_tensor
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,3 @@ def _done(progress: Path, digest: str) -> int:
         return int(found["done"]) if found["recording"] == digest else 0
     except (OSError, ValueError, KeyError):
         return 0
-
-
-def as_tensor(images: np.ndarray) -> torch.Tensor:
-    """Decoded images `(B, h, w, C)` uint8 → `(B, C, h, w)`; else as it is, in float32."""
-    if images.dtype == np.uint8:
-        return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    return torch.from_numpy(images.astype(np.float32))

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from cache_models.data import video
 from cache_models.errors import DataError
-from cache_models.network.base_dnn import ModelDescription
+from cache_models.network.description import ModelDescription
 from cache_models.network.pixels import pixels
 from cache_models.network.preprocessing import Preprocessing
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from cache_models.build.split import LearningData
-from cache_models.data.recording import as_tensor
 from cache_models.follow.traffic import SELECT, TEST, TRAIN
 from cache_models.follow.traffic_log import RESERVOIR, Sample, TrafficLog
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import cut
 from cache_models.network.features import extract
 from cache_models.network.layout import channels_last
+from cache_models.network.preprocessing import as_tensor
 from cache_models.store.versions import CacheVersion
 
 FILE = "samples.safetensors"

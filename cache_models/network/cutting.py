@@ -18,8 +18,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from cache_models.errors import UntraceableModelError
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.engine import fast
-
-INPUT = "input"
+from cache_models.network.stages import INPUT
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ imports this module.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -91,3 +92,10 @@ def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:
     else:
         resized = F.interpolate(batch, size, mode="bilinear", antialias=True)
     return resized.reshape(*image.shape[:-2], *size)
+
+
+def as_tensor(images: np.ndarray) -> Tensor:
+    """Decoded images `(B, h, w, C)` uint8 → `(B, C, h, w)`; else as it is, in float32."""
+    if images.dtype == np.uint8:
+        return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    return torch.from_numpy(images.astype(np.float32))

@@ -6,8 +6,9 @@ from pydantic import BaseModel, Field
 
 from cache_models.cache.predictors import Variant
 from cache_models.errors import ArtifactError
-from cache_models.network.base_dnn import BaseDNN, ModelDescription
-from cache_models.network.cutting import INPUT
+from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.description import ModelDescription
+from cache_models.network.stages import INPUT, Stage
 from cache_models.promise.promise import Promise
 
 
@@ -108,7 +109,22 @@ class Plan(BaseModel):
     def cut_points(self) -> list[str]:
         return [cache.cut_point for cache in self.caches]
 
-    @property
-    def asks_first(self) -> bool:
-        """Whether there is a cache at the input, which is asked before anything is computed."""
-        return INPUT in self.cut_points
+    def stages(self) -> tuple[Stage, ...]:
+        """What a request walks through, in execution order: a lookup at every cut point, and a
+        partition for every slice that has anything to run."""
+        shapes = {point.name: point.activation_shape for point in self.candidates}
+        stages: list[Stage] = []
+        partitions, start, takes = 0, INPUT, self.description.input_shape
+        for i, cache in enumerate([*self.caches, None]):
+            end = None if cache is None else cache.cut_point
+            features = None if cache is None else cache.feature_shape
+            if end != INPUT:
+                activation = None if end is None else shapes[end]
+                stages.append(
+                    Stage("partition", partitions, i, start, end, takes, features, activation)
+                )
+                partitions += 1
+            if end is not None:
+                stages.append(Stage("lookup", i, i, end, end, features=features))
+                start, takes = end, takes if end == INPUT else shapes[end]
+        return tuple(stages)

@@ -22,8 +22,7 @@ from torchvision.models import resnet18
 from tqdm import tqdm
 
 from cache_models.data.datasets import FASHION_CLASSES, fashion_mnist
-from cache_models.data.recording import as_tensor
-from cache_models.network.preprocessing import Preprocessing
+from cache_models.network.preprocessing import Preprocessing, as_tensor
 
 CHECKPOINT_S = 60
 

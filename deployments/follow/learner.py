@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from cache_models.data.recording import as_tensor
 from cache_models.errors import ArtifactError
 from cache_models.follow import advice, reservoir
 from cache_models.follow.retraining import (
@@ -24,8 +23,9 @@ from cache_models.follow.retraining import (
 from cache_models.follow.traffic import TEST, Traffic
 from cache_models.follow.traffic_log import Sample, TrafficLog
 from cache_models.network.base_dnn import load
-from cache_models.network.cutting import INPUT
 from cache_models.network.features import extract
+from cache_models.network.preprocessing import as_tensor
+from cache_models.network.stages import INPUT
 from cache_models.promise import prior
 from cache_models.promise.prior import PriorRecord, calibrate_prior, load_said, say
 from cache_models.promise.promise import error_share, min_samples

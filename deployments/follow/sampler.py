@@ -18,9 +18,12 @@ import numpy as np
 from ray import serve
 from ray.exceptions import RayError
 
+from cache_models.cascade import Answers, Cascade, Trace
+from cache_models.cascade import Control as _Now
+from cache_models.network.stages import BASE, Answer
 from deployments.config import AppArgs
-from deployments.graph.late_binding import BASE, Answers, LateBinding, Trace
-from deployments.transport.messages import Answer, Control, Observation, Prior
+from deployments.graph.speculation import Busy
+from deployments.transport.messages import Control, Observation, Prior
 from deployments.transport.remote import Remote
 
 logger = logging.getLogger(__name__)
@@ -48,12 +51,12 @@ class Sampler:
         lookups: told to load a cache version before requests name it.
     """
 
-    def __init__(self, args: AppArgs, late_binding: LateBinding, lookups: list[Remote]):
+    def __init__(self, args: AppArgs, cascade: Cascade, busy: Busy, lookups: list[Remote]):
         self._args = args
-        self._late_binding = late_binding
+        self._cascade, self._busy = cascade, busy
         self._lookups = lookups
         self._control = Control(
-            args.mode, args.mode == "serve", args.sampling.rate, late_binding.version
+            args.mode, args.mode == "serve", args.sampling.rate, cascade.control.version
         )
         self._heard_at = time.monotonic()
         self._active, self._idle = 0, asyncio.Event()
@@ -68,12 +71,6 @@ class Sampler:
     @property
     def mode(self) -> str:
         return self._control.mode
-
-    @property
-    def caches_on(self) -> bool:
-        """Whether caches may answer: the trainer says so, and has been heard of lately."""
-        lost = time.monotonic() - self._heard_at > self._args.guard.trainer_lost_s
-        return self._control.caches_on and not lost
 
     def choose(self) -> float:
         """The probability with which the request at hand was sampled; 0 if it was not."""
@@ -92,13 +89,13 @@ class Sampler:
         """While a client waits for its answer, sampled requests do not run."""
         self.start()
         self._active += 1
-        self._late_binding.busy.change(1)
+        self._busy.change(1)
         self._idle.clear()
         try:
             yield
         finally:
             self._active -= 1
-            self._late_binding.busy.change(-1)
+            self._busy.change(-1)
             if not self._active:
                 self._idle_since = time.monotonic()
                 self._idle.set()
@@ -132,10 +129,10 @@ class Sampler:
             try:
                 said = base = answers
                 if not used_caches:  # so nobody else waits for lookups
-                    said = await self._late_binding.judge(trace, len(base.exits))
+                    said = await self._cascade.judge(trace, len(base.exits))
                 elif not trace.whole:
                     until = since + self._args.sampling.max_wait_s
-                    base = await self._late_binding.finish(trace, lambda by=until: self._turn(by))
+                    base = await self._cascade.finish(trace, lambda by=until: self._turn(by))
             except Exception as error:  # a lost replica costs a sample, never an answer
                 logger.warning("a sampled request was lost: %r", error)
                 continue
@@ -194,17 +191,25 @@ class Sampler:
                     control = await trainer.exchange.remote(observations, answered)
             except (RayError, ValueError, TimeoutError) as error:
                 logger.warning("the trainer does not answer: %r", error)
-                if time.monotonic() - self._heard_at >= MIX_FORGOTTEN_S:
-                    self._late_binding.prior = Prior()
+                self._forget()
                 continue
             self._heard_at = time.monotonic()
             await self._follow(control)
 
+    def _forget(self) -> None:
+        """Without the trainer's word the class mix is soon unknown, and later caches go off."""
+        silent_s, now = time.monotonic() - self._heard_at, self._cascade.control
+        if silent_s >= MIX_FORGOTTEN_S:
+            now = now._replace(log_ratio=None, threshold=None)
+        on = now.on and silent_s <= self._args.guard.trainer_lost_s
+        self._cascade.control = now._replace(on=on)
+
     async def _follow(self, control: Control) -> None:
         """Do as the trainer says; a new version once every lookup replica has it."""
-        self._control = control  # at once: it may be an alarm
-        prior = control.prior
-        if control.version not in (None, self._late_binding.version):
+        self._control = control
+        self._cascade.control = self._cascade.control._replace(on=control.caches_on)  # an alarm?
+        prior, version = control.prior, self._cascade.control.version
+        if control.version not in (None, version):
             try:
                 loaded = (lookup.broadcast("prepare", control.version) for lookup in self._lookups)
                 async with asyncio.timeout(10):
@@ -213,5 +218,5 @@ class Sampler:
                 logger.warning("version %d is not everywhere yet: %r", control.version, error)
                 prior = Prior()
             else:
-                self._late_binding.version = control.version
-        self._late_binding.prior = prior
+                version = control.version
+        self._cascade.control = _Now(version, control.caches_on, *prior)

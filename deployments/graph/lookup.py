@@ -4,36 +4,30 @@ import numpy as np
 import torch
 from ray import serve
 
-from cache_models.cache.fast_cache import FastCache, InputFeatures
-from cache_models.data.recording import as_tensor
-from cache_models.network.cutting import INPUT
+from cache_models.cache.lookup import CacheLookup
 from cache_models.network.device import resolve
+from cache_models.network.stages import Stage, Verdict
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from deployments.config import Compute, LaneArgs
 from deployments.graph.replica import Replica
-from deployments.transport.messages import Verdict
 
 KEPT_VERSIONS = 2
 
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
 class Lookup(Replica):
-    """The learned cache at the plan's cut point `index`, in the version that a request names."""
+    """The learned cache of one stage, in the version that a request names."""
 
-    def __init__(self, index: int, plan: Plan, store: str, compute: Compute, lane: LaneArgs):
+    def __init__(self, stage: Stage, plan: Plan, store: str, compute: Compute, lane: LaneArgs):
         self._device = resolve(compute.device)
         quick = self._device.type == "cpu" and compute.threads == 1
         super().__init__(compute, lane, store, quick)
         if quick:
             torch.set_num_threads(1)
-        self._max_rows = compute.max_batch_rows
-        self._index = index
-        self._at_input = plan.cut_points[index] == INPUT
-        self._description = plan.description
-        self._input_features = InputFeatures(plan.description, self._device)
+        self._stage, self._max_rows = stage, compute.max_batch_rows
         self._versions = Store(store)
-        self._caches: dict[int, tuple[FastCache, float]] = {}
+        self._caches: dict[int, CacheLookup] = {}
         self._thread.run_now(self._load, self._versions.serving(plan).number)
 
     async def look_up(
@@ -80,35 +74,19 @@ class Lookup(Replica):
     ) -> Verdict:
         if version not in self._caches:
             self._load(version)
-        cache, own = self._caches[version]
         log_ratio = None if mix is None else np.frombuffer(mix, np.float32)
-        probabilities, confidence = cache(self._features(batch, resized), log_ratio)
-        hits = confidence >= (own if threshold is None else threshold)
-        return Verdict(hits, probabilities.argmax(1), probabilities)
-
-    def _features(self, batch: np.ndarray, resized: bool) -> torch.Tensor:
-        if not self._at_input:
-            return torch.tensor(batch, device=self._device)
-        return self._input_features(as_tensor(batch), resized)
+        return self._caches[version](batch, log_ratio, threshold, resized)
 
     def _load(self, number: int) -> None:
         if number in self._caches:
             return
         version = self._versions.open(number)
-        cache = FastCache(version.load(self._index), self._device)
-        threshold = version.plan.promise.threshold
-        self._caches[number] = (cache, np.inf if threshold is None else threshold)
+        plan, cache = version.plan, version.load(self._stage.index)
+        lookup = CacheLookup(
+            self._stage, plan.description, cache, plan.promise.threshold, self._device
+        )
         for rows in [*range(self._max_rows, 1, -1), *[1] * 5]:
-            self._compute(self._zeros(version.plan, rows), number, None, None, resized=False)
+            lookup(lookup.zeros(rows))
+        self._caches[number] = lookup
         while len(self._caches) > KEPT_VERSIONS:
             self._caches.pop(next(iter(self._caches)))  # the one loaded first
-
-    def _zeros(self, plan: Plan, rows: int) -> np.ndarray:
-        """Something to look up, of the shape that requests have."""
-        if not self._at_input:
-            return np.zeros((rows, *plan.caches[self._index].feature_shape), np.float16)
-        if self._description.preprocessing is None:
-            return np.zeros((rows, *self._description.input_shape), np.float32)
-        height, width = self._description.preprocessing.crop_size
-        channels = len(self._description.preprocessing.mean)
-        return np.zeros((rows, height // 2, width // 2, channels), np.uint8)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import ray
 
+from cache_models.network.stages import Reply
 from deployments.config import Compute, LaneArgs
 from deployments.graph.batching import Batching
 from deployments.graph.compute import ComputeLoop, ComputeThread
-from deployments.transport.messages import Reply
 from deployments.transport.zmq.client import LaneAddress
 from deployments.transport.zmq.key import load_key
 from deployments.transport.zmq.server import LaneServer

@@ -11,7 +11,11 @@ All four are averages over the last requests, so the choice follows the traffic.
 """
 
 import time
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
+
+from cache_models.network.stages import Stage
 
 RECENT = 0.02
 """Weight of the newest observation in an average."""
@@ -19,10 +23,46 @@ BUSY_S = 2.0
 """Over which the share of busy time is averaged."""
 
 
-class Order:
-    """The choice at one cut point."""
+Kind = Literal["auto", "sequential", "speculative"]
 
-    def __init__(self, kind: Literal["auto", "sequential", "speculative"]):
+
+class Speculation:
+    """The choices at all lookups, as `cascade.Speculation` wants them.
+
+    Args:
+        kind: as `AppArgs.order` has it.
+
+    Attributes:
+        busy: to be told of requests that begin and end.
+    """
+
+    def __init__(self, stages: Sequence[Stage], kind: Kind):
+        self.busy = Busy()
+        self._at = {stage.name: _Choice(kind) for stage in stages if stage.is_lookup}
+        self._before = {
+            after.name: self._at[before.name]
+            for before, after in pairwise(stages)
+            if before.is_lookup
+        }
+
+    def begins_early(self, lookup: Stage) -> bool:
+        """Whether the next partition begins while this lookup is asked."""
+        return self._at[lookup.name].speculates(self.busy.share)
+
+    def looked_up(self, lookup: Stage, hits: int, rows: int, ms: float) -> None:
+        """A lookup has answered."""
+        self._at[lookup.name].looked_up(hits, rows, ms)
+
+    def ran(self, partition: Stage, ms: float) -> None:
+        """A partition has answered."""
+        if choice := self._before.get(partition.name):
+            choice.ran(ms)
+
+
+class _Choice:
+    """At one lookup."""
+
+    def __init__(self, kind: Kind):
         self._kind = kind
         self._hit_rate: float | None = None
         self._lookup_ms: float | None = None

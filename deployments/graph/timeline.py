@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deployments.transport.messages import Reply
+from cache_models.network.stages import Reply
 
 
 class Timeline:

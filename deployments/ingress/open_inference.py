@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from cache_models.network.base_dnn import ModelDescription
-from deployments.graph.late_binding import Answers
+from cache_models.cascade import Answers
+from cache_models.network.description import ModelDescription
 from deployments.ingress.errors import BodyTooLarge, InvalidInput, RequestError
 
 OUTPUTS = ("probabilities", "label")

@@ -4,42 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cache_models.network.stages import Activation, Answer, Verdict
 
-class Activation(NamedTuple):
-    """What a partition hands on: features for the lookup, the activation for the next partition.
-
-    Attributes:
-        features: `(B, *feature_shape)` float16.
-        activation: `(B, *shape)` as `pack` made it.
-        queued_ms, compute_ms: of each row, `(B,)`, in the replica; None before it has left.
-    """
-
-    features: np.ndarray
-    activation: np.ndarray
-    queued_ms: np.ndarray | None = None
-    compute_ms: np.ndarray | None = None
-
-
-class Answer(NamedTuple):
-    """The base DNN's labels `(B,)` int64 and probabilities `(B, K)` float32; times as above."""
-
-    class_ids: np.ndarray
-    probabilities: np.ndarray
-    queued_ms: np.ndarray | None = None
-    compute_ms: np.ndarray | None = None
-
-
-class Verdict(NamedTuple):
-    """A learned cache's hits `(B,)` bool, and its labels and probabilities as in `Answer`."""
-
-    hits: np.ndarray
-    class_ids: np.ndarray
-    probabilities: np.ndarray
-    queued_ms: np.ndarray | None = None
-    compute_ms: np.ndarray | None = None
-
-
-Reply = Activation | Answer | Verdict
 REPLIES = {kind.__name__: kind for kind in (Activation, Answer, Verdict)}
 
 

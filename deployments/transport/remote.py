@@ -6,9 +6,7 @@ alone.
 
 import logging
 
-import numpy as np
 import ray
-import torch
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
@@ -85,21 +83,3 @@ class Remote:
 
     async def _lane_addresses(self) -> list[LaneAddress]:
         return [LaneAddress(*found) for found in await self.broadcast("lane_address") if found]
-
-
-def pack(activation: torch.Tensor, dtype: torch.dtype) -> np.ndarray:
-    """A tensor as an array of `dtype`; bfloat16, which numpy lacks, as its bits in int16."""
-    if dtype == torch.float16:
-        limit = torch.finfo(dtype).max
-        activation = activation.clamp(-limit, limit)
-    packed = activation.to(dtype).contiguous().cpu()
-    return (packed.view(torch.int16) if dtype == torch.bfloat16 else packed).numpy()
-
-
-def unpack(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """The float32 tensor on `device` that `pack` made `array` from; always a copy, since what
-    travelled may be read-only and layers may work in place."""
-    tensor = torch.tensor(array, device=device)
-    if tensor.dtype == torch.int16:
-        tensor = tensor.view(torch.bfloat16)
-    return tensor.float()

@@ -37,5 +37,5 @@ def test_a_lookup_is_not_compiled():
 
 
 def test_overrides_name_deployments_of_the_plan():
-    with pytest.raises(ValueError, match=r"\['Partition99'\]; the plan has Partition0"):
+    with pytest.raises(ValueError, match=r"\['Partition99'\]; the plan has Lookup0, Partition0"):
         build(AppArgs(overrides={"Partition99": {"threads": 1}}))

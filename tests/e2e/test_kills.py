@@ -19,7 +19,7 @@ import yaml
 from cache_models.build import cold_start
 from cache_models.build.survey import survey
 from cache_models.network.base_dnn import load
-from cache_models.network.cutting import INPUT
+from cache_models.network.stages import INPUT
 from cache_models.promise.promise import Limits
 from cache_models.store.plan import HopCost
 from cache_models.store.versions import Store

@@ -17,7 +17,7 @@ from cache_models.network.base_dnn import BaseDNN
 from cache_models.store.plan import Plan
 from workload.client.truth import base_answers
 from workload.compare.closed_loop import Ask
-from workload.compare.in_process import InProcess
+from workload.compare.in_process import Local
 from workload.compare.systems.catalogue import CASCADE, ORACLE, SYSTEMS, WHOLE
 from workload.run.offline import base_labels
 from workload.traffic.data import open_data
@@ -48,7 +48,7 @@ class Ground:
     plan: Plan
     urls: dict[str, str]
     contenders: dict[str, Ask]
-    local: InProcess | None
+    local: Local | None
 
     @property
     def reference(self) -> str:

@@ -9,25 +9,25 @@ All count from the decoded picture to the answer.
 """
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
-from cache_models.bench.evaluation import Cascade
-from cache_models.data.recording import as_tensor
+from cache_models.bench.in_process import InProcess
+from cache_models.cascade import Trace
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.cutting import cut
-from cache_models.network.features import extract
 from cache_models.network.layout import channels_last
+from cache_models.network.stages import BASE, INPUT, Reply, Stage
 from cache_models.network.threads import thread_counts, use_threads
 from cache_models.store.versions import CacheVersion
 from workload.client.client import Answers
 from workload.compare.systems.whole import prepared
 
 
-class InProcess:
-    """Asks as `workload.compare.closed_loop.Ask` does.
+class Local:
+    """What is asked without a server, as `workload.compare.closed_loop.Ask` asks.
 
     Args:
         threads: of PyTorch, of a thread of its own, as in a replica.
@@ -35,16 +35,7 @@ class InProcess:
 
     def __init__(self, base: BaseDNN, version: CacheVersion, device: torch.device, threads: int):
         self._thread = ThreadPoolExecutor(1, initializer=use_threads, initargs=(threads,))
-        self._thread.submit(self._prepare, base, version, device).result()
-
-    def _prepare(self, base: BaseDNN, version: CacheVersion, device: torch.device) -> None:
-        plan = version.plan
-        self._base, self._device = base, device
-        self._slices = cut(base).fast_slices(plan.cut_points, device)
-        self._caches = [version.load(i).to(device) for i in range(len(plan.caches))]
-        self._exits = [*plan.cut_points, "base"]
-        self._cascade = Cascade(base, version, str(device))
-        self._use_caches = plan.promise.threshold is not None
+        self._place = self._thread.submit(InProcess, base, version, device).result()
         self._oracle: list[tuple[int, str, float]] = []
 
     def whole(self, picture: np.ndarray, _: bytes = b"") -> tuple[int, str, float]:
@@ -53,32 +44,26 @@ class InProcess:
     def cascade(self, picture: np.ndarray, _: bytes = b"") -> tuple[int, str, float]:
         return self._thread.submit(self._leave_early, picture).result()
 
-    @torch.inference_mode()
     def _whole(self, picture: np.ndarray) -> tuple[int, str, float]:
-        start = time.perf_counter()
-        activation = channels_last(self._inputs(picture))
-        self._wait()
-        spent_s, crossed = [time.perf_counter() - start], []
-        for part in self._slices:
-            start = time.perf_counter()
-            activation = part(activation)
-            self._wait()
-            spent_s.append(time.perf_counter() - start)
-            crossed.append(activation)
-        class_id = int(activation.argmax(1))
-        said = [
-            int(cache(extract(at))[0].argmax(1))
-            for cache, at in zip(self._caches, crossed, strict=False)
-        ]
-        first = next((i for i, label in enumerate(said) if label == class_id), len(said))
-        paid_ms = np.cumsum(spent_s)[1:] * 1e3
-        self._oracle.append((class_id, self._exits[first], float(paid_ms[first])))
-        return class_id, "base", float(paid_ms[-1])
+        trace, paid = Trace(resized=False), _Paid(self._place.stages)
+        answers = self._place.answer(picture[None], False, paid, trace)
+        class_id = int(answers.class_ids[0])
+        exit, ms, asked = BASE, paid.ms[BASE], iter(trace.asked)
+        for stage in self._place.stages:
+            if not stage.is_lookup:
+                continue
+            verdict = self._place.lookups[stage.name](next(asked))
+            if verdict.class_ids[0] == class_id:
+                exit, ms = stage.start, paid.ms[stage.start]
+                break
+        self._oracle.append((class_id, exit, ms))
+        return class_id, BASE, paid.ms[BASE]
 
     def _leave_early(self, picture: np.ndarray) -> tuple[int, str, float]:
         start = time.perf_counter()
-        label, exit = self._cascade.answer(as_tensor(picture[None]), self._use_caches)
-        return label, self._exits[exit], (time.perf_counter() - start) * 1e3
+        answers = self._place.answer(picture[None])
+        ms = (time.perf_counter() - start) * 1e3
+        return int(answers.class_ids[0]), answers.exits[0], ms
 
     def oracle(self) -> Answers:
         """Of all pictures that `whole` was asked about since the last call."""
@@ -88,12 +73,18 @@ class InProcess:
             answers.class_ids[i], answers.exits[i], answers.latency_ms[i] = class_id, exit, ms
         return answers
 
-    def _inputs(self, picture: np.ndarray) -> torch.Tensor:
-        return self._base.inputs(as_tensor(picture[None]).to(self._device))
 
-    def _wait(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize()
+class _Paid:
+    """Milliseconds that a request had taken when it reached each cut point, and at the end."""
+
+    def __init__(self, stages: Sequence[Stage]):
+        self._ends = {s.name: s.end or BASE for s in stages if not s.is_lookup}
+        self.ms = {INPUT: 0.0}
+        self._total_ms = 0.0
+
+    def hop(self, name: str, begin: float, reply: Reply | None, rows: int) -> None:
+        self._total_ms += (time.perf_counter() - begin) * 1e3
+        self.ms[self._ends[name]] = self._total_ms
 
 
 def best_threads(base: BaseDNN, device: torch.device, most: int, repetitions: int = 8) -> int:

@@ -22,7 +22,7 @@ from workload.compare import open_loop, report
 from workload.compare.budget import GAP_S, budget
 from workload.compare.closed_loop import client, in_turn, over_http
 from workload.compare.contenders import Ground, busy_with_others, labelled, machine
-from workload.compare.in_process import InProcess, best_threads
+from workload.compare.in_process import Local, best_threads
 from workload.compare.report import describe, draw
 from workload.compare.systems.bring_up import Settings, bring_up
 from workload.compare.systems.catalogue import CASCADE, NONE, ORACLE, SYSTEMS, WHOLE, missing
@@ -108,7 +108,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
             click.echo(f"without {name}: {why}", err=True)
         if not urls:
             raise DataError("no system could be brought up, so nothing is compared")
-        local = InProcess(base, version, device, threads) if "in-process" in asked else None
+        local = Local(base, version, device, threads) if "in-process" in asked else None
         contenders = {name: over_http(http, url) for name, url in urls.items()}
         if local:
             contenders |= {WHOLE: local.whole, CASCADE: local.cascade}

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cache_models.data.recording import as_tensor
+from cache_models.bench.in_process import InProcess
+from cache_models.cascade import Cascade, Control, run_now
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.cutting import cut
-from cache_models.network.features import extract
-from cache_models.promise.promise import cascade
+from cache_models.network.preprocessing import as_tensor
+from cache_models.network.stages import BASE, Answer, Message, Reply, Stage
 from cache_models.store.versions import CacheVersion
 
 COLUMNS = ("exit", "label")
@@ -62,26 +62,29 @@ def static_labels(
     Raises:
         ArtifactError: the version was built for another base DNN.
     """
-    plan = version.plan
-    plan.check_base(base)
-    slices = [module.to(device) for module in cut(base).slices(plan.cut_points)[:-1]]
-    caches = [version.load(i).to(device) for i in range(len(plan.caches))]
-    threshold = plan.promise.threshold
+    plan, known = version.plan, _WithoutEnd(InProcess(base, version, device))
+    names = [*plan.cut_points, BASE]
+    control = Control(version.number, on=plan.promise.threshold is not None)
+    cascade = Cascade(plan.stages(), len(plan.description.classes), known, control)
 
     def labels(images: np.ndarray) -> np.ndarray:
-        if not caches or threshold is None:
-            return np.tile([len(caches), MISS], (len(images), 1))
-        predictions, confidences = [], []
-        with torch.inference_mode():
-            activation = base.inputs(as_tensor(images).to(device))
-            for module, cache in zip(slices, caches, strict=True):
-                activation = module(activation)
-                probabilities, confidence = cache(extract(activation))
-                predictions.append(probabilities.argmax(1).cpu().numpy())
-                confidences.append(confidence.cpu().numpy())
-        return np.stack(cascade(predictions, confidences, threshold), axis=1)
+        answers = run_now(cascade.answer(images))
+        exits = [names.index(exit) for exit in answers.exits]
+        return np.stack([exits, answers.class_ids], axis=1)
 
     return labels
+
+
+class _WithoutEnd:
+    """A place where the last partition runs nothing, because its answer is known already."""
+
+    def __init__(self, place: InProcess):
+        self._place = place
+
+    async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
+        if not stage.is_last:
+            return await self._place.ask(stage, message, timeout_s)
+        return Answer(np.full(len(message.batch), MISS), np.zeros((len(message.batch), 1)))
 
 
 def key_of(version: CacheVersion) -> str:
@@ -95,7 +98,7 @@ def static_of(version: CacheVersion, rows: np.ndarray, base: np.ndarray) -> Stat
         rows: of `static_labels`.
         base: the base DNN's labels, `(n,)`.
     """
-    names = np.array([*version.plan.cut_points, "base"], dtype=object)
+    names = np.array([*version.plan.cut_points, BASE], dtype=object)
     exits, labels = rows.T
     class_ids = np.where(labels == MISS, base, labels)
     return Static(version.number, names[exits], class_ids, version.plan.model_dump(mode="json"))

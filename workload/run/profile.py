@@ -14,8 +14,7 @@ from time import perf_counter
 import numpy as np
 from tqdm import tqdm
 
-from cache_models.bench.evaluation import Cascade
-from cache_models.data.recording import as_tensor
+from cache_models.bench.in_process import InProcess
 from workload.client.answers import ERROR, Answers
 from workload.client.client import send
 from workload.client.protocols import traced
@@ -84,14 +83,14 @@ def _covered_ms(steps: list[dict]) -> float:
     return covered
 
 
-def in_process_ms(cascade: Cascade, pictures: Sequence[np.ndarray]) -> dict[str, float]:
+def in_process_ms(place: InProcess, pictures: Sequence[np.ndarray]) -> dict[str, float]:
     """Mean milliseconds from decoded picture to answer, by exit, of those that are taken."""
     spent: dict[str, list[float]] = defaultdict(list)
     for i, picture in enumerate(tqdm(pictures, desc="in process", unit="image")):
         start = perf_counter()
-        _, exit = cascade.answer(as_tensor(picture[None]))
+        (exit,) = place.answer(picture[None]).exits
         if i >= WARM_UP:
-            spent[cascade.exits[exit]].append((perf_counter() - start) * 1e3)
+            spent[exit].append((perf_counter() - start) * 1e3)
     return {name: float(np.mean(ms)) for name, ms in spent.items()}
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cache_models.data.datasets import FASHION_CLASSES
-from cache_models.network.base_dnn import ModelDescription
+from cache_models.network.description import ModelDescription
 from cache_models.network.preprocessing import Preprocessing
 
 FOLDER = Path(__file__).parent

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from cache_models.network.stages import Reply
 from deployments.transport.frames import FrameError, from_frames, to_frames
-from deployments.transport.messages import REPLIES, Reply
+from deployments.transport.messages import REPLIES
 from deployments.transport.zmq.key import LaneKey
 from deployments.transport.zmq.server import MAX_MESSAGE_BYTES, configure
 from deployments.transport.zmq.wire import Frames, Wire

@@ -19,8 +19,8 @@ import zmq
 import zmq.asyncio
 from zmq.auth.asyncio import AsyncioAuthenticator
 
+from cache_models.network.stages import Reply
 from deployments.transport.frames import from_frames, to_frames
-from deployments.transport.messages import Reply
 from deployments.transport.zmq.key import LaneKey
 from deployments.transport.zmq.wire import Frames, Wire
 

@@ -16,7 +16,7 @@ from cache_models.build.exploration import ask
 from cache_models.build.pipeline import build
 from cache_models.build.split import prepare
 from cache_models.data.augmentation import Augmented
-from cache_models.data.recording import as_tensor, record
+from cache_models.data.recording import record
 from cache_models.data.samples import Samples
 from cache_models.errors import ArtifactError, DataError
 from cache_models.follow.reservoir import FILE, record_build
@@ -25,6 +25,7 @@ from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.base_dnn import load
 from cache_models.network.cutting import cut
 from cache_models.network.features import extract
+from cache_models.network.preprocessing import as_tensor
 from cache_models.promise.prior import load_said
 from cache_models.promise.promise import Limits, cascade, exits_and_mistakes
 from cache_models.store.plan import HopCost

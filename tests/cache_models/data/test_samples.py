@@ -8,7 +8,8 @@ from cache_models.build.split import split
 from cache_models.data.samples import open_samples
 from cache_models.data.video import squares
 from cache_models.errors import DataError
-from cache_models.network.base_dnn import ModelDescription, load
+from cache_models.network.base_dnn import load
+from cache_models.network.description import ModelDescription
 from cache_models.network.preprocessing import Preprocessing
 from tests.tiny import images
 

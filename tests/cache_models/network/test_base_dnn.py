@@ -6,7 +6,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cache_models.errors import ModelReferenceError, NotAClassifierError
-from cache_models.network.base_dnn import ModelDescription, load
+from cache_models.network.base_dnn import load
+from cache_models.network.description import ModelDescription
 
 
 def test_random_weights_are_the_same_each_time_and_leave_the_callers_generator_alone():

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from cache_models.errors import UntraceableModelError
-from cache_models.network.base_dnn import BaseDNN, ModelDescription, load
+from cache_models.network.base_dnn import BaseDNN, load
 from cache_models.network.cutting import cut, run
+from cache_models.network.description import ModelDescription
 
 ARCHITECTURES = (
     "resnet18",

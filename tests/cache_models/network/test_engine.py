@@ -14,8 +14,9 @@ from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.novelty import fit_gate
 from cache_models.cache.predictors import variants_for
 from cache_models.errors import CompilationError
-from cache_models.network.base_dnn import BaseDNN, ModelDescription, load
+from cache_models.network.base_dnn import BaseDNN, load
 from cache_models.network.cutting import cut, run
+from cache_models.network.description import ModelDescription
 from cache_models.network.engine import PackedConv2d, fast
 from cache_models.network.features import extract
 from cache_models.network.layout import channels_last

@@ -9,8 +9,9 @@ from PIL import Image
 
 from cache_models.errors import ModelReferenceError
 from cache_models.network.base_dnn import load
-from cache_models.network.cutting import INPUT, cut
+from cache_models.network.cutting import cut
 from cache_models.network.pixels import pixels
+from cache_models.network.stages import INPUT
 
 REFERENCE = "cache_models.zoo.efficientnet_lite0:imagenet"
 PICTURES = Path("/usr/share/doc/opencv-doc/examples/data")

@@ -4,15 +4,15 @@ import asyncio
 
 import numpy as np
 import pytest
-from tests.deployments.graph.test_late_binding import BATCH, FakeLookup, FakePartition
 
+from cache_models.cascade import Control as Now
+from cache_models.cascade import Trace
 from deployments.config import AppArgs
 from deployments.follow import sampler as module
 from deployments.follow.sampler import Sampler
-from deployments.graph.late_binding import LateBinding, Trace
-from deployments.graph.timeline import Timeline
+from deployments.graph.speculation import Busy
 from deployments.transport.messages import Control, Prior
-from tests.plans import plan_for
+from tests.places import BATCH, FakeLookup, FakePlace, cascade_for
 
 
 class Remote:
@@ -42,16 +42,15 @@ def trainer(monkeypatch):
 
 def serve_one(use_caches=True, names=("early", "late"), inclusion=0.5, lookups=None, **more):
     """Answer BATCH, sampled, and wait for the trainer to hear of it."""
-    partitions = [FakePartition() for name in names if name != "input"]
-    partitions.append(FakePartition(last=True))
     lookups = lookups or [FakeLookup(1), FakeLookup(6)]
-    binding = LateBinding(plan_for(names), 7, partitions, lookups, 50, 4)
+    place = FakePlace(names, lookups)
+    cascade, partitions = cascade_for(names, place), place.partitions
 
     async def run():
-        sampler = Sampler(AppArgs.model_validate(more), binding, lookups)
+        sampler = Sampler(AppArgs.model_validate(more), cascade, Busy(), lookups)
         trace = Trace(False)
         with sampler.waiting():
-            answers = await binding.answer(BATCH, False, use_caches, Timeline(0.0), trace)
+            answers = await cascade.answer(BATCH, False, use_caches, None, trace)
             sampler.add(trace, answers, use_caches, inclusion)
             await asyncio.sleep(0.05)
             before = sum(p.rows for p in partitions)
@@ -84,14 +83,14 @@ def test_misses_are_told_of_though_nobody_sampled_them(trainer):
 
 def test_before_caches_have_been_trained_every_answer_is_a_sample_at_once():
     lookups = [FakeLookup(1), FakeLookup(6)]
-    partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
-    binding = LateBinding(plan_for(("early", "late")), 7, partitions, lookups, 50, 4)
+    names = ("early", "late")
+    cascade = cascade_for(names, FakePlace(names, lookups))
 
     async def run():
-        sampler = Sampler(AppArgs(), binding, lookups)
+        sampler = Sampler(AppArgs(), cascade, Busy(), lookups)
         sampler._control = Control("serve", False, 1.0, 7, judge=False)
         trace = Trace(False)
-        answers = await binding.answer(BATCH, False, False, Timeline(0.0), trace)
+        answers = await cascade.answer(BATCH, False, False, None, trace)
         sampler.add(trace, answers, False, sampler.choose())
         return sampler._observations
 
@@ -103,10 +102,10 @@ def test_a_version_is_served_once_every_lookup_has_it(trainer):
     trainer.control = Control("serve", True, 1.0, 8, Prior(np.zeros(2), 0.9))
     willing, lost = FakeLookup(1), FakeLookup(6, fail=True)
     sampler = serve_one(lookups=[willing, lost])[2]
-    assert sampler._late_binding.version == 7 and sampler._late_binding.prior == Prior()
+    assert sampler._cascade.control == Now(7)
     lost.fail = False
     sampler = serve_one(lookups=[willing, lost])[2]
-    assert sampler._late_binding.version == 8 and sampler._late_binding.prior.threshold == 0.9
+    assert sampler._cascade.control[:2] == (8, True) and sampler._cascade.control.threshold == 0.9
 
 
 def test_a_plan_without_caches_is_judged_too(trainer):
@@ -123,12 +122,12 @@ def test_nothing_is_run_on_while_a_client_waits(trainer):
 def test_a_trainer_that_has_just_started_changes_no_version(trainer):
     trainer.control = Control("serve", True, 1.0, None)
     sampler = serve_one(lookups=[FakeLookup(1, fail=True), FakeLookup(6, fail=True)])[2]
-    assert sampler._late_binding.version == 7 and sampler.caches_on
+    assert sampler._cascade.control == Now(7)
 
 
 def test_the_trainer_switches_caches_off(trainer):
     trainer.control = Control("serve", False, 1.0, 7)
-    assert not serve_one()[2].caches_on
+    assert not serve_one()[2]._cascade.control.on
 
 
 def test_caches_go_off_when_the_trainer_is_lost(monkeypatch):
@@ -137,14 +136,14 @@ def test_caches_go_off_when_the_trainer_is_lost(monkeypatch):
 
     monkeypatch.setattr(module.serve, "get_deployment_actor", gone)
     monkeypatch.setattr(module, "EXCHANGE_S", 0.01)
-    assert not serve_one(guard={"trainer_lost_s": 0.02})[2].caches_on
+    assert not serve_one(guard={"trainer_lost_s": 0.02})[2]._cascade.control.on
 
 
 def test_requests_are_sampled_at_the_rate_that_is_wanted():
-    binding = LateBinding(plan_for(()), 7, [], [], 50, 4)
+    cascade = cascade_for((), FakePlace((), []))
 
     async def run():
-        sampler = Sampler(AppArgs.model_validate({"sampling": {"rate": 0.2}}), binding, [])
+        sampler = Sampler(AppArgs.model_validate({"sampling": {"rate": 0.2}}), cascade, Busy(), [])
         chosen = [sampler.choose() for _ in range(10_000)]
         for _ in range(AppArgs().sampling.max_backlog):
             sampler.add(Trace(False), Answers([]), True, 0.2)
@@ -160,9 +159,8 @@ def test_requests_are_sampled_at_the_rate_that_is_wanted():
 
 
 def test_the_share_of_samples_sinks_while_others_have_to_wait_and_grows_again_when_idle(trainer):
-    partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
-    lookups = [FakeLookup(10), FakeLookup(10)]
-    binding = LateBinding(plan_for(("early", "late")), 7, partitions, lookups, 50, 4)
+    names, lookups = ("early", "late"), [FakeLookup(10), FakeLookup(10)]
+    cascade = cascade_for(names, FakePlace(names, lookups))
     trainer.control = Control("serve", True, 0.4, 7)
 
     def share(sampler):
@@ -170,12 +168,12 @@ def test_the_share_of_samples_sinks_while_others_have_to_wait_and_grows_again_wh
 
     async def run():
         args = {"sampling": {"rate": 0.4, "min_rate": 0.1, "max_wait_s": 0.02}}
-        sampler = Sampler(AppArgs.model_validate(args), binding, lookups)
+        sampler = Sampler(AppArgs.model_validate(args), cascade, Busy(), lookups)
         shares = [share(sampler)]
         for waits in (True, False):
             for _ in range(12):
                 trace = Trace(False)
-                answers = await binding.answer(BATCH, False, True, Timeline(0.0), trace)
+                answers = await cascade.answer(BATCH, False, True, None, trace)
                 sampler.add(trace, answers, True, 1.0)
             if waits:
                 with sampler.waiting():

@@ -11,10 +11,10 @@ import pytest
 
 from cache_models.build import cold_start
 from cache_models.build.survey import survey
-from cache_models.data.recording import as_tensor
 from cache_models.follow import retraining
 from cache_models.network.base_dnn import load
-from cache_models.network.cutting import INPUT
+from cache_models.network.preprocessing import as_tensor
+from cache_models.network.stages import INPUT
 from cache_models.promise import promise
 from cache_models.promise.promise import PATH, Limits
 from cache_models.store.plan import HopCost

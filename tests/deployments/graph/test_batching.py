@@ -7,9 +7,9 @@ from concurrent.futures import wait
 import numpy as np
 import pytest
 
+from cache_models.network.stages import Answer
 from deployments.graph.batching import Batching
 from deployments.graph.compute import ComputeLoop, ComputeThread
-from deployments.transport.messages import Answer
 
 
 class Slow:

@@ -1,15 +1,17 @@
 """Both at once where it costs nobody's time; a wasted slice is worth it only for rare hits."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
-from tests.deployments.graph.test_late_binding import BATCH, FakeLookup, FakePartition
 
-from deployments.graph.late_binding import LateBinding
-from deployments.graph.speculation import Busy, Order
-from deployments.graph.timeline import Timeline
+from deployments.graph.speculation import Busy, Kind, Speculation
+from tests.places import BATCH, FakeLookup, FakePlace, cascade_for
 from tests.plans import plan_for
+
+STAGES = LOOKUP, PARTITION = plan_for(("input",)).stages()
 
 
 @pytest.mark.parametrize(
@@ -17,16 +19,16 @@ from tests.plans import plan_for
     [(0.5, 0.0, True), (0.5, 1.0, False), (0.02, 1.0, True), (1.0, 0.0, False), (0.9, 0.2, False)],
 )
 def test_the_choice_follows_hit_rate_and_free_capacity(hit_rate, busy, at_once):
-    order = Order("auto")
-    order.looked_up(int(100 * hit_rate), 100, ms=2.0)
-    order.ran(ms=20.0)
-    assert order.speculates(busy) is at_once
+    speculation = Speculation(STAGES, "auto")
+    speculation.busy = SimpleNamespace(share=busy)
+    speculation.looked_up(LOOKUP, int(100 * hit_rate), 100, ms=2.0)
+    speculation.ran(PARTITION, ms=20.0)
+    assert speculation.begins_early(LOOKUP) is at_once
 
 
 def test_nothing_is_risked_before_anything_is_known_and_both_ways_can_be_forced():
-    assert Order("auto").speculates(0.0) is False
-    assert Order("speculative").speculates(1.0) is True
-    assert Order("sequential").speculates(0.0) is False
+    early = {k: Speculation(STAGES, k).begins_early(LOOKUP) for k in get_args(Kind)}
+    assert early == {"auto": False, "sequential": False, "speculative": True}
 
 
 def test_a_router_without_requests_becomes_idle():
@@ -41,12 +43,12 @@ def test_a_router_without_requests_becomes_idle():
 
 @pytest.mark.parametrize("below", [(1, 6), (0, 0), (10, 10), (6, 10), (0, 6)])
 def test_answers_are_the_same_in_either_order(below):
-    def answered(order):
-        partitions = [FakePartition(), FakePartition(), FakePartition(last=True)]
-        lookups = [FakeLookup(limit, delay_s=0.01) for limit in below]
-        binding = LateBinding(plan_for(("early", "late")), 7, partitions, lookups, 500, 4, order)
-        answers = asyncio.run(binding.answer(BATCH, False, True, Timeline(0.0)))
-        return answers, [p.rows for p in partitions]
+    def answered(kind):
+        names = ("early", "late")
+        place = FakePlace(names, [FakeLookup(limit, delay_s=0.01) for limit in below])
+        speculation = Speculation(plan_for(names).stages(), kind)
+        cascade = cascade_for(names, place, 0.5, speculation)
+        return asyncio.run(cascade.answer(BATCH)), [p.rows for p in place.partitions]
 
     (one, few), (other, many) = answered("sequential"), answered("speculative")
     assert one.exits == other.exits

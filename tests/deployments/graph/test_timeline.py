@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
+from cache_models.network.stages import Verdict
 from deployments.graph.timeline import Timeline
-from deployments.transport.messages import Verdict
 
 
 def test_a_hop_is_told_apart_from_waiting_and_computing():

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from cache_models.network.base_dnn import ModelDescription
+from cache_models.cascade import Answers
+from cache_models.network.description import ModelDescription
 from cache_models.network.preprocessing import Preprocessing
-from deployments.graph.late_binding import Answers
 from deployments.ingress.errors import RequestError
 from deployments.ingress.open_inference import metadata, parse, response, use_caches
 

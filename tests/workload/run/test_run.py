@@ -9,13 +9,13 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from cache_models.bench.evaluation import Cascade
+from cache_models.bench.in_process import InProcess
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.predictors import Variant
-from cache_models.data.recording import as_tensor
 from cache_models.network.base_dnn import load
 from cache_models.network.cutting import cut
 from cache_models.network.features import extract, feature_shape
+from cache_models.network.preprocessing import as_tensor
 from cache_models.store.versions import Store
 from tests import tiny
 from tests.plans import plan_for
@@ -152,10 +152,10 @@ def test_static_caches_answer_offline_as_the_cascade_does(base, data, tmp_path):
     images = tiny.images(60, seed=1)
     truth = base_labels(base)(images)
     static = static_of(version, static_labels(base, version)(images), truth)
-    cascade = Cascade(base, version)
+    place = InProcess(base, version)
     for image, exit, label in zip(images, static.exits, static.class_ids, strict=True):
-        expected, index = cascade.answer(as_tensor(image[None]))
-        assert (label, exit) == (expected, cascade.exits[index])
+        expected = place.answer(image[None])
+        assert [(label, exit)] == list(zip(expected.class_ids, expected.exits, strict=True))
     assert len(set(static.exits)) > 1
 
     with serving(server_of(base)) as url:

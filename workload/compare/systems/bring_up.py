@@ -197,10 +197,10 @@ def application(name: str, settings: Settings) -> dict:
         args["lookup"] = {"device": "cpu", "threads": 1, "max_batch_rows": 1}
     if name != "gati-retraining":
         args["retraining"] = {"prior": False, "rounds": False}
-    plan = version.plan
-    partitions = range(len(plan.caches) + 1 - int(plan.asks_first))
     deployments = [
-        {"name": f"Partition{i}", "ray_actor_options": {"num_cpus": 0.1, **gpu}} for i in partitions
+        {"name": stage.name, "ray_actor_options": {"num_cpus": 0.1, **gpu}}
+        for stage in version.plan.stages()
+        if not stage.is_lookup
     ]
     path = "deployments.app:build"
     return made | {"import_path": path, "args": args, "deployments": deployments}

@@ -18,12 +18,13 @@ from cache_models.build.exploration import ask
 from cache_models.build.split import split
 from cache_models.data.augmentation import Augmented
 from cache_models.data.datasets import cache_home
-from cache_models.data.recording import as_tensor, record
+from cache_models.data.recording import record
 from cache_models.data.samples import open_samples
 from cache_models.errors import DataError
 from cache_models.follow import reservoir
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import cut
+from cache_models.network.preprocessing import as_tensor
 from cache_models.promise.promise import Promise, calibrate
 from cache_models.store.plan import Plan
 from cache_models.store.versions import CacheVersion

@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cache_models.data.recording import as_tensor
 from cache_models.network.base_dnn import BaseDNN, load
 from cache_models.network.device import resolve
 from cache_models.network.engine import fast
 from cache_models.network.layout import channels_last
 from cache_models.network.pixels import pixels
+from cache_models.network.preprocessing import as_tensor
 from cache_models.network.threads import use_threads
 
 WARM_UP = 5

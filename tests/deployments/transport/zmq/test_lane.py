@@ -9,7 +9,7 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from deployments.transport.messages import Answer
+from cache_models.network.stages import Answer
 from deployments.transport.zmq import client
 from deployments.transport.zmq.client import Lane, LaneAddress, LaneLost
 from deployments.transport.zmq.key import FILE, LaneKey, LaneKeyError, load_key, make_key

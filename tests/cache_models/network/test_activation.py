@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deployments.transport.remote import pack, unpack
+from cache_models.network.activation import pack, unpack
 
 CPU = torch.device("cpu")
 

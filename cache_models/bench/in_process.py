@@ -1,0 +1,75 @@
+"""All stages of a version in this process: where there is no server, and nothing waits."""
+
+import numpy as np
+import torch
+
+from cache_models.cache.lookup import CacheLookup
+from cache_models.cascade import Answers, Cascade, Control, Observer, Trace, run_now
+from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.cutting import cut
+from cache_models.network.slice import Slice
+from cache_models.network.stages import LookUp, Message, Reply, Stage
+from cache_models.store.versions import CacheVersion
+
+
+class InProcess:
+    """A place for `Cascade`; also a slice or a lookup by itself, by its stage's name.
+
+    Args:
+        compiled: slices by torch.compile.
+        lookup_device: by default the slices' own.
+
+    Raises:
+        ArtifactError: the version was built for another base DNN.
+    """
+
+    def __init__(
+        self,
+        base: BaseDNN,
+        version: CacheVersion,
+        device: torch.device | str = "cpu",
+        compiled: bool = False,
+        lookup_device: torch.device | str | None = None,
+    ):
+        plan, device = version.plan, torch.device(device)
+        asked = device if lookup_device is None else torch.device(lookup_device)
+        plan.check_base(base)
+        modules = cut(base).fast_slices(plan.cut_points, device, compiled)
+        self.slices: dict[str, Slice] = {}
+        self.lookups: dict[str, CacheLookup] = {}
+        about, threshold = base.description, plan.promise.threshold
+        self.stages = plan.stages()
+        for stage in self.stages:
+            if stage.is_lookup:
+                cache = version.load(stage.index)
+                self.lookups[stage.name] = CacheLookup(stage, about, cache, threshold, asked)
+            else:
+                module = modules[stage.slice_index]
+                self.slices[stage.name] = Slice(stage, about, module, device)
+        self._cascade = Cascade(
+            self.stages,
+            len(base.description.classes),
+            self,
+            Control(version.number, on=plan.promise.threshold is not None),
+        )
+
+    async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
+        if isinstance(message, LookUp):
+            batch, _, *rest = message
+            return self.lookups[stage.name](batch, *rest)
+        return self.slices[stage.name](*message)
+
+    def answer(
+        self,
+        batch: np.ndarray,
+        use_caches: bool = True,
+        observer: Observer | None = None,
+        trace: Trace | None = None,
+    ) -> Answers:
+        """Arguments as of `Cascade.answer`; caches that have kept no promise are off."""
+        walk = self._cascade.answer(batch, False, use_caches, observer, trace)
+        return run_now(walk)
+
+    def judge(self, trace: Trace, rows: int) -> Answers:
+        """As of `Cascade`."""
+        return run_now(self._cascade.judge(trace, rows))

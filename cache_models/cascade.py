@@ -1,0 +1,338 @@
+"""The walk of a request through the stages: the only code that knows what a hit, a miss and the
+next slice are.
+
+1. A lookup at the input, if there is one, is asked about the request as it came.
+2. Partition 0 runs its slice and hands out features and the activation.
+3. The lookup behind it reads the features: rows that hit have their answer.
+4. The rows that missed go on to the next partition; the last one gives the base DNN's answer.
+   Where it pays, the next partition begins while the lookup is asked; a hit wastes its work.
+
+A lookup that fails or is late is a miss, never an error. Where a stage runs is its *place*'s
+business: in this process, behind Serve's handle, or at the other end of a socket. In service the
+walk is awaited; where no place ever waits, `run_now` walks it without an event loop.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from cache_models.network.stages import (
+    BASE,
+    Activation,
+    Answer,
+    LookUp,
+    Message,
+    Reply,
+    Run,
+    Stage,
+    Verdict,
+    rows_of,
+)
+
+
+class Place(Protocol):
+    """Where stages run."""
+
+    async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
+        """The reply of one stage.
+
+        Args:
+            timeout_s: after which nobody wants it any more; None waits for ever.
+        """
+        ...
+
+
+class Control(NamedTuple):
+    """What a request is answered with; it keeps what it started with.
+
+    Attributes:
+        version: of the caches.
+        on: whether caches may answer.
+        log_ratio, threshold: for the class mix of the moment, as `LookUp` has them.
+    """
+
+    version: int
+    on: bool = True
+    log_ratio: np.ndarray | None = None
+    threshold: float | None = None
+
+
+class Observer(Protocol):
+    """Is told of every stage that a request was at."""
+
+    def hop(self, name: str, begin: float, reply: Reply | None, rows: int) -> None:
+        """
+        Args:
+            begin: of `time.perf_counter`; the end is now.
+            reply: None of a lookup that failed or was late.
+        """
+        ...
+
+
+class Speculation(Protocol):
+    """Chooses whether the next partition begins while a lookup is asked."""
+
+    def begins_early(self, lookup: Stage) -> bool: ...
+
+    def looked_up(self, lookup: Stage, hits: int, rows: int, ms: float) -> None:
+        """A lookup has answered a client's request."""
+        ...
+
+    def ran(self, partition: Stage, ms: float) -> None:
+        """A partition has replied."""
+        ...
+
+
+@dataclass
+class Answers:
+    """Of one request with B rows: labels `(B,)`, probabilities `(B, K)`, and each row's exit."""
+
+    class_ids: np.ndarray
+    probabilities: np.ndarray
+    exits: list[str]
+    cache_version: int
+
+
+@dataclass
+class Trace:
+    """What is kept of a sampled request until it has been run to the base DNN's end.
+
+    Attributes:
+        resized: as for `Run`.
+        control: that it was answered with.
+        asked: what each lookup was or would be asked.
+        reached: index of the stage that takes `activation`, the last that has all rows.
+        whole: whether all rows have come so far.
+    """
+
+    resized: bool
+    control: Control | None = None
+    asked: list[np.ndarray] = field(default_factory=list)
+    reached: int = 0
+    activation: np.ndarray | None = None
+    whole: bool = True
+
+    def passed(self, asked: np.ndarray, reached: int, activation: np.ndarray) -> None:
+        """A lookup's cut point was reached; the stage `reached` takes `activation` next."""
+        if self.whole:
+            self.asked.append(asked)
+            self.reached, self.activation = reached, activation
+
+
+class Cascade:
+    """Walks requests through stages.
+
+    Args:
+        stages: as `Plan.stages` has them.
+        classes: of the base DNN.
+        place: where they run.
+        control: to begin with.
+        lookup_timeout_s: a lookup that takes longer is a miss; None waits for ever.
+        speculation: by default none, lookup first and the next partition on a miss.
+
+    Attributes:
+        control: replaced as a whole; requests under way keep the one that they started with.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        classes: int,
+        place: Place,
+        control: Control,
+        lookup_timeout_s: float | None = None,
+        speculation: Speculation | None = None,
+    ):
+        self._stages, self._classes, self._place = tuple(stages), classes, place
+        self.control = control
+        self._lookup_timeout_s = lookup_timeout_s
+        self._speculation = speculation
+        self._lookups = [stage for stage in stages if stage.is_lookup]
+
+    async def answer(
+        self,
+        batch: np.ndarray,
+        resized: bool = False,
+        use_caches: bool = True,
+        observer: Observer | None = None,
+        trace: Trace | None = None,
+        timeout_s: float | None = None,
+    ) -> Answers:
+        """The answers for `batch`, which is what `Run` takes at the input.
+
+        Args:
+            use_caches: where they are on.
+            observer: told of every hop.
+            trace: to fill, of a sampled request.
+            timeout_s: after which nobody wants the answers any more.
+        """
+        control = self.control
+        if trace is not None:
+            trace.control = control
+        use_caches = use_caches and control.on
+        left_s = _deadline(timeout_s)
+        rows = np.arange(len(batch))
+        exits = [BASE] * len(batch)
+        class_ids = np.empty(len(batch), np.int64)
+        probabilities = np.empty((len(batch), self._classes), np.float32)
+        features, current = batch, batch  # a lookup at the input reads the request itself
+        ahead: asyncio.Task[Activation | Answer] | None = None
+        missed: np.ndarray | None = None
+
+        for i, stage in enumerate(self._stages):
+            if not stage.is_lookup:
+                if ahead is None:
+                    out = await self._run(stage, current, resized, observer, left_s())
+                else:  # begun on all that the lookup was asked about
+                    out = await ahead
+                    out = out if missed is None else rows_of(out, missed)
+                ahead = None
+                if isinstance(out, Answer):
+                    class_ids[rows], probabilities[rows] = out.class_ids, out.probabilities
+                    break
+                features, current = out.features, out.activation
+                continue
+            missed = None
+            if trace is not None:
+                trace.passed(features, i + 1, current)
+            if not use_caches:
+                continue
+            if self._speculation is not None and self._speculation.begins_early(stage):
+                after = self._run(self._stages[i + 1], current, resized, observer, left_s())
+                ahead = asyncio.create_task(after)
+            try:
+                verdict = await self._look_up(stage, features, control, resized, observer, left_s())
+            except asyncio.CancelledError:
+                _drop(ahead)
+                raise
+            if verdict is None or not verdict.hits.any():
+                continue
+            hit, missed = rows[verdict.hits], ~verdict.hits
+            class_ids[hit] = verdict.class_ids[verdict.hits]
+            probabilities[hit] = verdict.probabilities[verdict.hits]
+            for row in hit:
+                exits[row] = stage.start
+            rows, current = rows[missed], current[missed]
+            if trace is not None:
+                trace.whole = False
+            if not len(rows):
+                _drop(ahead)
+                break
+        return Answers(class_ids, probabilities, exits, control.version)
+
+    async def finish(self, trace: Trace, turn: Callable[[], Awaitable[None]]) -> Answer:
+        """Run a sampled request on to the end, whose answer is the base DNN's; completes the trace.
+
+        Args:
+            turn: awaited before every slice, so that others can go first.
+        """
+        current = trace.activation
+        for stage in self._stages[trace.reached :]:
+            if stage.is_lookup:
+                continue
+            await turn()
+            out = await self._run(stage, current, trace.resized)
+            if isinstance(out, Answer):
+                return out
+            trace.asked.append(out.features)
+            current = out.activation
+        raise AssertionError("the last partition answers")
+
+    async def judge(self, trace: Trace, rows: int) -> Answers:
+        """What the caches would have said of a request that the base DNN has answered; -1 where
+        they would have said nothing.
+
+        Args:
+            rows: of the request.
+        """
+        control = trace.control or self.control
+        exits, class_ids = [BASE] * rows, np.full(rows, -1)
+        for stage, asked in zip(self._lookups, trace.asked, strict=True):
+            verdict = await self._look_up(stage, asked, control, trace.resized, judged=True)
+            if verdict is None:
+                continue
+            for row in np.flatnonzero(verdict.hits & (class_ids < 0)):
+                exits[row], class_ids[row] = stage.start, verdict.class_ids[row]
+        return Answers(class_ids, np.empty((rows, 0)), exits, control.version)
+
+    async def _run(
+        self,
+        stage: Stage,
+        batch: np.ndarray | None,
+        resized: bool,
+        observer: Observer | None = None,
+        timeout_s: float | None = None,
+    ) -> Activation | Answer:
+        assert batch is not None
+        begin = time.perf_counter()
+        out = await self._place.ask(stage, Run(batch, resized and stage.at_input), timeout_s)
+        assert not isinstance(out, Verdict)
+        if observer is not None:
+            observer.hop(stage.name, begin, out, len(batch))
+        if self._speculation is not None:
+            self._speculation.ran(stage, (time.perf_counter() - begin) * 1e3)
+        return out
+
+    async def _look_up(
+        self,
+        stage: Stage,
+        asked: np.ndarray,
+        control: Control,
+        resized: bool,
+        observer: Observer | None = None,
+        timeout_s: float | None = None,
+        judged: bool = False,
+    ) -> Verdict | None:
+        """What the lookup says, or None where it fails or is late.
+
+        Args:
+            judged: whether the base DNN has answered already, so that its hits are nobody's exits.
+        """
+        _, _, *mix = control
+        message = LookUp(asked, control.version, *mix, resized and stage.at_input)
+        limits_s = [s for s in (self._lookup_timeout_s, timeout_s) if s is not None]
+        begin, verdict = time.perf_counter(), None
+        try:
+            reply = await self._place.ask(stage, message, min(limits_s, default=None))
+            verdict = reply if isinstance(reply, Verdict) else None
+        except Exception:  # the place has counted it, and leaves alone what keeps failing
+            verdict = None
+        if observer is not None:
+            observer.hop(stage.name, begin, verdict, len(asked))
+        if verdict is not None and not judged and self._speculation is not None:
+            ms = (time.perf_counter() - begin) * 1e3
+            self._speculation.looked_up(stage, int(verdict.hits.sum()), len(asked), ms)
+        return verdict
+
+
+def run_now(walk: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a walk through places that never wait, without an event loop.
+
+    Raises:
+        RuntimeError: a place waited.
+    """
+    try:
+        walk.send(None)
+    except StopIteration as done:
+        return done.value
+    walk.close()
+    raise RuntimeError("a stage waited; await the walk on an event loop instead")
+
+
+def _deadline(timeout_s: float | None) -> Callable[[], float | None]:
+    """What is left of the time, whenever asked; at least nothing."""
+    if timeout_s is None:
+        return lambda: None
+    end = time.monotonic() + timeout_s
+    return lambda: max(0.0, end - time.monotonic())
+
+
+def _drop(ahead: asyncio.Task[Activation | Answer] | None) -> None:
+    """Nobody wants its result; a slice that has begun is computed to its end all the same."""
+    if ahead is not None:
+        ahead.cancel()
+        ahead.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -1,0 +1,153 @@
+"""Each row stops at its first hit; a lookup that fails or is late is a miss."""
+
+import asyncio
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from cache_models.cascade import Control, Trace, run_now
+from tests.places import BATCH, FakeLookup, FakePlace, cascade_for
+from tests.plans import plan_for
+
+NAMES = ("early", "late")
+
+
+def answer(names, place, use_caches=True, times=1, resized=False):
+    cascade = cascade_for(names, place)
+
+    async def run():
+        for _ in range(times):
+            answers = await cascade.answer(BATCH, resized, use_caches)
+        return answers
+
+    return asyncio.run(run())
+
+
+def place_for(names=NAMES, below=(1, 6), **lookup):
+    """Partitions for `names`, and a lookup at each; the first one as `lookup` says."""
+    first, *others = below
+    return FakePlace(names, [FakeLookup(first, **lookup), *map(FakeLookup, others)])
+
+
+def test_rows_of_a_batch_exit_where_they_may():
+    place = place_for()
+    answers = answer(NAMES, place)
+    assert answers.exits == ["early", "late", "base"]
+    assert answers.class_ids.tolist() == [0, 0, 1]
+    assert answers.probabilities.tolist() == [[1, 0], [1, 0], [0, 1]]
+    assert answers.cache_version == 7
+    assert [p.rows for p in place.partitions] == [3, 2, 1]
+
+
+def test_caches_off_asks_no_lookup():
+    place = place_for(below=(10, 10))
+    assert answer(NAMES, place, use_caches=False).exits == ["base"] * 3
+    assert [lookup.calls for lookup in place.lookups] == [0, 0]
+
+
+@pytest.mark.parametrize("lost", [{"fail": True}, {"delay_s": 5}])
+def test_a_lookup_that_fails_or_is_late_is_a_miss(lost):
+    assert answer(NAMES, place_for(below=(10, 6), **lost)).exits == ["late", "late", "base"]
+
+
+def test_a_partition_that_fails_fails_the_request():
+    place = place_for()
+    place.partitions[1].fail = True
+    with pytest.raises(RuntimeError, match="lost"):
+        answer(NAMES, place)
+
+
+def test_a_cache_at_the_input_is_asked_before_anything_is_computed():
+    names = ("input", "late")
+    place = place_for(names)
+    answers = answer(names, place, resized=True)
+    assert answers.exits == ["input", "late", "base"]
+    assert answers.class_ids.tolist() == [0, 0, 1]
+    assert [p.rows for p in place.partitions] == [2, 1]
+    stages = (*place.lookups, *place.partitions)
+    assert [stage.resized for stage in stages] == [True, False, True, False]
+
+
+def test_a_cache_at_the_input_alone_leaves_the_base_dnn_whole():
+    place = place_for(("input",), below=(1,))
+    answers = answer(("input",), place, resized=True)
+    assert answers.exits == ["input", "base", "base"]
+    assert place.partitions[0].rows == 2 and place.partitions[0].resized
+
+
+def test_a_request_keeps_what_it_started_with():
+    place = place_for(delay_s=0.02)
+    cascade = cascade_for(NAMES, place)
+    cascade.control = started_with = Control(7, True, np.zeros(2), 0.9)
+
+    async def run():
+        answering = asyncio.create_task(cascade.answer(BATCH))
+        await asyncio.sleep(0.01)
+        cascade.control = Control(8, False)
+        return await answering
+
+    assert asyncio.run(run()).cache_version == 7
+    for lookup in place.lookups:
+        version, log_ratio, threshold = lookup.asked_with
+        assert (version, threshold) == (7, 0.9) and log_ratio is started_with.log_ratio
+
+
+def test_what_is_left_of_the_time_goes_along():
+    place = place_for(below=(0, 0))
+    cascade = cascade_for(NAMES, place, lookup_timeout_s=0.5)
+    asyncio.run(cascade.answer(BATCH, timeout_s=2.0))
+    assert all(1.5 < p.timeout_s <= 2.0 for p in place.partitions)
+    assert [lookup.timeout_s for lookup in place.lookups] == [0.5, 0.5]
+
+
+def test_a_sampled_request_is_finished_from_where_all_rows_were_and_can_be_judged():
+    place = place_for(below=(0, 6))
+    cascade, trace = cascade_for(NAMES, place), Trace(resized=False)
+
+    async def no_wait():
+        pass
+
+    async def run():
+        await cascade.answer(BATCH, trace=trace)
+        answer = await cascade.finish(trace, no_wait)
+        return answer, await cascade.judge(trace, 3)
+
+    answer, said = asyncio.run(run())
+    assert answer.class_ids.tolist() == [1, 1, 1]
+    assert [p.rows for p in place.partitions] == [3, 3, 1 + 3]
+    assert said.exits == ["late", "late", "base"] and said.class_ids.tolist() == [0, 0, -1]
+
+
+def test_a_walk_where_nothing_waits_needs_no_event_loop():
+    place = place_for()
+    assert run_now(cascade_for(NAMES, place).answer(BATCH)).exits == ["early", "late", "base"]
+
+
+def test_a_place_that_waits_is_refused_where_there_is_no_event_loop():
+    class Waits(FakePlace):
+        async def ask(self, stage, message, timeout_s=None):
+            await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="waited"):
+        run_now(cascade_for(NAMES, Waits(NAMES, [])).answer(BATCH))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ((), ["Partition0"]),
+        (("input",), ["Lookup0", "Partition0"]),
+        (("input", "late"), ["Lookup0", "Partition0", "Lookup1", "Partition1"]),
+        (NAMES, ["Partition0", "Lookup0", "Partition1", "Lookup1", "Partition2"]),
+    ],
+)
+def test_a_plan_says_what_its_stages_are(names, expected):
+    stages = plan_for(names, width=5).stages()
+    assert [stage.name for stage in stages] == expected
+    partitions = [stage for stage in stages if not stage.is_lookup]
+    assert [stage.at_input for stage in partitions] == [True] + [False] * (len(partitions) - 1)
+    assert [stage.is_last for stage in partitions] == [False] * (len(partitions) - 1) + [True]
+    for before, after in pairwise(partitions):
+        assert before.end == after.start and before.activation == after.takes
+    assert [stage.start for stage in stages if stage.is_lookup] == list(names)

@@ -1,0 +1,75 @@
+"""Stages that only pretend, for tests of what walks through them."""
+
+import asyncio
+
+import numpy as np
+
+from cache_models.cascade import Cascade, Control
+from cache_models.network.stages import Activation, Answer, Verdict
+from tests.plans import plan_for
+
+BATCH = np.array([[0.0], [5.0], [9.0]])
+
+
+class FakePartition:
+    """Hands its input on; counts the rows that it was given."""
+
+    def __init__(self, last: bool = False):
+        self.last, self.fail = last, False
+        self.rows = 0
+
+    async def run(self, batch, resized):
+        self.rows += len(batch)
+        self.resized = resized
+        if self.fail:
+            raise RuntimeError("lost")
+        if self.last:
+            return Answer(np.full(len(batch), 1), np.tile([0.0, 1.0], (len(batch), 1)))
+        return Activation(batch, batch)
+
+
+class FakeLookup:
+    """Hits where the input is below `below`."""
+
+    def __init__(self, below: float, fail: bool = False, delay_s: float = 0):
+        self.below, self.fail, self.delay_s, self.calls = below, fail, delay_s, 0
+
+    async def run(self, features, version, log_ratio, threshold, resized):
+        self.calls += 1
+        self.resized, self.asked_with = resized, (version, log_ratio, threshold)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.fail:
+            raise RuntimeError("lost")
+        n = len(features)
+        return Verdict(features[:, 0] < self.below, np.zeros(n, int), np.tile([1.0, 0.0], (n, 1)))
+
+    async def broadcast(self, method, version):
+        if self.fail:
+            raise RuntimeError("lost")
+        self.prepared = version
+
+
+class FakePlace:
+    """Of caches at the cut points `names`."""
+
+    def __init__(self, names, lookups):
+        self.lookups = list(lookups)
+        self.partitions = [FakePartition() for name in names if name != "input"]
+        self.partitions.append(FakePartition(last=True))
+
+    async def ask(self, stage, message, timeout_s=None):
+        fake = (self.lookups if stage.is_lookup else self.partitions)[stage.index]
+        fake.timeout_s = timeout_s
+        if not timeout_s:
+            return await fake.run(*message)
+        async with asyncio.timeout(timeout_s):
+            return await fake.run(*message)
+
+
+def cascade_for(names, place, lookup_timeout_s=None, speculation=None) -> Cascade:
+    """Of caches at the cut points `names` in version 7, with two classes."""
+    stages = plan_for(names).stages()
+    if lookup_timeout_s is None and any(lookup.delay_s > 1 for lookup in place.lookups):
+        lookup_timeout_s = 0.05
+    return Cascade(stages, 2, place, Control(7), lookup_timeout_s, speculation)
