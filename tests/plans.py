@@ -1,6 +1,6 @@
 """A plan, for tests of what is done with one."""
 
-from cache_models.cache.predictors import Variant
+from cache_models.cache.variant import Variant
 from cache_models.network.description import ModelDescription
 from cache_models.promise.promise import Limits, Promise
 from cache_models.store.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan

@@ -31,7 +31,7 @@ from cache_models.build.composition import (
 from cache_models.build.exploration import Explored, ask
 from cache_models.build.split import LearningData
 from cache_models.build.survey import Survey
-from cache_models.cache.predictors import Variant
+from cache_models.cache.variant import Variant
 from cache_models.data.recording import Recording
 from cache_models.network.cost import count_flops, median_ms, module_bytes, slice_flops
 from cache_models.network.preprocessing import as_tensor

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from cache_models.build.exploration import ask
 from cache_models.build.split import LearningData
 from cache_models.cache.novelty import SAFETY, fit_gate
-from cache_models.cache.predictors import Variant
 from cache_models.cache.training import train_cache
+from cache_models.cache.variant import Variant
 from cache_models.data.recording import Recording
 from cache_models.network.features import rows_in_batches
 from cache_models.promise.promise import Limits, calibrate, cascade

@@ -7,7 +7,8 @@ from cache_models.build.composition import Pricing
 from cache_models.build.exploration import asking_ms
 from cache_models.build.survey import candidate_names, survey
 from cache_models.cache.learned_cache import LearnedCache
-from cache_models.cache.predictors import Variant, variants_for
+from cache_models.cache.predictors import variants_for
+from cache_models.cache.variant import Variant
 from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import module_bytes

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cache_models.cache.predictors import Variant
+from cache_models.cache.variant import Variant
 from cache_models.network.stages import INPUT
 from cache_models.promise.promise import PATH, Limits, allowed_disagreements, cascade
 from cache_models.store.plan import CacheRecord, CutPointRecord, HopCost, Plan

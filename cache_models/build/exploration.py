@@ -28,8 +28,9 @@ from cache_models.build.tables import as_csv
 from cache_models.cache.fast_cache import FastCache
 from cache_models.cache.learned_cache import LearnedCache, load_cache, save_cache
 from cache_models.cache.novelty import fit_gate
-from cache_models.cache.predictors import VARIANTS, Variant, variants_for
+from cache_models.cache.predictors import VARIANTS, variants_for
 from cache_models.cache.training import RECIPE, train_cache
+from cache_models.cache.variant import Variant
 from cache_models.data.recording import Recording
 from cache_models.errors import DataError
 from cache_models.network.cost import BATCHES, median_ms, module_bytes

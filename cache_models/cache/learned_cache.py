@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cache_models.cache.novelty import NoveltyGate
-from cache_models.cache.predictors import Predictor, Variant
+from cache_models.cache.predictors import Predictor
+from cache_models.cache.variant import Variant
 
 
 class Selector(nn.Module):

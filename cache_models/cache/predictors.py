@@ -9,31 +9,12 @@ All read the same features: a map `(C, h, w)`, tokens `(T, C)`, or a vector `(n,
 """
 
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 
+from cache_models.cache.variant import Variant
 from cache_models.network.features import finest_grid, pool_further, standardisation
-
-
-class Variant(BaseModel, frozen=True):
-    """One kind of predictor.
-
-    Attributes:
-        family: `pool`, `fc` or `conv`.
-        size: pool: a map is pooled to `size` x `size`, tokens to `size` and the first; fc: width of
-            the hidden layer; conv: channels of the convolution.
-    """
-
-    family: Literal["pool", "fc", "conv"]
-    size: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.family}-{self.size}"
-
 
 VARIANTS = {"pool": (1, 2, 4), "fc": (32, 128), "conv": (8, 32)}
 FC_GRID, FC_VALUES = 4, 2048

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from cache_models.cache.learned_cache import LearnedCache, Selector
 from cache_models.cache.novelty import NoveltyGate
-from cache_models.cache.predictors import Variant
+from cache_models.cache.variant import Variant
 from cache_models.network.features import rows_in_batches
 from cache_models.network.layout import channels_last
 

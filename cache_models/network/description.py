@@ -1,12 +1,18 @@
-"""What a base DNN takes and returns: what a user says of a module of their own."""
+"""What a base DNN takes and returns: what a user says of a module of their own.
+
+Plans carry it, and who only reads a plan need not wait for PyTorch, which is imported where tensors
+are touched.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from cache_models.network.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class ModelDescription:
         Args:
             resized: whether images have the size of `input_shape` already.
         """
+        import torch
+
         if images.dtype != torch.uint8 or self.preprocessing is None:
             return images
         return self.preprocessing.normalise(images) if resized else self.preprocessing(images)

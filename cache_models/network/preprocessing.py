@@ -6,17 +6,19 @@
 The result of each depends on its input alone, not on where it ran: a small image travels as it is
 and is resized beside the base DNN, a large one is resized before it travels.
 
-Resizing is PyTorch's antialiased bilinear interpolation, as torchvision's presets use it;
-torchvision itself is not imported here, because that takes two seconds and every deployment
-imports this module.
+Resizing is PyTorch's antialiased bilinear interpolation, as torchvision's presets use it. PyTorch
+is imported where pixels are touched: who only reads what a plan says need not wait for it.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Preprocessing:
 
     def normalise(self, images: Tensor) -> Tensor:
         """`(B, 1 or C, H, W)` uint8 → `(B, C, H, W)` float32; grey is repeated over channels."""
+        import torch
+
         channels = len(self.mean)
         images = images.to(torch.float32).div_(255)
         if images.shape[1] != channels:
@@ -83,6 +87,9 @@ def _centre(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:
+    import torch
+    from torch.nn import functional as F
+
     if tuple(image.shape[-2:]) == tuple(size):
         return image
     batch = image.reshape(-1, *image.shape[-3:])
@@ -96,6 +103,8 @@ def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 def as_tensor(images: np.ndarray) -> Tensor:
     """Decoded images `(B, h, w, C)` uint8 → `(B, C, h, w)`; else as it is, in float32."""
+    import torch
+
     if images.dtype == np.uint8:
         return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     return torch.from_numpy(images.astype(np.float32))

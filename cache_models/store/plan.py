@@ -1,15 +1,19 @@
 """The plan: which caches to deploy where, and what to expect of them."""
 
-from typing import Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
-from cache_models.cache.predictors import Variant
+from cache_models.cache.variant import Variant
 from cache_models.errors import ArtifactError
-from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.description import ModelDescription
 from cache_models.network.stages import INPUT, Stage
 from cache_models.promise.promise import Promise
+
+if TYPE_CHECKING:
+    from cache_models.network.base_dnn import BaseDNN
 
 
 class HopCost(BaseModel, frozen=True):

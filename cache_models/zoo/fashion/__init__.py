@@ -4,15 +4,19 @@
 `store/` from `python -m cache_models build`; `sample.npz` holds test images that tuned nothing.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors.torch import load_file
-from torch import nn
 
 from cache_models.data.datasets import FASHION_CLASSES
 from cache_models.network.description import ModelDescription
 from cache_models.network.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FOLDER = Path(__file__).parent
 WEIGHTS = FOLDER / "resnet18_fashion.safetensors"
@@ -21,6 +25,7 @@ STORE = FOLDER / "store"
 
 def default() -> tuple[nn.Module, ModelDescription]:
     """The shipped base DNN; its fp16 weights are run in float32."""
+    from safetensors.torch import load_file
     from torchvision.models import resnet18
 
     module = resnet18(num_classes=len(FASHION_CLASSES))

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from cache_models.build.composition import Outcome, Pricing, compose
-from cache_models.cache.predictors import Variant
+from cache_models.cache.variant import Variant
 from cache_models.promise.promise import PATH, Limits
 from cache_models.store.plan import CutPointRecord, HopCost
 

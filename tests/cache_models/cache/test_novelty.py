@@ -6,8 +6,8 @@ import torch
 
 from cache_models.cache.learned_cache import load_cache, save_cache
 from cache_models.cache.novelty import fit_gate
-from cache_models.cache.predictors import Variant
 from cache_models.cache.training import train_cache
+from cache_models.cache.variant import Variant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

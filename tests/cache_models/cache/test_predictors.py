@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from cache_models.cache.predictors import Predictor, Variant, variants_for
+from cache_models.cache.predictors import Predictor, variants_for
 from cache_models.cache.training import train_cache
+from cache_models.cache.variant import Variant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from cache_models.cache.learned_cache import LearnedCache
-from cache_models.cache.predictors import Variant
 from cache_models.cache.training import train_selector
+from cache_models.cache.variant import Variant
 from cache_models.follow import reservoir
 from cache_models.follow.advice import FILE, Adviser, keep
 from cache_models.promise import prior

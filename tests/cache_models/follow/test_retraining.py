@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cache_models.cache.learned_cache import LearnedCache
-from cache_models.cache.predictors import Variant
+from cache_models.cache.variant import Variant
 from cache_models.follow import retraining
 from cache_models.follow.retraining import candidate_plan, keeps_promise, retrain
 from cache_models.follow.traffic import SELECT, TEST, Traffic

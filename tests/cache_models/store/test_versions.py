@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cache_models.cache.learned_cache import LearnedCache
-from cache_models.cache.predictors import Variant
+from cache_models.cache.variant import Variant
 from cache_models.store import versions as module
 from cache_models.store.versions import Store
 from tests.plans import plan_for

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cache_models.bench.in_process import InProcess
 from cache_models.cache.learned_cache import LearnedCache
-from cache_models.cache.predictors import Variant
+from cache_models.cache.variant import Variant
 from cache_models.network.base_dnn import load
 from cache_models.network.cutting import cut
 from cache_models.network.features import extract, feature_shape

@@ -1,0 +1,22 @@
+"""The names of the kinds of predictor, for plans: what they are is in `predictors`."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class Variant(BaseModel, frozen=True):
+    """One kind of predictor.
+
+    Attributes:
+        family: `pool`, `fc` or `conv`.
+        size: pool: a map is pooled to `size` x `size`, tokens to `size` and the first; fc: width of
+            the hidden layer; conv: channels of the convolution.
+    """
+
+    family: Literal["pool", "fc", "conv"]
+    size: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}-{self.size}"
