@@ -20,15 +20,18 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from cache_models.cache.learned_cache import LearnedCache, load_cache, save_cache
 from cache_models.errors import ArtifactError
 from cache_models.store.plan import Plan
+
+if TYPE_CHECKING:  # not needed to look what there is
+    from torch import Tensor
+
+    from cache_models.cache.learned_cache import LearnedCache
 
 EXPLORATION = "exploration.csv"
 """The table of all variants explored, kept beside the plan."""
@@ -46,12 +49,14 @@ class CacheVersion:
     plan: Plan
     folder: Path
 
-    def load(self, index: int) -> LearnedCache:
+    def load(self, index: int) -> "LearnedCache":
         """The learned cache at the plan's cut point `index`.
 
         Raises:
             ArtifactError: its file does not hold the weights that the plan describes.
         """
+        from cache_models.cache.learned_cache import load_cache
+
         record = self.plan.caches[index]
         try:
             return load_cache(
@@ -76,12 +81,14 @@ class CacheVersion:
             raise ArtifactError(f"{file} cannot be read: {error}") from error
         return file
 
-    def tensors(self, name: str) -> dict[str, Tensor]:
+    def tensors(self, name: str) -> "dict[str, Tensor]":
         """What was published for the trainer under `name`.
 
         Raises:
             ArtifactError: as `file`, or it holds something else.
         """
+        from safetensors.torch import load_file
+
         try:
             return load_file(self.file(name))
         except (SafetensorError, OSError) as error:
@@ -104,9 +111,9 @@ class Store:
     def publish(
         self,
         plan: Plan,
-        caches: dict[str, LearnedCache],
+        caches: "dict[str, LearnedCache]",
         tables: dict[str, str] | None = None,
-        tensors: dict[str, dict[str, Tensor]] | None = None,
+        tensors: "dict[str, dict[str, Tensor]] | None" = None,
     ) -> CacheVersion:
         """Write a new version and make it current.
 
@@ -115,6 +122,10 @@ class Store:
             tables: text files for people, by name, kept beside the plan.
             tensors: for the trainer, by file name, likewise.
         """
+        from safetensors.torch import save_file
+
+        from cache_models.cache.learned_cache import save_cache
+
         number = max(self.versions(), default=0) + 1
         target = self.folder / "versions" / str(number)
         target.parent.mkdir(parents=True, exist_ok=True)

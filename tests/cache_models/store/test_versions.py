@@ -5,8 +5,10 @@ import os
 import signal
 
 import pytest
+import safetensors.torch
 import torch
 
+from cache_models.cache import learned_cache
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.variant import Variant
 from cache_models.store import versions as module
@@ -15,7 +17,12 @@ from tests.plans import plan_for
 
 VARIANT = Variant(family="pool", size=1)
 PLAN = plan_for(["early"], variant=VARIANT)
-STEPS = ("_sync", "save_file", "save_cache", "_sha256")
+STEPS = (
+    (module, "_sync"),
+    (safetensors.torch, "save_file"),
+    (learned_cache, "save_cache"),
+    (module, "_sha256"),
+)
 
 
 def caches():
@@ -39,8 +46,8 @@ def publish_until(step: int, store: Store) -> bool:
 
         return run
 
-    for name in STEPS:
-        setattr(module, name, killed_before(getattr(module, name)))
+    for home, name in STEPS:
+        setattr(home, name, killed_before(getattr(home, name)))
     try:
         store.publish(PLAN, caches(), tensors={"said": {"x": torch.zeros(3)}})
     finally:
