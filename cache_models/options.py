@@ -20,8 +20,8 @@ data_option = click.option(
     "--data",
     default="default",
     show_default=True,
-    help="default, a folder of images, an .npy or .npz, a video (file?crops=6&half=first), or "
-    "torchvision:<dataset>.",
+    help="default, a folder of images, an .npy or .npz, a video (file?crops=6&half=first), "
+    "torchvision:<dataset>, or <package.module>:<function>.",
 )
 train_data_option = click.option(
     "--train-data",

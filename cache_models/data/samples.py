@@ -1,18 +1,21 @@
 """Samples to learn from: what `--data` may name.
 
-- `default`: the Fashion-MNIST images that the shipped base DNN has not seen;
-- `trained`: those that it was trained on, to train predictors on, too;
-- `sample`: the shipped test images, which tuned nothing;
 - a folder of images, with or without sub-folders;
 - an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32;
 - a video file, frame by frame (with the extra `video`), or a half of it, or crops of its frames:
   `street.avi?crops=6&half=first`;
-- `torchvision:<dataset>`, such as `torchvision:CIFAR10`: its training part.
+- `torchvision:<dataset>`, such as `torchvision:CIFAR10`: its training part;
+- `<package.module>:<function>`: a function without arguments that returns such an array, or one and
+  its labels, which nothing here reads;
+- short names of such functions, for the shipped base DNN: `default`, the images that it has not
+  seen; `trained`, those that it was trained on; `sample`, the shipped test images, which tuned
+  nothing.
 
 Pictures are resized to the base DNN's size as serving would do it and written to a memory-mapped
 file, so that memory stays bounded whatever their number.
 """
 
+import pkgutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,17 +27,22 @@ from PIL import Image
 from tqdm import tqdm
 
 from cache_models.data import video
-from cache_models.errors import DataError
+from cache_models.errors import CacheModelsError, DataError
 from cache_models.network.description import ModelDescription
 from cache_models.network.pixels import pixels
 from cache_models.network.preprocessing import Preprocessing
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+NAMES = {
+    "default": "cache_models.zoo.fashion:held_out",
+    "trained": "cache_models.zoo.fashion:trained_on",
+    "sample": "cache_models.zoo.fashion:sample",
+}
+"""Short names of functions."""
 FORMS = (
-    "'default', 'trained', 'sample', a folder of images, an .npy or .npz file, a video file, or "
-    "torchvision:<dataset>"
+    "'default', 'trained', 'sample', a folder of images, an .npy or .npz file, a video file, "
+    "torchvision:<dataset>, or <package.module>:<function that returns images>"
 )
-
 
 MOST_TRAIN_ONLY = 50_000
 """Of the images that train and do nothing else: asking the base DNN about more takes long."""
@@ -100,19 +108,7 @@ def _joined(samples: Samples, more: Samples, folder: Path) -> Samples:
 
 def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
     path = Path(name)
-    if name == "default":
-        from cache_models.zoo.fashion import held_out
-
-        samples = Samples(held_out()[0])
-    elif name == "trained":
-        from cache_models.zoo.fashion import trained_on
-
-        samples = Samples(trained_on()[0])
-    elif name == "sample":
-        from cache_models.zoo.fashion import sample
-
-        samples = Samples(sample()[0])
-    elif path.suffix in (".npy", ".npz") and path.is_file():
+    if path.suffix in (".npy", ".npz") and path.is_file():
         samples = Samples(array_in(path))
     elif path.is_dir():
         samples = _resized(_pictures(path), description, folder)
@@ -120,6 +116,8 @@ def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
         samples = _resized(video.pictures(*found), description, folder, in_time=True)
     elif name.startswith("torchvision:"):
         samples = _resized(_torchvision(name.removeprefix("torchvision:")), description, folder)
+    elif ":" in (function := NAMES.get(name, name)):
+        samples = Samples(_returned_by(function))
     else:
         raise DataError(f"data {name!r} is not there, or is not {FORMS}")
     _check(name, samples.images, description)
@@ -216,6 +214,31 @@ def _pictures(folder: Path) -> Iterator[Image.Image | str]:
                 yield image
         except Exception as error:
             yield f"{path}: {error}"
+
+
+def _returned_by(reference: str) -> np.ndarray:
+    try:
+        function = pkgutil.resolve_name(reference)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"data {reference!r} is not there and cannot be imported ({error}). It may be {FORMS}; "
+            f"a package must be on PYTHONPATH"
+        ) from error
+    try:
+        returned = function()
+    except CacheModelsError:
+        raise
+    except Exception as error:
+        raise DataError(f"data {reference!r}: its function failed ({error})") from error
+    match returned:
+        case np.ndarray() as images:
+            return images
+        case np.ndarray() as images, np.ndarray():
+            return images
+    raise DataError(
+        f"{reference} returned {type(returned).__name__}; it must return an array of images, "
+        f"or (images, labels)"
+    )
 
 
 def _torchvision(name: str) -> Iterator[Image.Image | str]:

@@ -5,7 +5,7 @@ A reference is one of
 - `default`: the shipped ResNet-18 on Fashion-MNIST;
 - `torchvision:<builder>[?weights=<name or file>&key=value…]`: a torchvision classifier;
 - `<package.module>:<factory>`: a function without arguments that returns the module and a
-  `ModelDescription`.
+  `ModelDescription`. `default` is short for one of these, like any other.
 
 A module without weights of its own is initialised from a fixed seed, so that every process that
 loads the same reference holds the same base DNN.
@@ -13,7 +13,7 @@ loads the same reference holds the same base DNN.
 
 import ast
 import hashlib
-import importlib
+import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -26,6 +26,8 @@ from cache_models.errors import ModelReferenceError, NotAClassifierError
 from cache_models.network.description import ModelDescription
 from cache_models.network.preprocessing import Preprocessing
 
+NAMES = {"default": "cache_models.zoo.fashion:default"}
+"""Short names of factories."""
 FORMS = (
     "'default', 'torchvision:<builder>[?weights=<name or file>&key=value]' or "
     "'<package.module>:<factory>'"
@@ -60,16 +62,12 @@ def load(reference: str) -> BaseDNN:
         ModelReferenceError: the reference, its builder, options or weights cannot be used.
         NotAClassifierError: the output for two zero inputs is not `(2, K)` finite scores.
     """
-    from cache_models.zoo.fashion import default  # the default is itself made with this module
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        if reference == "default":
-            module, description = default()
-        elif reference.startswith("torchvision:"):
+        if reference.startswith("torchvision:"):
             module, description = _torchvision(reference.removeprefix("torchvision:"))
-        elif ":" in reference:
-            module, description = _factory(reference)
+        elif ":" in (factory := NAMES.get(reference, reference)):
+            module, description = _made_by(factory)
         else:
             raise ModelReferenceError(f"model {reference!r} is not {FORMS}.")
     module = module.eval().float().requires_grad_(False)
@@ -139,11 +137,10 @@ def _torchvision(builder_and_options: str) -> tuple[nn.Module, ModelDescription]
     return module, ModelDescription((3, crop, crop), classes, preprocessing)
 
 
-def _factory(reference: str) -> tuple[nn.Module, ModelDescription]:
-    module_name, _, name = reference.partition(":")
+def _made_by(reference: str) -> tuple[nn.Module, ModelDescription]:
     try:
-        factory = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
+        factory = pkgutil.resolve_name(reference)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ModelReferenceError(
             f"model {reference!r} cannot be imported ({error}). It may be {FORMS}; the package "
             f"must be on PYTHONPATH."

@@ -122,6 +122,32 @@ def test_what_cannot_be_used_is_named(tmp_path, pictures):
         open_samples("torchvision:MNISTX", COLOUR, tmp_path / "work")
 
 
+def labelled():
+    return images(9), np.zeros(9, np.int64)
+
+
+def test_a_function_of_the_users_own_names_images(tmp_path, monkeypatch):
+    description = load("tests.tiny:tiny").description
+    monkeypatch.setattr("tests.tiny.labelled", labelled, raising=False)
+    monkeypatch.setattr("tests.tiny.bare", lambda: images(9), raising=False)
+    for name in ("tests.tiny:labelled", "tests.tiny:bare"):
+        assert np.array_equal(open_samples(name, description, tmp_path).images, images(9))
+    for name, message in [
+        ("nowhere.at.all:images", "cannot be imported .*<function that returns images>"),
+        ("tests.tiny:nothing", "cannot be imported"),
+        ("tests.tiny:images", "its function failed .*missing 1 required positional argument"),
+        ("tests.tiny:tiny", "returned tuple; it must return an array of images"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            open_samples(name, description, tmp_path)
+
+
+def test_the_shipped_test_images_have_a_short_name(tmp_path):
+    names = "sample", "cache_models.zoo.fashion:sample"
+    short, long = (open_samples(name, COLOUR, tmp_path).images for name in names)
+    assert len(short) and np.array_equal(short, long)
+
+
 def test_images_that_only_train_do_nothing_else(tmp_path):
     np.save(tmp_path / "data.npy", images(1000))
     np.save(tmp_path / "more.npy", images(300, seed=1))
