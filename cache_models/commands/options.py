@@ -1,12 +1,19 @@
-"""Options that commands share."""
+"""Options that commands share, and what they stand for."""
 
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import ValidationError
 
 from cache_models.promise.promise import Limits
+
+if TYPE_CHECKING:
+    from cache_models.store.plan import HopCost
 
 model_option = click.option(
     "--model",
@@ -27,6 +34,9 @@ train_data_option = click.option(
     "--train-data",
     help="More images, to train predictors on and nothing else: those that the base DNN was "
     "trained on, say ('trained' for the shipped one). Else as --data.",
+)
+store_option = click.option(
+    "--store", type=click.Path(path_type=Path), help="Default: the shipped one."
 )
 work_option = click.option(
     "--work",
@@ -54,28 +64,13 @@ false_hit_cost_option = click.option(
 device_option = click.option("--device", default="cpu", show_default=True)
 
 
-def limit_options(command):
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The operator's limits, as one argument `limits`."""
 
     @wraps(command)
-    def checked(
-        max_disagreement,
-        max_class_disagreement,
-        confidence,
-        max_caches,
-        max_cache_bytes,
-        max_miss_latency_ms,
-        **arguments,
-    ):
+    def checked(**arguments: Any) -> Any:
         try:
-            limits = Limits(
-                max_disagreement=max_disagreement,
-                max_class_disagreement=max_class_disagreement,
-                confidence=confidence,
-                max_caches=max_caches,
-                max_cache_bytes=max_cache_bytes,
-                max_miss_latency_ms=max_miss_latency_ms,
-            )
+            limits = Limits(**{name: arguments.pop(name) for name in Limits.model_fields})
         except ValidationError as error:
             raise click.UsageError(str(error)) from error
         return command(limits=limits, **arguments)
@@ -94,13 +89,21 @@ def limit_options(command):
     return checked
 
 
-def hop_cost(file: Path | None):
-    """The `HopCost` that the file holds, or the shipped one."""
-    from cache_models.store.plan import (
-        HopCost,  # takes PyTorch along, which `--help` need not wait for
-    )
+def hop_cost(file: Path | None) -> "HopCost":
+    """What the file says a hop costs, or the shipped figures."""
+    from cache_models.store.plan import HopCost
 
     try:
         return HopCost.model_validate_json(file.read_text()) if file else HopCost()
     except ValidationError as error:
         raise click.UsageError(str(error)) from error
+
+
+@contextmanager
+def work_folder(work: Path | None) -> Iterator[Path]:
+    """`--work`, or a folder that is gone afterwards."""
+    if work is not None:
+        yield work
+        return
+    with tempfile.TemporaryDirectory(prefix="gati-") as temporary:
+        yield Path(temporary)

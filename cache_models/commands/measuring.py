@@ -1,0 +1,238 @@
+"""What looks at something: at caches that were built, and at other ways to answer.
+
+Commands import what they run when they run, so that `--help` need not wait for PyTorch.
+"""
+
+from pathlib import Path
+
+import click
+
+from cache_models.commands.options import (
+    data_option,
+    device_option,
+    false_hit_cost_option,
+    hop_cost,
+    hop_option,
+    limit_options,
+    model_option,
+    store_option,
+    test_option,
+    train_data_option,
+    work_folder,
+    work_option,
+)
+from cache_models.promise.promise import Limits
+
+
+@click.command()
+@model_option
+@store_option
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw exploration and plan (PNG).")
+@click.option(
+    "--rate",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second, to say how many replicas of each deployment it takes.",
+)
+@device_option
+def inspect(model: str, store: Path | None, picture: Path | None, rate: float, device: str) -> None:
+    """Print the cut points with cost and bytes, every variant explored, and the plan."""
+    from cache_models.bench import capacity
+    from cache_models.bench.describe import (
+        describe_cut_points,
+        describe_exploration,
+        describe_plan,
+        draw,
+    )
+    from cache_models.build.exploration import read_table
+    from cache_models.network.base_dnn import load
+    from cache_models.network.cutting import cut
+    from cache_models.store.versions import EXPLORATION, Store
+    from cache_models.zoo.fashion import STORE
+
+    store = store or (STORE if model == "default" else None)
+    version = Store(store).current() if store else None
+    plan = version.plan if version else None
+    click.echo(describe_cut_points(cut(load(model)), device, plan))
+    if version:
+        has_table = (version.folder / EXPLORATION).is_file()
+        records = read_table(version.file(EXPLORATION).read_text()) if has_table else []
+        if records:
+            click.echo(describe_exploration(records, plan))
+        if records and picture:
+            draw(records, plan, picture)
+        click.echo(describe_plan(plan))
+        click.echo(capacity.describe(plan, rate))
+    else:
+        click.echo("no store named: no caches (make some with `python -m cache_models build`)")
+
+
+@click.command()
+@model_option
+@click.option("--data", default="sample", show_default=True, help="As for build.")
+@store_option
+@device_option
+def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
+    """Run the cascade over samples that tuned nothing: disagreement, exits, milliseconds."""
+    from cache_models.bench.describe import describe_evaluation
+    from cache_models.bench.evaluation import evaluate
+    from cache_models.data.samples import open_samples
+    from cache_models.network.base_dnn import load
+    from cache_models.network.device import resolve
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
+
+    base, version = load(model), Store(store or STORE).current()
+    with work_folder(None) as folder:
+        samples = open_samples(data, base.description, folder)
+        result = evaluate(base, version, samples.images, resolve(device).type)
+    for skipped in samples.skipped:
+        click.echo(f"skipped {skipped}", err=True)
+    click.echo(describe_evaluation(result))
+
+
+@click.command()
+@model_option
+@data_option
+@train_data_option
+@test_option
+@work_option
+@limit_options
+@hop_option
+@false_hit_cost_option
+@click.option("--out", type=click.Path(path_type=Path), help="The table as CSV.")
+def compare(
+    model: str,
+    data: str,
+    train_data: str | None,
+    test: str,
+    work: Path | None,
+    limits: Limits,
+    hop: Path | None,
+    false_hit_cost: float,
+    out: Path | None,
+) -> None:
+    """Compare learned caches with confidence exits, nearest neighbours and a model cascade.
+
+    Learns from --data as build does (and goes on from its --work); nothing is published.
+    """
+    from cache_models.bench.comparison import Comparison, as_csv, table
+    from cache_models.build.composition import Pricing
+    from cache_models.build.exploration import explore, measure
+    from cache_models.build.split import prepare
+    from cache_models.build.survey import survey
+    from cache_models.data.samples import open_samples
+    from cache_models.network.base_dnn import load
+
+    base = load(model)
+    with work_folder(work) as folder:
+        samples = open_samples(data, base.description, folder, train_data)
+        tests = open_samples(test, base.description, folder / "test")
+        learning = prepare(base, samples, limits, folder)
+        trained = explore(
+            learning.recording,
+            learning.train,
+            learning.select,
+            folder / "caches",
+            false_hit_cost,
+        )
+        costs = survey(base, learning.model, samples.images)
+        classes = base.description.classes
+        rows = Comparison(
+            learning,
+            costs,
+            measure(trained, learning.recording, costs, learning.select, limits),
+            samples.images,
+            learning.record(base, tests.images, folder / "test"),
+            tests.images,
+            Pricing(costs.base_ms, samples.images[0].nbytes, 4 * len(classes), hop_cost(hop)),
+            limits,
+            classes,
+            false_hit_cost,
+        ).rows()
+    if out:
+        out.write_text(as_csv(rows))
+    click.echo(table(rows))
+
+
+@click.command()
+@model_option
+@data_option
+@train_data_option
+@test_option
+@work_option
+@limit_options
+@store_option
+@click.option("--trials", default=10, show_default=True)
+@click.option("--known-classes", default=3, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The trials as JSON lines.")
+def novelty(
+    model: str,
+    data: str,
+    train_data: str | None,
+    test: str,
+    work: Path | None,
+    limits: Limits,
+    store: Path | None,
+    trials: int,
+    known_classes: int,
+    out: Path | None,
+) -> None:
+    """Try the novelty gate: learn the store's caches on a few classes, and show them the others."""
+    from cache_models.bench.leave_classes_out import leave_classes_out, summary
+    from cache_models.build.split import prepare
+    from cache_models.data.samples import open_samples
+    from cache_models.network.base_dnn import load
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
+
+    base, plan = load(model), Store(store or STORE).current().plan
+    if not plan.caches:
+        raise click.UsageError("the store's plan has no caches; name another with --store.")
+    with work_folder(work) as folder:
+        samples = open_samples(data, base.description, folder, train_data)
+        learning = prepare(base, samples, limits, folder)
+        tests = open_samples(test, base.description, folder / "test")
+        made = leave_classes_out(
+            learning,
+            [(cache.cut_point, cache.variant) for cache in plan.caches],
+            learning.record(base, tests.images, folder / "test"),
+            limits,
+            trials,
+            known_classes,
+        )
+    if out:
+        out.write_text("".join(trial.model_dump_json() + "\n" for trial in made))
+    click.echo(summary(made, base.description.classes))
+
+
+@click.command()
+@click.option("--max-disagreement", default=0.01, show_default=True)
+@click.option("--samples-between-alarms", default=100_000, show_default=True)
+@click.option("--sample-rate", default=0.1, show_default=True)
+def guard(max_disagreement: float, samples_between_alarms: float, sample_rate: float) -> None:
+    """Simulate how soon the guard notices that caches are wrong, and how often it errs."""
+    from cache_models.promise.guard import table
+
+    click.echo(table(max_disagreement, samples_between_alarms, sample_rate))
+
+
+@click.command()
+@model_option
+@store_option
+@device_option
+@click.option("--compile", "compiled", is_flag=True, help="Partitions by torch.compile.")
+def tune(model: str, store: Path | None, device: str, compiled: bool) -> None:
+    """Measure which threads, wait policies and batch sizes suit partitions and lookups here."""
+    from cache_models.bench.tuning import describe, tune
+    from cache_models.network.device import resolve
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
+
+    version = Store(store or STORE).current()
+    tuned = tune(model, version, resolve(device).type, compiled)
+    click.echo(describe(tuned, compiled))
+
+
+COMMANDS = (inspect, evaluate, compare, novelty, guard, tune)
