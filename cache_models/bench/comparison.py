@@ -21,16 +21,12 @@ from cache_models.bench.baselines import (
 )
 from cache_models.bench.evaluation import disagreement_by_class
 from cache_models.build import tables
-from cache_models.build.composition import (
-    Outcome,
-    Pricing,
-    compose,
-    compute_ms_by_exit,
-    latency_ms_by_exit,
-)
-from cache_models.build.exploration import Explored, ask
+from cache_models.build.composition import compose
+from cache_models.build.measurement import Explored
+from cache_models.build.pricing import Outcome, Pricing, compute_ms_by_exit, latency_ms_by_exit
 from cache_models.build.split import LearningData
 from cache_models.build.survey import Survey
+from cache_models.cache.asking import ask
 from cache_models.cache.variant import Variant
 from cache_models.data.recording import Recording
 from cache_models.network.cost import count_flops, median_ms, module_bytes, slice_flops

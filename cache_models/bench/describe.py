@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cache_models.bench.evaluation import Evaluation
-from cache_models.build.exploration import ExplorationRecord
+from cache_models.build.measurement import ExplorationRecord
 from cache_models.build.survey import candidate_names
 from cache_models.network.cost import BATCHES, slice_costs
 from cache_models.network.cutting import CutModel

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from cache_models.bench.in_process import InProcess
-from cache_models.build.composition import compute_ms_by_exit
+from cache_models.build.pricing import compute_ms_by_exit
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.preprocessing import as_tensor
 from cache_models.network.stages import BASE

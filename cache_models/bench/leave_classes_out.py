@@ -11,8 +11,8 @@ import torch
 from pydantic import BaseModel
 from tqdm import tqdm
 
-from cache_models.build.exploration import ask
 from cache_models.build.split import LearningData
+from cache_models.cache.asking import ask
 from cache_models.cache.novelty import SAFETY, fit_gate
 from cache_models.cache.training import train_cache
 from cache_models.cache.variant import Variant

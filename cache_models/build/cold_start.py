@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from cache_models.build.composition import Pricing
-from cache_models.build.exploration import asking_ms
+from cache_models.build.pricing import Pricing
 from cache_models.build.survey import candidate_names, survey
+from cache_models.cache.asking import asking_ms
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.predictors import variants_for
 from cache_models.cache.variant import Variant

@@ -4,12 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cache_models.build.composition import (
-    Outcome,
-    Pricing,
-    compute_ms_by_exit,
-    latency_ms_by_exit,
-)
+from cache_models.build.pricing import Outcome, Pricing, compute_ms_by_exit, latency_ms_by_exit
 from cache_models.promise.promise import Promise, cascade
 from cache_models.store.plan import Expected
 

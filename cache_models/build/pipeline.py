@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cache_models.build.composition import Outcome, Pricing, compose
+from cache_models.build.composition import compose
 from cache_models.build.expected import expect
-from cache_models.build.exploration import Explored, ask, check_variants, explore, measure, table
+from cache_models.build.exploration import check_variants, explore
+from cache_models.build.measurement import Explored, measure, table
+from cache_models.build.pricing import Outcome, Pricing
 from cache_models.build.split import prepare
 from cache_models.build.survey import survey
+from cache_models.cache.asking import ask
 from cache_models.data.samples import Samples
 from cache_models.follow import advice, reservoir
 from cache_models.network.base_dnn import BaseDNN

@@ -45,7 +45,7 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
         describe_plan,
         draw,
     )
-    from cache_models.build.exploration import read_table
+    from cache_models.build.measurement import read_table
     from cache_models.network.base_dnn import load
     from cache_models.network.cutting import cut
     from cache_models.store.versions import EXPLORATION, Store
@@ -118,8 +118,9 @@ def compare(
     Learns from --data as build does (and goes on from its --work); nothing is published.
     """
     from cache_models.bench.comparison import Comparison, as_csv, table
-    from cache_models.build.composition import Pricing
-    from cache_models.build.exploration import explore, measure
+    from cache_models.build.exploration import explore
+    from cache_models.build.measurement import measure
+    from cache_models.build.pricing import Pricing
     from cache_models.build.split import prepare
     from cache_models.build.survey import survey
     from cache_models.data.samples import open_samples

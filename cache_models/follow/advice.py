@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cache_models.build.composition import Outcome, compose, outcome_of, pricing_of
+from cache_models.build.composition import compose
 from cache_models.build.expected import expect
-from cache_models.build.exploration import Explored
+from cache_models.build.measurement import Explored
+from cache_models.build.pricing import Outcome, outcome_of, pricing_of
 from cache_models.cache.learned_cache import LearnedCache, load_cache
 from cache_models.follow import reservoir
 from cache_models.promise import prior

@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from cache_models.build.composition import (
+from cache_models.build.pricing import (
     compute_ms_by_exit,
     latency_ms_by_exit,
     outcome_of,
     pricing_of,
 )
-from cache_models.build.exploration import ask
+from cache_models.cache.asking import ask
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.novelty import fit_gate
 from cache_models.cache.training import fit_predictor, train_selector

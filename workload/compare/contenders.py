@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache_models.build.composition import compute_ms_by_exit
+from cache_models.build.pricing import compute_ms_by_exit
 from cache_models.data.datasets import cache_home
 from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN

@@ -18,7 +18,7 @@ UNKNOWN = -1
 
 def compute_ms_by_exit(plan: dict) -> dict[str, float]:
     """Slices and lookups that a request has paid at each exit, as `/stats` describes the plan."""
-    from cache_models.build.composition import compute_ms_by_exit
+    from cache_models.build.pricing import compute_ms_by_exit
 
     shares = {point["name"]: point["compute_share"] for point in plan["candidates"]}
     cut_points = [cache["cut_point"] for cache in plan["caches"]]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from cache_models.build.composition import Outcome, Pricing, compose
+from cache_models.build.composition import compose
+from cache_models.build.pricing import Outcome, Pricing
 from cache_models.cache.variant import Variant
 from cache_models.promise.promise import PATH, Limits
 from cache_models.store.plan import CutPointRecord, HopCost

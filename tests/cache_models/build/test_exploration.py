@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from cache_models.build import exploration
-from cache_models.build.exploration import ask, explore, measure, read_table, table
+from cache_models.build.exploration import explore
+from cache_models.build.measurement import measure, read_table, table
 from cache_models.build.survey import Survey
+from cache_models.cache.asking import ask
 from cache_models.data.recording import Recording
 from cache_models.promise.promise import Limits
 from cache_models.store.plan import CutPointRecord

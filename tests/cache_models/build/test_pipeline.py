@@ -12,9 +12,9 @@ from PIL import Image
 
 from cache_models.__main__ import cli
 from cache_models.bench.evaluation import evaluate
-from cache_models.build.exploration import ask
 from cache_models.build.pipeline import build
 from cache_models.build.split import prepare
+from cache_models.cache.asking import ask
 from cache_models.data.augmentation import Augmented
 from cache_models.data.recording import record
 from cache_models.data.samples import Samples

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 from safetensors.torch import load_file, save_file
 
 from cache_models.bench.baselines import Front, SmallCNN, served, small_cnn
-from cache_models.build.exploration import ask
 from cache_models.build.split import split
+from cache_models.cache.asking import ask
 from cache_models.data.augmentation import Augmented
 from cache_models.data.datasets import cache_home
 from cache_models.data.recording import record
