@@ -156,7 +156,7 @@ def test_an_interrupted_publication_leaves_the_old_version_current(store, monkey
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("cache_models.store.versions.save_cache", fail)
+    monkeypatch.setattr("cache_models.cache.learned_cache.save_cache", fail)
     with pytest.raises(OSError, match="disk full"):
         store.publish(plan, {"x.safetensors": None})
     assert store.versions() == [1, 2]
