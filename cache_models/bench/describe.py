@@ -1,10 +1,9 @@
 """For people to look at: a model's cut points, an exploration, and a plan."""
 
-from pathlib import Path
-
 import numpy as np
 
 from cache_models.bench.evaluation import Evaluation
+from cache_models.bench.picture import is_chosen
 from cache_models.build.measurement import ExplorationRecord
 from cache_models.build.survey import candidate_names
 from cache_models.network.cost import BATCHES, slice_costs
@@ -95,7 +94,7 @@ def describe_exploration(records: list[ExplorationRecord], plan: Plan) -> str:
         f"{'ms b8':>6}  {'KB':>8}  {'trained s':>9}"
     ]
     for r in records:
-        mark = "  chosen" if _is_chosen(r, plan) else ""
+        mark = "  chosen" if is_chosen(r, plan) else ""
         lines.append(
             f"{r.cut_point:{width}}  {r.variant:8}  {r.hit_rate:6.1%}  {r.agreement:9.1%}  "
             f"{r.lookup_ms_batch_1:6.2f}  {r.lookup_ms_batch_8:6.2f}  {r.memory_bytes / 1e3:8.1f}  "
@@ -118,54 +117,4 @@ def describe_evaluation(result: Evaluation) -> str:
             f"these exits), base DNN {result.base_ms:.2f} ms: "
             f"{result.base_ms / result.cascade_ms:.2f} times less",
         ]
-    )
-
-
-def draw(records: list[ExplorationRecord], plan: Plan, file: Path) -> None:
-    """Hit rate over share of compute, one mark a variant; and what to expect of the plan."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 1))
-    for family, marker in {"pool": "o", "fc": "s", "conv": "^"}.items():
-        mine = [r for r in records if r.variant.startswith(family)]
-        if not mine:
-            continue
-        x, y = [r.compute_share for r in mine], [r.hit_rate for r in mine]
-        left.scatter(x, y, marker=marker, label=family, alpha=0.6)
-    for r in records:
-        if _is_chosen(r, plan):
-            at = (r.compute_share, r.hit_rate)
-            left.scatter(*at, s=150, facecolors="none", edgecolors="black")
-            left.annotate(
-                f"{r.cut_point} {r.variant}", at, (6, -12), textcoords="offset points", fontsize=9
-            )
-    left.set(
-        xlabel="share of the base DNN's compute",
-        ylabel="hit rate, alone",
-        title=f"every variant at {plan.promise.limits.max_disagreement:.2%} disagreement",
-        xlim=(0, 1),
-        ylim=(0, 1.02),
-    )
-    left.legend(loc="lower right")
-    expected = plan.expected
-    bars = {
-        "base DNN": expected.base_latency_ms,
-        "plan": expected.latency_ms,
-        "base DNN,\nno hops": expected.base_compute_ms,
-        "plan,\nno hops": expected.compute_ms,
-        "oracle,\nno hops": expected.oracle_compute_ms,
-    }
-    drawn = right.bar(list(bars), list(bars.values()), color=["grey", "C0", "grey", "C0", "C2"])
-    right.bar_label(drawn, fmt="%.1f")
-    right.set(title="expected ms a request")
-    right.margins(y=0.1)
-    right.tick_params(axis="x", labelrotation=60)
-    figure.savefig(file, dpi=120)
-
-
-def _is_chosen(record: ExplorationRecord, plan: Plan) -> bool:
-    return any(
-        (cache.cut_point, cache.variant.name) == (record.cut_point, record.variant)
-        for cache in plan.caches
     )

@@ -43,8 +43,8 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
         describe_cut_points,
         describe_exploration,
         describe_plan,
-        draw,
     )
+    from cache_models.bench.picture import draw
     from cache_models.build.measurement import read_table
     from cache_models.network.base_dnn import load
     from cache_models.network.cutting import cut
