@@ -16,6 +16,7 @@ from cache_models.cache.training import epochs_for, fit_predictor, train_selecto
 from cache_models.network.engine import fast
 from cache_models.network.features import rows_in_batches
 
+Measure = Literal["entropy", "probability"]
 LONGER = 1.4
 """The model cascade's CNN is trained for so many times the epochs of a learned cache."""
 
@@ -25,7 +26,7 @@ class ConfidenceExit(nn.Module):
     the greatest possible (BranchyNet: Teerapittayanon et al. 2016), or the largest of them
     (Shallow-Deep Networks: Kaya et al. 2019)."""
 
-    def __init__(self, predictor: Predictor, measure: Literal["entropy", "probability"]):
+    def __init__(self, predictor: Predictor, measure: Measure):
         super().__init__()
         self.predictor = predictor
         self.measure = measure

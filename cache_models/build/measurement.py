@@ -87,7 +87,6 @@ def measure(
         )
         outcome = Outcome(
             point,
-            cache.variant,
             predictions,
             confidences,
             record.lookup_ms_batch_1,

@@ -105,7 +105,7 @@ def build(
             CacheRecord(
                 cut_point=e.record.cut_point,
                 file=_file(e),
-                variant=e.outcome.variant,
+                variant=e.cache.variant,
                 feature_shape=feature_shape(model[e.record.cut_point].shape),
                 memory_bytes=e.outcome.memory_bytes,
                 lookup_ms=e.outcome.lookup_ms,

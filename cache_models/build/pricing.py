@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache_models.cache.variant import Variant
 from cache_models.network.stages import INPUT
 from cache_models.store.plan import CacheRecord, CutPointRecord, HopCost, Plan
 
@@ -15,7 +14,6 @@ class Outcome:
     """What one cache at one candidate says of N samples, and what asking it costs."""
 
     cut_point: CutPointRecord
-    variant: Variant
     predictions: np.ndarray
     confidences: np.ndarray
     lookup_ms: float
@@ -71,7 +69,6 @@ def outcome_of(
     """What `cache`, of a plan or its alternatives, says of N samples."""
     return Outcome(
         next(point for point in plan.candidates if point.name == cache.cut_point),
-        cache.variant,
         predictions,
         confidences,
         cache.lookup_ms,

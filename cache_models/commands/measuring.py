@@ -117,7 +117,9 @@ def compare(
 
     Learns from --data as build does (and goes on from its --work); nothing is published.
     """
-    from cache_models.bench.comparison import Comparison, as_csv, table
+    from cache_models.bench import comparison
+    from cache_models.bench.contest import Contest
+    from cache_models.bench.rows import as_csv, table
     from cache_models.build.exploration import explore
     from cache_models.build.measurement import measure
     from cache_models.build.pricing import Pricing
@@ -140,18 +142,17 @@ def compare(
         )
         costs = survey(base, learning.model, samples.images)
         classes = base.description.classes
-        rows = Comparison(
+        contest = Contest(
             learning,
             costs,
-            measure(trained, learning.recording, costs, learning.select, limits),
-            samples.images,
             learning.record(base, tests.images, folder / "test"),
-            tests.images,
             Pricing(costs.base_ms, samples.images[0].nbytes, 4 * len(classes), hop_cost(hop)),
             limits,
             classes,
             false_hit_cost,
-        ).rows()
+        )
+        explored = measure(trained, learning.recording, costs, learning.select, limits)
+        rows = comparison.compare(contest, explored, samples.images, tests.images)
     if out:
         out.write_text(as_csv(rows))
     click.echo(table(rows))
