@@ -49,7 +49,9 @@ def describe_plan(plan: Plan) -> str:
     also += [f"{plan.copies} altered {copies} of all that trains"] if plan.copies else []
     lines[0] += f", predictors also from {' and '.join(also)}:" if also else ":"
     if not plan.caches:
-        lines.append("  no cache: none helps under these limits")
+        lines.append(
+            "  no cache: none helps under these limits; `inspect` lists those that were tried"
+        )
     for cache in plan.caches:
         lines.append(
             f"  {cache.cut_point}: {cache.variant.name}, {cache.memory_bytes / 1e3:.0f} KB, lookup "

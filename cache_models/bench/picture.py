@@ -68,7 +68,7 @@ def _hit_rates(axes, records: list[ExplorationRecord], plan: Plan) -> None:
         ylim=(0, 140),
         yticks=range(0, 101, 20),
     )
-    axes.legend(loc="lower right")
+    axes.legend()
 
 
 def _costs(axes, plan: Plan) -> None:
@@ -76,20 +76,20 @@ def _costs(axes, plan: Plan) -> None:
     caches = [outcome_of(plan, cache, nothing, nothing) for cache in plan.caches]
     by_exit = latency_ms_by_exit(caches, pricing_of(plan))
     expected = plan.expected
-    names = ["base DNN alone,\nevery request"]
-    ms, colours = [expected.base_latency_ms], [GREY]
-    for (exit, share), paid_ms in zip(expected.exits.items(), by_exit, strict=False):
-        names.append(f"exit at {exit},\n{share:.0%} of requests")
-        ms.append(float(paid_ms))
-        colours.append(BLUE)
-    names.append("with caches,\nmean")
-    ms.append(expected.latency_ms)
-    colours.append(GREEN)
-    bars = axes.barh(names, ms, color=colours)
+    bars = [("base DNN alone,\nevery request", expected.base_latency_ms, GREY)]
+    if caches:
+        shares = zip(expected.exits.items(), by_exit, strict=True)
+        bars += [
+            (f"exit at {exit},\n{share:.0%} of requests", paid_ms, BLUE)
+            for (exit, share), paid_ms in shares
+        ]
+        bars.append(("with caches,\nmean", expected.latency_ms, GREEN))
+    names, ms, colours = zip(*bars, strict=True)
     labels = [f"{value:.1f} ms" for value in ms]
-    if plan.caches:
+    if caches:
         labels[-1] += f", {expected.base_latency_ms / expected.latency_ms:.1f} times less"
-    axes.bar_label(bars, labels, padding=3)
+    axes.bar_label(axes.barh(names, ms, color=colours), labels, padding=3)
     axes.invert_yaxis()
-    axes.set(title="What a request costs", xlabel="expected latency, hops included (ms)")
+    title = "What a request costs" if caches else "No cache is worth its cost"
+    axes.set(title=title, xlabel="expected latency, hops included (ms)")
     axes.set_xlim(0, 1.25 * max(ms))
