@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from workload.client.client import ERROR, Answers
-from workload.compare.ratios import Ratio, of_blocks, of_turns
+from workload.run.ratios import Ratio, of_blocks, of_turns
 
 QUANTILES = np.linspace(0, 1, 101)
 

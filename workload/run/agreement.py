@@ -9,10 +9,10 @@ from time import perf_counter
 
 import httpx
 import numpy as np
-from scipy.stats import bootstrap
 from tqdm import tqdm
 
 from workload.client.client import png
+from workload.run.ratios import of_pairs
 
 
 @dataclass
@@ -63,18 +63,6 @@ def report(sides: dict[str, Side], answers: np.ndarray, labels: np.ndarray | Non
         f"hit rate {1 - exits['base'] / n:.1%}; exits "
         + ", ".join(f"{name} {count / n:.1%}" for name, count in exits.most_common())
     )
-    on, off = np.array(sides["on"].seconds), np.array(sides["off"].seconds)
-    interval = bootstrap(
-        (off, on),
-        lambda a, b, axis: a.mean(axis) / b.mean(axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=2000,
-        rng=0,
-        batch=100,
-    ).confidence_interval
-    lines.append(
-        f"mean latency off / on: {off.mean() / on.mean():.2f} "
-        f"(95 % interval {interval.low:.2f} to {interval.high:.2f})"
-    )
+    ratio = of_pairs(np.array(sides["off"].seconds), np.array(sides["on"].seconds))
+    lines.append(f"mean latency off / on, with its 95 % interval: {ratio}")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ import numpy as np
 
 from workload.client.answers import ERROR, Answers
 from workload.client.client import send
-from workload.compare import ratios
+from workload.run.ratios import Ratio, of_blocks
 from workload.traffic.parameters import ParameterError
 
 EDGE_S = 0.5
@@ -40,9 +40,9 @@ class Cost:
     errors: int
 
     @property
-    def ratio(self) -> ratios.Ratio | None:
+    def ratio(self) -> Ratio | None:
         """Of mean latency while a round runs to that after it."""
-        return ratios.of_blocks(self.during_ms, self.after_ms)
+        return of_blocks(self.during_ms, self.after_ms)
 
     def __str__(self) -> str:
         if self.ratio is None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workload.compare.ratios import of_blocks, of_pairs, of_turns
+from workload.run.ratios import Ratio, of_blocks, of_pairs, of_turns
 
 
 def drift(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -11,10 +11,13 @@ def drift(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.exp(0.05 * rng.standard_normal(n).cumsum())
 
 
-def covered(measure, simulate, true: float, repetitions: int) -> float:
-    """Share of repetitions whose interval holds the true ratio."""
+def measured(measure, simulate, repetitions: int) -> list[Ratio]:
     rng = np.random.default_rng(0)
-    ratios = [measure(*simulate(rng)) for _ in range(repetitions)]
+    return [measure(*simulate(rng)) for _ in range(repetitions)]
+
+
+def covered(ratios: list[Ratio], true: float) -> float:
+    """Share of the intervals that hold the true ratio."""
     return float(np.mean([ratio.low <= true <= ratio.high for ratio in ratios]))
 
 
@@ -27,9 +30,9 @@ def test_pairs_under_drift_hold_the_true_ratio():
         return reference, other
 
     true = 40 / (0.8 * 8 + 0.2 * 50)
-    share = covered(of_pairs, simulate, true, 150)
-    assert 0.89 <= share <= 0.995  # of 150, 95 % within three deviations
-    assert covered(of_pairs, simulate, 1.15 * true, 150) < 0.7  # the test could fail
+    ratios = measured(of_pairs, simulate, 150)
+    assert 0.89 <= covered(ratios, true) <= 0.995  # of 150, 95 % within three deviations
+    assert covered(ratios, 1.15 * true) < 0.7  # the test could fail
 
 
 def test_turns_whose_requests_resemble_one_another_hold_the_true_ratio():
@@ -38,9 +41,10 @@ def test_turns_whose_requests_resemble_one_another_hold_the_true_ratio():
         return np.full(400, 30.0), 10 * speed
 
     true = 3 / np.exp(0.4**2 / 2)
-    in_turns = covered(lambda *pair: of_turns(*pair, 10), simulate, true, 150)
-    assert 0.88 <= in_turns <= 0.995
-    assert covered(of_pairs, simulate, true, 150) < 0.7  # were each request evidence for itself
+    in_turns = measured(lambda *pair: of_turns(*pair, 10), simulate, 150)
+    assert 0.88 <= covered(in_turns, true) <= 0.995
+    each_for_itself = measured(of_pairs, simulate, 50)  # were it so, these would do
+    assert covered(each_for_itself, true) < 0.7
 
 
 def test_unpaired_resampling_would_be_wider():
@@ -60,8 +64,7 @@ def test_few_blocks_hold_the_true_ratio(blocks):
         other = 20 * speed * rng.lognormal(0, 0.1, blocks)
         return reference, other
 
-    share = covered(of_blocks, simulate, 3.0, 150)
-    assert share >= 0.88
+    assert covered(measured(of_blocks, simulate, 150), 3.0) >= 0.88
 
 
 def test_failed_requests_do_not_count():
