@@ -1,10 +1,55 @@
-"""What commands share; nothing here loads PyTorch."""
+"""What commands share; nothing here loads PyTorch, for which `--help` need not wait."""
+
+from pathlib import Path
+from typing import Any
 
 import click
 
-LABELS, ANSWERS = "labels", "answers"
-"""What the classes of a stream are."""
+from cache_models.errors import CacheModelsError
+from workload.errors import ParameterError, WorkloadError
+from workload.traffic.arrivals import KNOWN
+from workload.traffic.streams import ANSWERS, LABELS, STREAMS
 
+
+class OneLineErrors(click.Group):
+    """What a user can mend is said in one line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (WorkloadError, CacheModelsError) as error:
+            wrong_use = isinstance(error, ParameterError | CacheModelsError)
+            raise (_Refused if wrong_use else click.ClickException)(str(error)) from error
+
+
+class _Refused(click.ClickException):
+    """As `click.UsageError`, in one line."""
+
+    exit_code = click.UsageError.exit_code
+
+
+url_option = click.option(
+    "--url", default="http://127.0.0.1:8000", show_default=True, help="Of the server."
+)
+model_option = click.option(
+    "--model", default="default", show_default=True, help="The base DNN, as it is served."
+)
+store_option = click.option(
+    "--store", type=click.Path(path_type=Path), help="As it is served; default: the shipped one."
+)
+data_option = click.option(
+    "--data",
+    default="sample",
+    show_default=True,
+    help="sample, test (all test images of Fashion-MNIST), a folder of images, a video file, or "
+    "an .npy or .npz of images.",
+)
+stream_option = click.option(
+    "--stream",
+    default="iid",
+    show_default=True,
+    help=f"{', '.join(STREAMS)}; with parameters: locality:classes=3,mean_stay=2000.",
+)
 classes_option = click.option(
     "--classes",
     type=click.Choice([LABELS, ANSWERS]),
@@ -12,3 +57,20 @@ classes_option = click.option(
     show_default=True,
     help="What a stream's classes are: the data's labels, or the base DNN's answers.",
 )
+requests_option = click.option(
+    "--requests",
+    type=click.IntRange(min=1),
+    help="[default: 2000; of a video or a replay, all]",
+)
+arrivals_option = click.option(
+    "--arrivals",
+    help=f"{', '.join(KNOWN)} (the stream's own times); with parameters: "
+    "bursty:factor=5,share=0.2,mean_burst_s=5.  [default: fixed with --rate, else closed]",
+)
+rate_option = click.option(
+    "--rate",
+    "rate_per_s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second, of all arrivals but closed and replay.",
+)
+seed_option = click.option("--seed", default=0, show_default=True)

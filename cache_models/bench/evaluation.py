@@ -34,7 +34,8 @@ def base_answers(
     labels = []
     module = base.module.to(device)
     with torch.inference_mode():
-        for start in tqdm(range(0, len(images), batch), desc="base DNN", unit="batch"):
+        starts = range(0, len(images), batch)
+        for start in tqdm(starts, desc="base DNN", unit="batch", disable=len(starts) < 2):
             inputs = base.inputs(as_tensor(images[start : start + batch]).to(device))
             labels.append(module(inputs).argmax(1).cpu().numpy())
     return np.concatenate(labels)

@@ -13,7 +13,7 @@ from cache_models.promise.promise import Limits
 from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE, sample
 from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
-from workload.client.client import png
+from workload.client.protocols import png
 
 HIDDEN = ["layer2.1", "layer4.0"]
 

@@ -25,7 +25,7 @@ from cache_models.store.plan import HopCost
 from cache_models.store.versions import Store
 from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
 from tests.tiny import images
-from workload.client.client import png
+from workload.client.protocols import png
 
 KILLS = int(os.environ.get("GATI_KILLS", 2))
 VICTIMS = ("ray::Trainer", "ray::ServeReplica:gati:Lookup0")

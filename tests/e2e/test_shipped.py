@@ -13,7 +13,7 @@ import yaml
 from cache_models.network.base_dnn import load
 from cache_models.zoo.fashion import FOLDER, sample
 from tests.e2e.conftest import ROOT, serve_run, wait_until
-from workload.client.client import png
+from workload.client.protocols import png
 from workload.run.agreement import ask
 
 MODEL = "/v2/models/fashion-mnist"

@@ -13,7 +13,7 @@ import selectors
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sized
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -22,10 +22,8 @@ import aiohttp
 import numpy as np
 from tqdm import tqdm
 
-from workload.client.answers import ERROR, Answers
-from workload.client.protocols import Protocol, image, png
-
-__all__ = ["ERROR", "Answers", "png", "send"]
+from workload.client.answers import Answers
+from workload.client.protocols import Protocol, image
 
 CHUNK, CHUNKS_AHEAD = 16, 4
 """Bodies made at a time, and so many times ahead."""
@@ -88,7 +86,17 @@ def _switching_often() -> Iterator[None]:
 
 
 class _Run:
-    def __init__(self, url, protocol, due_s, at_most, timeout_s, count):
+    """Sends all pictures within one event loop, and writes down what comes back."""
+
+    def __init__(
+        self,
+        url: str,
+        protocol: Protocol,
+        due_s: np.ndarray | None,
+        at_most: int,
+        timeout_s: float,
+        count: int,
+    ):
         self._target = url.rstrip("/") + protocol.path
         self._protocol = protocol
         self._due_s = due_s
@@ -106,7 +114,7 @@ class _Run:
             headers={"Content-Type": self._protocol.content_type, **self._protocol.headers},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        tasks: set[asyncio.Task] = set()
+        tasks: set[asyncio.Task[None]] = set()
         with self._bar:
             async with session:
                 i = 0
@@ -115,7 +123,9 @@ class _Run:
                     i += 1
                 await asyncio.gather(*tasks)
 
-    async def _send(self, session, i: int, body: bytes, tasks: set[asyncio.Task]) -> None:
+    async def _send(
+        self, session: aiohttp.ClientSession, i: int, body: bytes, tasks: set[asyncio.Task[None]]
+    ) -> None:
         if not self._start:  # the first bodies are there
             self._start = time.perf_counter()
         if self._due_s is None:
@@ -165,7 +175,9 @@ class _Run:
             self._bar.update()
 
 
-async def _ahead(pictures: Iterable[np.ndarray], make) -> AsyncIterator[bytes]:
+async def _ahead(
+    pictures: Iterable[np.ndarray], make: Callable[[np.ndarray], bytes]
+) -> AsyncIterator[bytes]:
     """What `make` makes of each picture, in order, some ahead of who asks."""
     loop = asyncio.get_running_loop()
     source = iter(pictures)

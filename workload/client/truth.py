@@ -5,53 +5,48 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from cache_models.bench import evaluation
+from cache_models.data.datasets import cache_home
+from cache_models.network.base_dnn import BaseDNN
 
 CHUNK = 50
 """Pictures in memory at a time, and between two writes to disk."""
 
 
-def base_answers(
-    pictures: Iterable[np.ndarray],
-    answer: Callable[[np.ndarray], np.ndarray],
-    model: str,
-    file: Path,
-) -> np.ndarray:
+def base_answers(base: BaseDNN, pictures: Iterable[np.ndarray], device: str = "cpu") -> np.ndarray:
     """The base DNN's labels, `(n,)`.
 
     Args:
         pictures: `(h, w, C)` uint8 or a float32 tensor each.
-        answer: the base DNN, `(B, h, w, C)` → `(B,)`.
-        model: its fingerprint.
-        file: keeps what was answered, by picture.
     """
 
-    def rows(batch: np.ndarray) -> np.ndarray:
-        return answer(batch)[:, None]
+    def labels(batch: np.ndarray) -> np.ndarray:
+        return evaluation.base_answers(base, batch, device)[:, None]
 
-    return remembered(pictures, rows, model, file, "answers", ("label",))[:, 0]
+    return remembered(pictures, labels, base.fingerprint(), "answers", ("label",))[:, 0]
 
 
 def remembered(
     pictures: Iterable[np.ndarray],
     compute: Callable[[np.ndarray], np.ndarray],
     key: str,
-    file: Path,
     table: str,
     columns: tuple[str, ...],
 ) -> np.ndarray:
-    """Whole numbers `(n, len(columns))`, computed where `file` does not know them.
+    """Whole numbers `(n, len(columns))`, computed where the disk does not know them.
 
     Args:
         compute: of a batch of pictures of one shape, `(B, len(columns))`.
         key: what the numbers depend on besides the picture.
-        table, columns: of the database.
+        table, columns: of the database in which they are kept.
     """
+    file = cache_home() / "base_answers.sqlite"
     file.parent.mkdir(parents=True, exist_ok=True)
-    found = []
+    found: list[tuple[int, ...]] = []
     names, source = ", ".join(columns), iter(pictures)
     total = len(pictures) if isinstance(pictures, Sized) else None
     bar = tqdm(total=total, desc="base DNN", unit="image")
@@ -80,7 +75,7 @@ def remembered(
     return np.array(found, dtype=np.int64).reshape(-1, len(columns))
 
 
-def _marks(values: list) -> str:
+def _marks(values: list[str]) -> str:
     return ", ".join("?" * len(values))
 
 

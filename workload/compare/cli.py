@@ -3,8 +3,10 @@ requests, and say how many times faster than plain Ray Serve each is.
 
 1. Make what is missing on disk: the cascade's CNN, copies of the store.
 2. Bring all systems up; those that fail are named, and the rest goes on.
-3. Warm up, and measure a turn and plain's capacity, from which the time left says how much to send.
-4. Of every stream: closed loop in turn, then open loop in blocks at half of plain's capacity.
+3. Warm up, and measure one request to each and plain's capacity, from which the time left says
+   how much to send.
+4. Of every stream: closed loop, a few requests to each system in turn; then open loop, one system
+   at a time, in blocks at half of plain's capacity.
 """
 
 import os
@@ -13,17 +15,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
+from workload.compare.options import Options
 from workload.compare.systems.catalogue import BY_DEFAULT, SYSTEMS
-from workload.options import classes_option
-from workload.traffic.streams import STREAMS, StreamError
+from workload.options import classes_option, model_option, seed_option, store_option
+from workload.traffic.streams import STREAMS
 
 
 @click.command()
-@click.option("--model", default="default", show_default=True, help="As it is served.")
-@click.option("--store", type=click.Path(path_type=Path), help="Default: the shipped one.")
+@model_option
+@store_option
 @click.option(
     "--data",
     default="sample",
@@ -40,6 +44,7 @@ from workload.traffic.streams import STREAMS, StreamError
 @click.option("--minutes", default=18.0, show_default=True, help="In all; says how much is sent.")
 @click.option("--requests", type=click.IntRange(1), help="Of the closed loop, a system and stream.")
 @click.option(
+    "--requests-per-turn",
     "--in-a-row",
     default=10,
     show_default=True,
@@ -53,18 +58,16 @@ from workload.traffic.streams import STREAMS, StreamError
 @click.option("--clients", default=8, show_default=True, help="Of the saturation.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")
 @click.option("--threads", type=click.IntRange(1), help="Default: what is quickest.")
-@click.option("--seed", default=0, show_default=True)
+@seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="The results, as JSON.")
 @click.option("--picture", type=click.Path(path_type=Path))
 @click.option("--logs", type=click.Path(path_type=Path), help="Keep what the systems wrote there.")
-def compare(streams: str, systems: str | None, logs: Path | None, **options) -> None:
+def compare(streams: str, systems: str | None, logs: Path | None, **options: Any) -> None:
     """Bring systems up on this machine, and send all of them the same requests."""
     # As Ray does for its replicas, so for all: threads are set explicitly later, but OpenMP's spin
     # longer where this was not set before PyTorch is loaded.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from cache_models.errors import CacheModelsError
-    from workload.compare.run import Options, run
-    from workload.compare.systems.processes import StartError
+    from workload.compare.run import run
 
     named = options | {"streams": split_streams(streams), "systems": split_systems(systems)}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -72,10 +75,8 @@ def compare(streams: str, systems: str | None, logs: Path | None, **options) -> 
     with tempfile.TemporaryDirectory(prefix="gati-compare-") as temporary:
         folder = logs or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            click.echo(run(Options(**named), folder, " ".join(_command()), began))
-        except (CacheModelsError, StartError, StreamError) as error:
-            raise click.ClickException(str(error)) from error
+        command = " ".join(["python -m workload", *sys.argv[1:]])
+        click.echo(run(Options(**named), folder, command, began))
 
 
 def split_streams(text: str) -> list[str]:
@@ -105,7 +106,3 @@ def split_systems(text: str | None) -> list[str]:
     if not asked:
         raise click.UsageError(f"--systems is empty; it may be {', '.join(SYSTEMS)}")
     return [name for name in SYSTEMS if name in asked]
-
-
-def _command() -> list[str]:
-    return ["python -m workload", *sys.argv[1:]]

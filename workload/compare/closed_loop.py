@@ -14,25 +14,35 @@ loop.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import urllib3
 
-from workload.client.client import Answers, png
+from workload.client.answers import Answers
+from workload.client.protocols import png
 
 PAUSE_S = 0.005
 """After every turn: the threads that gave the answers spin a while before they leave the cores."""
 TIMEOUT_S = 30.0
 
 
-def client() -> urllib3.PoolManager:
+class Prediction(NamedTuple):
+    """What a contender answered, and how long that took."""
+
+    class_id: int
+    exit: str
+    ms: float
+
+
+Contender = Callable[[np.ndarray, bytes], Prediction]
+"""Is asked about a picture `(h, w, C)`, of which it also gets the PNG."""
+
+
+def http_client() -> urllib3.PoolManager:
     """One that adds little of its own: a quarter of a millisecond less than httpx."""
     headers = {"Content-Type": "image/png"}
     return urllib3.PoolManager(timeout=TIMEOUT_S, retries=False, headers=headers)
-
-
-Ask = Callable[[np.ndarray, bytes], tuple[int, str, float]]
-"""Picture `(h, w, C)` and its PNG → class, exit, milliseconds."""
 
 
 def orders(count: int, turns: int, seed: int) -> np.ndarray:
@@ -42,58 +52,60 @@ def orders(count: int, turns: int, seed: int) -> np.ndarray:
     rotation of one random order, and the rotations come in random order.
     """
     rng = np.random.default_rng(seed)
-    rows = []
+    rows: list[np.ndarray] = []
     while len(rows) < turns:
         order = rng.permutation(count)
         rows += [np.roll(order, int(shift)) for shift in rng.permutation(count)]
     return np.array(rows[:turns]).reshape(turns, count)
 
 
-def over_http(client: urllib3.PoolManager, url: str) -> Ask:
+def over_http(client: urllib3.PoolManager, url: str) -> Contender:
     """Asks `url/predict`; raises where there is no answer."""
 
-    def ask(_: np.ndarray, body: bytes) -> tuple[int, str, float]:
+    def ask(_: np.ndarray, body: bytes) -> Prediction:
         start = time.perf_counter()
         response = client.request("POST", f"{url}/predict", body=body)
         ms = (time.perf_counter() - start) * 1e3
         if response.status != 200:
             raise RuntimeError(f"HTTP {response.status}")
         answer = json.loads(response.data)
-        return int(answer["class_id"]), str(answer["exit"]), ms
+        return Prediction(int(answer["class_id"]), str(answer["exit"]), ms)
 
     return ask
 
 
-def in_turn(
-    contenders: Mapping[str, Ask],
+def round_robin(
+    contenders: Mapping[str, Contender],
     pictures: Sequence[np.ndarray],
     seed: int,
     pauses_s: Mapping[str, float] | None = None,
-    in_a_row: int = 1,
+    requests_per_turn: int = 1,
 ) -> dict[str, Answers]:
     """What every contender answered to all pictures, by name; one that fails goes on with the next
     picture.
 
     Args:
         pauses_s: after a turn of each contender, where it is not `PAUSE_S`.
-        in_a_row: pictures of a turn.
+        requests_per_turn: to one contender, before the next is asked about the same pictures.
     """
     pauses_s = pauses_s or {}
     names = list(contenders)
     found = {name: Answers.none(len(pictures)) for name in names}
-    starts = range(0, len(pictures), in_a_row)
+    starts = range(0, len(pictures), requests_per_turn)
     for first, order in zip(starts, orders(len(names), len(starts), seed), strict=True):
-        turn = range(first, min(first + in_a_row, len(pictures)))
+        turn = range(first, min(first + requests_per_turn, len(pictures)))
         bodies = {i: png(pictures[i]) for i in turn}
         for name in (names[k] for k in order):
             for i in turn:
-                _ask(contenders[name], pictures[i], bodies[i], found[name], i)
+                _write_down(contenders[name], pictures[i], bodies[i], found[name], i)
             time.sleep(pauses_s.get(name, PAUSE_S))
     return found
 
 
-def _ask(contender: Ask, picture: np.ndarray, body: bytes, answers: Answers, i: int) -> None:
-    """Write down what it answers to picture `i`, or why it does not."""
+def _write_down(
+    contender: Contender, picture: np.ndarray, body: bytes, answers: Answers, i: int
+) -> None:
+    """What it answers to picture `i`, or why it does not."""
     start = time.perf_counter()
     try:
         class_id, exit, ms = contender(picture, body)

@@ -22,12 +22,13 @@ from cache_models.network.layout import channels_last
 from cache_models.network.stages import BASE, INPUT, Reply, Stage
 from cache_models.network.threads import thread_counts, use_threads
 from cache_models.store.versions import CacheVersion
-from workload.client.client import Answers
+from workload.client.answers import Answers
+from workload.compare.closed_loop import Prediction
 from workload.compare.systems.whole import prepared
 
 
-class Local:
-    """What is asked without a server, as `workload.compare.closed_loop.Ask` asks.
+class InProcessContenders:
+    """What is asked without a server, each a `workload.compare.closed_loop.Contender`.
 
     Args:
         threads: of PyTorch, of a thread of its own, as in a replica.
@@ -36,34 +37,16 @@ class Local:
     def __init__(self, base: BaseDNN, version: CacheVersion, device: torch.device, threads: int):
         self._thread = ThreadPoolExecutor(1, initializer=use_threads, initargs=(threads,))
         self._place = self._thread.submit(InProcess, base, version, device).result()
-        self._oracle: list[tuple[int, str, float]] = []
+        self._lookups = [stage for stage in self._place.stages if stage.is_lookup]
+        self._oracle: list[Prediction] = []
 
-    def whole(self, picture: np.ndarray, _: bytes = b"") -> tuple[int, str, float]:
+    def whole(self, picture: np.ndarray, _: bytes = b"") -> Prediction:
+        """The base DNN's answer; also notes what the oracle's would have been."""
         return self._thread.submit(self._whole, picture).result()
 
-    def cascade(self, picture: np.ndarray, _: bytes = b"") -> tuple[int, str, float]:
-        return self._thread.submit(self._leave_early, picture).result()
-
-    def _whole(self, picture: np.ndarray) -> tuple[int, str, float]:
-        trace, paid = Trace(resized=False), _Paid(self._place.stages)
-        answers = self._place.answer(picture[None], False, paid, trace)
-        class_id = int(answers.class_ids[0])
-        exit, ms, asked = BASE, paid.ms[BASE], iter(trace.asked)
-        for stage in self._place.stages:
-            if not stage.is_lookup:
-                continue
-            verdict = self._place.lookups[stage.name](next(asked))
-            if verdict.class_ids[0] == class_id:
-                exit, ms = stage.start, paid.ms[stage.start]
-                break
-        self._oracle.append((class_id, exit, ms))
-        return class_id, BASE, paid.ms[BASE]
-
-    def _leave_early(self, picture: np.ndarray) -> tuple[int, str, float]:
-        start = time.perf_counter()
-        answers = self._place.answer(picture[None])
-        ms = (time.perf_counter() - start) * 1e3
-        return int(answers.class_ids[0]), answers.exits[0], ms
+    def cascade(self, picture: np.ndarray, _: bytes = b"") -> Prediction:
+        """With the plan's caches."""
+        return self._thread.submit(self._cascade, picture).result()
 
     def oracle(self) -> Answers:
         """Of all pictures that `whole` was asked about since the last call."""
@@ -73,14 +56,31 @@ class Local:
             answers.class_ids[i], answers.exits[i], answers.latency_ms[i] = class_id, exit, ms
         return answers
 
+    def _whole(self, picture: np.ndarray) -> Prediction:
+        trace, paid = Trace(resized=False), _Paid(self._place.stages)
+        answers = self._place.answer(picture[None], use_caches=False, observer=paid, trace=trace)
+        class_id, exit = int(answers.class_ids[0]), BASE
+        for lookup, asked in zip(self._lookups, trace.asked, strict=True):
+            if self._place.lookups[lookup.name](asked).class_ids[0] == class_id:
+                exit = lookup.start
+                break
+        self._oracle.append(Prediction(class_id, exit, paid.ms[exit]))
+        return Prediction(class_id, BASE, paid.ms[BASE])
+
+    def _cascade(self, picture: np.ndarray) -> Prediction:
+        start = time.perf_counter()
+        answers = self._place.answer(picture[None])
+        ms = (time.perf_counter() - start) * 1e3
+        return Prediction(int(answers.class_ids[0]), answers.exits[0], ms)
+
 
 class _Paid:
     """Milliseconds that a request had taken when it reached each cut point, and at the end."""
 
     def __init__(self, stages: Sequence[Stage]):
-        self._ends = {s.name: s.end or BASE for s in stages if not s.is_lookup}
-        self.ms = {INPUT: 0.0}
+        self._ends = {stage.name: stage.end or BASE for stage in stages if not stage.is_lookup}
         self._total_ms = 0.0
+        self.ms = {INPUT: 0.0}
 
     def hop(self, name: str, begin: float, reply: Reply | None, rows: int) -> None:
         self._total_ms += (time.perf_counter() - begin) * 1e3
@@ -94,10 +94,10 @@ def best_threads(base: BaseDNN, device: torch.device, most: int, repetitions: in
 
     module = prepared(base, device)
     inputs = channels_last(torch.zeros(1, *base.description.input_shape, device=device))
-    before, took_ms = torch.get_num_threads(), {}
+    before, took_ms = torch.get_num_threads(), dict[int, float]()
     with torch.inference_mode():
         for threads in thread_counts(most):
             torch.set_num_threads(threads)
             took_ms[threads] = median_ms(lambda: module(inputs), repetitions=repetitions)
     torch.set_num_threads(before)
-    return min(took_ms, key=took_ms.get)
+    return min(took_ms, key=lambda threads: took_ms[threads])

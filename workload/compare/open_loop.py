@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from workload.client.client import Answers, send
+from workload.client.answers import Answers
+from workload.client.client import send
 from workload.traffic.arrivals import poisson
 
 

@@ -11,7 +11,8 @@ import httpx
 import numpy as np
 from tqdm import tqdm
 
-from workload.client.client import png
+from workload.client.errors import answering
+from workload.client.protocols import png
 from workload.run.ratios import of_pairs
 
 
@@ -25,9 +26,13 @@ class Side:
 
 
 def ask(url: str, images: np.ndarray) -> dict[str, Side]:
-    """Every image with caches `on` and `off`, one request at a time, which goes first by turns."""
+    """Every image with caches `on` and `off`, one request at a time, which goes first by turns.
+
+    Raises:
+        ServerError: a request got no answer.
+    """
     sides = {"on": Side(), "off": Side()}
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with answering(url), httpx.Client(base_url=url, timeout=60) as client:
         for i, image in enumerate(tqdm(images, desc="requests", unit="image")):
             body = png(image)
             for cache in ("on", "off") if i % 2 else ("off", "on"):

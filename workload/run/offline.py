@@ -10,12 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from cache_models.bench.in_process import InProcess
-from cache_models.cascade import Cascade, Control, run_now
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.preprocessing import as_tensor
 from cache_models.network.stages import BASE, Answer, Message, Reply, Stage
 from cache_models.store.versions import CacheVersion
 
@@ -41,18 +38,6 @@ class Static:
     plan: dict
 
 
-def base_labels(base: BaseDNN, device: str = "cpu") -> Callable[[np.ndarray], np.ndarray]:
-    """A function from `(B, h, w, C)` uint8 or float32 inputs to the base DNN's labels `(B,)`."""
-    module = base.module.to(device)
-
-    def labels(images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            scores = module(base.inputs(as_tensor(images).to(device)))
-        return scores.argmax(1).cpu().numpy()
-
-    return labels
-
-
 def static_labels(
     base: BaseDNN, version: CacheVersion, device: str = "cpu"
 ) -> Callable[[np.ndarray], np.ndarray]:
@@ -62,29 +47,25 @@ def static_labels(
     Raises:
         ArtifactError: the version was built for another base DNN.
     """
-    plan, known = version.plan, _WithoutEnd(InProcess(base, version, device))
-    names = [*plan.cut_points, BASE]
-    control = Control(version.number, on=plan.promise.threshold is not None)
-    cascade = Cascade(plan.stages(), len(plan.description.classes), known, control)
+    place = _WithoutEnd(base, version, device)
+    names = [*version.plan.cut_points, BASE]
 
     def labels(images: np.ndarray) -> np.ndarray:
-        answers = run_now(cascade.answer(images))
+        answers = place.answer(images)
         exits = [names.index(exit) for exit in answers.exits]
         return np.stack([exits, answers.class_ids], axis=1)
 
     return labels
 
 
-class _WithoutEnd:
-    """A place where the last partition runs nothing, because its answer is known already."""
-
-    def __init__(self, place: InProcess):
-        self._place = place
+class _WithoutEnd(InProcess):
+    """Where the last partition runs nothing, because its answer is known already."""
 
     async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
         if not stage.is_last:
-            return await self._place.ask(stage, message, timeout_s)
-        return Answer(np.full(len(message.batch), MISS), np.zeros((len(message.batch), 1)))
+            return await super().ask(stage, message, timeout_s)
+        rows = len(message.batch)
+        return Answer(np.full(rows, MISS), np.zeros((rows, 1)))
 
 
 def key_of(version: CacheVersion) -> str:

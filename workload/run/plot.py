@@ -1,11 +1,17 @@
 """A picture of a run: how latency is distributed, and over time latency, exits and agreement."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache_models.network.stages import BASE
 
-def draw(result: dict, file: Path) -> None:
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw(result: dict[str, Any], file: Path) -> None:
     """
     Args:
         result: what `report.summary` made; panels of which there is nothing to say stay empty.
@@ -32,7 +38,7 @@ def draw(result: dict, file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
-def _distribution(axes, encoded: str | None) -> None:
+def _distribution(axes: "Axes", encoded: str | None) -> None:
     """Latency by percentile, whose axis stretches towards the tail, as HDR histograms are shown."""
     axes.set_xlabel("percentile of requests")
     axes.set_ylabel("latency, ms")
@@ -56,7 +62,7 @@ def _distribution(axes, encoded: str | None) -> None:
     axes.grid(alpha=0.3)
 
 
-def _latency(axes, at_s: np.ndarray, windows: list[dict]) -> None:
+def _latency(axes: "Axes", at_s: np.ndarray, windows: list[dict[str, Any]]) -> None:
     for name in ("p50", "mean", "p99"):
         ms = np.array([(window["latency_ms"] or {}).get(name) for window in windows], float)
         axes.plot(at_s, ms, label=f"{name} latency", marker=".")
@@ -68,10 +74,8 @@ def _latency(axes, at_s: np.ndarray, windows: list[dict]) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _exits(axes, at_s: np.ndarray, windows: list[dict]) -> None:
-    names = sorted(
-        {n for window in windows for n in window["exits"]}, key=lambda n: (n == "base", n)
-    )
+def _exits(axes: "Axes", at_s: np.ndarray, windows: list[dict[str, Any]]) -> None:
+    names = sorted({n for window in windows for n in window["exits"]}, key=lambda n: (n == BASE, n))
     if names:
         shares = [[window["exits"].get(name, 0) for window in windows] for name in names]
         axes.stackplot(at_s, shares, labels=names)

@@ -7,9 +7,10 @@ The serving tax is the mean latency over HTTP, divided by what the same exits ta
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -18,8 +19,13 @@ from cache_models.bench.in_process import InProcess
 from workload.client.answers import ERROR, Answers
 from workload.client.client import send
 from workload.client.protocols import traced
+from workload.errors import ServerError
+from workload.traffic.images import Images
 
 WARM_UP = 20
+
+Timeline = list[dict[str, Any]]
+"""The steps of one request, as `X-Trace` asks for them."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +46,26 @@ class Profile:
     http_ms: np.ndarray
 
 
-def profile(url: str, pictures: Sequence[np.ndarray]) -> Profile:
+def profile(url: str, pictures: Images) -> Profile:
     """Send `pictures`, `(h, w, C)` uint8 each, one after the other.
 
     Raises:
-        ValueError: some got no answer.
+        ServerError: some got no answer.
     """
-    traces: list[list[dict]] = []
+    traces: list[Timeline] = []
     answers = send(url, pictures, None, protocol=traced(traces))
     if (failed := int((answers.exits == ERROR).sum())) > 0:
-        raise ValueError(f"{failed} of {len(pictures)} requests got no answer: {answers.errors}")
+        kinds = ", ".join(f"{kind}: {n}" for kind, n in answers.errors.items())
+        raise ServerError(
+            f"{failed} of {len(pictures)} requests to {url} got no answer ({kinds}); is a server "
+            f"of this project there that nobody else keeps busy?"
+        )
     return digest(answers, traces)
 
 
-def digest(answers: Answers, traces: list[list[dict]]) -> Profile:
+def digest(answers: Answers, traces: Sequence[Timeline]) -> Profile:
     """What answers and their timelines say, but for the first few."""
-    by_step: dict[str, list] = defaultdict(list)
+    by_step: dict[str, list[list[float]]] = defaultdict(list)
     router_ms = []
     for server_ms, steps in zip(answers.server_ms[WARM_UP:], traces[WARM_UP:], strict=True):
         for step in steps:
@@ -73,7 +83,7 @@ def digest(answers: Answers, traces: list[list[dict]]) -> Profile:
     )
 
 
-def _covered_ms(steps: list[dict]) -> float:
+def _covered_ms(steps: Timeline) -> float:
     """Time in which any step was under way: some may be at once."""
     covered, until = 0.0, 0.0
     for step in steps:
@@ -83,7 +93,7 @@ def _covered_ms(steps: list[dict]) -> float:
     return covered
 
 
-def in_process_ms(place: InProcess, pictures: Sequence[np.ndarray]) -> dict[str, float]:
+def in_process_ms(place: InProcess, pictures: Images) -> dict[str, float]:
     """Mean milliseconds from decoded picture to answer, by exit, of those that are taken."""
     spent: dict[str, list[float]] = defaultdict(list)
     for i, picture in enumerate(tqdm(pictures, desc="in process", unit="image")):
@@ -94,7 +104,7 @@ def in_process_ms(place: InProcess, pictures: Sequence[np.ndarray]) -> dict[str,
     return {name: float(np.mean(ms)) for name, ms in spent.items()}
 
 
-def describe(found: Profile, in_process: dict[str, float]) -> str:
+def describe(found: Profile, in_process: Mapping[str, float]) -> str:
     """For people: a line a step, and the tax."""
     p50, p99 = np.percentile(found.latency_ms, (50, 99))
     lines = [
@@ -120,7 +130,9 @@ def describe(found: Profile, in_process: dict[str, float]) -> str:
 
 def _line(name: str, rows: np.ndarray, requests: int) -> str:
     parts = [f"{np.median(rows[:, 0]):7.2f}", f"{rows[:, 0].mean():7.2f}"]
-    hop = rows.shape[1] > 1 and np.isfinite(rows[:, 1:]).any()
-    medians = np.nanmedian(rows[:, 1:], axis=0) if hop else None
-    parts += [f"{m:{w}.2f}" for m, w in zip(medians, (7, 8, 6), strict=True)] if hop else [" " * 23]
+    if rows.shape[1] > 1 and np.isfinite(rows[:, 1:]).any():
+        medians = np.nanmedian(rows[:, 1:], axis=0)
+        parts += [f"{m:{width}.2f}" for m, width in zip(medians, (7, 8, 6), strict=True)]
+    else:
+        parts.append(" " * 23)
     return f"{name:22} {len(rows):8} {' '.join(parts)} {rows[:, 0].sum() / requests:13.2f}"

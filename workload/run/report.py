@@ -1,43 +1,34 @@
 """What a run showed: latency, exits, agreement, accuracy and compute, in all and over time."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
+from cache_models.network.stages import BASE
 from workload.client.answers import ERROR, Answers
+from workload.run.compute import compute_ms_by_exit
 
 WINDOW = 500
 """Requests in one of `windows`."""
 PERCENTILES = (50, 90, 95, 99)
-MOSTLY_ON_TIME_MS = 5.0
 MAX_LATENCY_US = 3_600_000_000
+Rows = np.ndarray | slice
+"""Which requests, by index."""
 UNKNOWN = -1
 """In place of a label that nobody knows."""
-
-
-def compute_ms_by_exit(plan: dict) -> dict[str, float]:
-    """Slices and lookups that a request has paid at each exit, as `/stats` describes the plan."""
-    from cache_models.build.pricing import compute_ms_by_exit
-
-    shares = {point["name"]: point["compute_share"] for point in plan["candidates"]}
-    cut_points = [cache["cut_point"] for cache in plan["caches"]]
-    paid_ms = compute_ms_by_exit(
-        [shares[name] for name in cut_points],
-        [cache["lookup_ms"] for cache in plan["caches"]],
-        plan["expected"]["base_compute_ms"],
-    )
-    return dict(zip([*cut_points, "base"], paid_ms.tolist(), strict=True))
 
 
 def summary(
     answers: Answers,
     base: np.ndarray,
-    compute_ms: dict[str, float] | None,
+    compute_ms: Mapping[str, float] | None,
     skip: int = 0,
     labels: np.ndarray | None = None,
     window_s: float = 10.0,
-) -> dict:
+) -> dict[str, Any]:
     """All that JSON can hold; None where there is nothing to say a figure of.
 
     Args:
@@ -51,7 +42,7 @@ def summary(
     n = len(base)
     labels = np.full(n, UNKNOWN) if labels is None else labels
 
-    def of(rows) -> dict:
+    def of(rows: Rows) -> dict[str, Any]:
         return _of(answers, base, labels, compute_ms, rows)
 
     counted = np.arange(n) >= skip
@@ -81,8 +72,8 @@ def summary(
 
 
 def static_summary(
-    exits: np.ndarray, class_ids: np.ndarray, base: np.ndarray, plan: dict, skip: int
-) -> dict:
+    exits: np.ndarray, class_ids: np.ndarray, base: np.ndarray, plan: dict[str, Any], skip: int
+) -> dict[str, Any]:
     """What unchanging caches would have answered to the same pictures, without a server.
 
     Args:
@@ -95,7 +86,7 @@ def static_summary(
     return {
         "wrong": int(wrong.sum()),
         "disagreement": _mean(wrong),
-        "hit_rate": _mean(exits != "base"),
+        "hit_rate": _mean(exits != BASE),
         "exits": {name: c / len(exits) for name, c in count.most_common()},
         "compute_ms": _mean(np.array([compute_ms[e] for e in exits])),
         "wrong_by_window": [
@@ -105,7 +96,9 @@ def static_summary(
     }
 
 
-def _time_windows(answers: Answers, of, window_s: float) -> list[dict]:
+def _time_windows(
+    answers: Answers, of: Callable[[Rows], dict[str, Any]], window_s: float
+) -> list[dict[str, Any]]:
     due_s = answers.due_s
     if not np.isfinite(due_s).any():
         return []
@@ -116,7 +109,13 @@ def _time_windows(answers: Answers, of, window_s: float) -> list[dict]:
     ]
 
 
-def _of(answers: Answers, base, labels, compute_ms: dict | None, rows) -> dict:
+def _of(
+    answers: Answers,
+    base: np.ndarray,
+    labels: np.ndarray,
+    compute_ms: Mapping[str, float] | None,
+    rows: Rows,
+) -> dict[str, Any]:
     """Of the answers to some requests; those that failed count under `errors` alone."""
     answered = answers.exits[rows] != ERROR
     exits = answers.exits[rows][answered]
@@ -124,7 +123,9 @@ def _of(answers: Answers, base, labels, compute_ms: dict | None, rows) -> dict:
     truth, label = base[rows][answered], labels[rows][answered]
     wrong = (given != truth)[truth != UNKNOWN]
     count = Counter(exits.tolist())
-    priced = compute_ms is not None and compute_ms.keys() >= count.keys()
+    paid_ms = None
+    if compute_ms is not None and compute_ms.keys() >= count.keys():
+        paid_ms = np.array([compute_ms[e] for e in exits])
     return {
         "answered": len(exits),
         "throughput_per_s": _throughput(answers, rows),
@@ -134,11 +135,11 @@ def _of(answers: Answers, base, labels, compute_ms: dict | None, rows) -> dict:
         "disagreement": _mean(wrong),
         "accuracy": _mean((given == label)[label != UNKNOWN]),
         "base_accuracy": _mean((truth == label)[(label != UNKNOWN) & (truth != UNKNOWN)]),
-        "hit_rate": _mean(exits != "base"),
+        "hit_rate": _mean(exits != BASE),
         "exits": {name: c / len(exits) for name, c in count.most_common()},
         "latency_ms": _latency(answers.latency_ms[rows][answered]),
         "server_latency_ms": _latency(answers.server_ms[rows][answered]),
-        "compute_ms": _mean(np.array([compute_ms[e] for e in exits])) if priced else None,
+        "compute_ms": None if paid_ms is None else _mean(paid_ms),
         "versions": sorted({int(v) for v in answers.versions[rows] if v >= 0}),
     }
 
@@ -147,7 +148,7 @@ def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _throughput(answers: Answers, rows) -> float | None:
+def _throughput(answers: Answers, rows: Rows) -> float | None:
     """Answers a second, from when the first of these was due to the last one's answer."""
     due_s, answered = answers.due_s[rows], answers.exits[rows] != ERROR
     ends_s = (due_s + answers.latency_ms[rows] / 1e3)[answered & np.isfinite(due_s)]
@@ -175,60 +176,3 @@ def _latency(ms: np.ndarray) -> dict[str, float] | None:
         for p in PERCENTILES
     }
     return {"mean": float(ms.mean()), **percentiles, "max": float(ms.max())}
-
-
-def describe(result: dict) -> str:
-    """For people."""
-    counted = result["requests"] - result["skipped"]
-    lines = [
-        f"{result['answered']} answers to the last {counted} of {result['requests']} requests; "
-        f"errors: {result['errors'] or 'none'}"
-    ]
-    if not result["answered"]:
-        return lines[0]
-    ms = result["latency_ms"]
-    lines.append(
-        f"latency ms: mean {ms['mean']:.1f}, p50 {ms['p50']:.1f}, p90 {ms['p90']:.1f}, "
-        f"p95 {ms['p95']:.1f}, p99 {ms['p99']:.1f}, max {ms['max']:.1f}"
-    )
-    late = result["client_late_ms"]
-    if late and late["p99"] > max(MOSTLY_ON_TIME_MS, 0.1 * ms["p50"]):
-        lines.append(
-            f"of which the client's own: p50 {late['p50']:.1f}, p99 {late['p99']:.1f}; it cannot "
-            f"send as fast as it should, so this says little of the server"
-        )
-    if result["throughput_per_s"] is not None:
-        lines.append(f"throughput: {result['throughput_per_s']:.1f} answers/s")
-    lines.append(f"hit rate {result['hit_rate']:.1%}; exits: {_exits(result)}")
-    if result["judged"]:
-        of = "" if result["judged"] == result["answered"] else f" of {result['judged']} judged"
-        lines.append(
-            f"differ from the base DNN: {result['wrong']}{of} ({result['disagreement']:.2%})"
-        )
-        k, worst = max(result["by_class"].items(), key=lambda item: item[1]["disagreement"] or 0)
-        if worst["wrong"]:
-            lines.append(
-                f"worst class {k}: {worst['wrong']} of {worst['judged']} differ "
-                f"({worst['disagreement']:.2%})"
-            )
-    if result["accuracy"] is not None:
-        beside = result["base_accuracy"]
-        base = "" if beside is None else f"; the base DNN's: {beside:.2%}"
-        lines.append(f"right by the true labels: {result['accuracy']:.2%}{base}")
-    if result["compute_ms"] is not None:
-        lines.append(f"compute: {result['compute_ms']:.2f} ms a request (slices and lookups)")
-    if result["judged"] and (worst := result["worst_window"]):
-        lines.append(
-            f"worst {WINDOW} requests: {worst['wrong']} differ (from request {worst['from']} on)"
-        )
-    if static := result.get("static"):
-        lines.append(
-            f"static caches, offline: compute {static['compute_ms']:.2f} ms a request, "
-            f"{static['wrong']} differ ({static['disagreement']:.2%}), hit rate "
-            f"{static['hit_rate']:.1%}; exits: {_exits(static)}"
-        )
-    return "\n".join(lines)
-
-
-def _exits(result: dict) -> str:
-    return ", ".join(f"{name} {share:.1%}" for name, share in result["exits"].items())

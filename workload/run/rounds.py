@@ -8,19 +8,26 @@ compared with those that were due in as many seconds right after it.
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import numpy as np
 
 from workload.client.answers import ERROR, Answers
 from workload.client.client import send
+from workload.client.errors import answering
+from workload.errors import ParameterError
 from workload.run.ratios import Ratio, of_blocks
-from workload.traffic.parameters import ParameterError
+from workload.traffic.images import Images
 
 EDGE_S = 0.5
 """At both ends of a round, and of the time after it, that do not count: requests may wait there."""
 POLL_S = 1.0
+
+Record = dict[str, Any]
+"""Of a round, as `/admin/rounds` has it."""
 
 
 @dataclass(frozen=True)
@@ -55,68 +62,76 @@ class Cost:
         )
 
 
-def measure(url: str, token: str, pictures: Sequence[np.ndarray], due_s: np.ndarray) -> Cost:
+def measure(url: str, token: str, pictures: Images, due_s: np.ndarray) -> Cost:
     """Send `pictures`, `(h, w, C)` uint8 each, at `due_s`, and ask for rounds meanwhile.
 
     Raises:
         ParameterError: the server does not take the token, or has no trainer.
+        ServerError: it does not answer, or ran no round.
     """
-    with httpx.Client(base_url=url, timeout=60) as client:
+    over = threading.Event()
+    with (
+        answering(url),
+        httpx.Client(base_url=url, timeout=60) as client,
+        ThreadPoolExecutor(1) as thread,
+    ):
         client.headers["Authorization"] = f"Bearer {token}"
-        _get(client)
-        records: list[dict] = []
-        over = threading.Event()
-        asking = threading.Thread(target=_ask, args=(client, records, over), daemon=True)
+        _records(client)
         start = time.time()
-        asking.start()
-        answers = send(url, pictures, due_s)
-        over.set()
-        asking.join()
-    return cost(answers, start, records)
+        asking = thread.submit(_ask, client, over)
+        try:
+            answers = send(url, pictures, due_s)
+        finally:
+            over.set()
+        return cost(answers, start, asking.result())
 
 
-def cost(answers: Answers, start: float, records: Sequence[dict]) -> Cost:
+def cost(answers: Answers, start: float, records: Sequence[Record]) -> Cost:
     """
     Args:
         start: when the first request could have been due, in seconds since the epoch.
-        records: of rounds, as `/admin/rounds` has them.
+        records: of the rounds that were asked for.
     """
     end = answers.due_s[-1]
     kept = []
     for record in records:
         began, ended = record["began"] - start, record["at"] - start
-        during = _mean(answers, began, ended)
-        after = _mean(answers, ended, 2 * ended - began)
-        if 2 * ended - began <= end and np.isfinite([during, after]).all():
-            kept.append((during, after, ended - began, record["published"] is not None))
-    during, after, seconds, published = np.array(kept, float).reshape(-1, 4).T
-    return Cost(during, after, seconds, int(published.sum()), int((answers.exits == ERROR).sum()))
+        of_round = _mean_ms(answers, began, ended), _mean_ms(answers, ended, 2 * ended - began)
+        if 2 * ended - began <= end and np.isfinite(of_round).all():
+            kept.append((*of_round, ended - began, record["published"] is not None))
+    during_ms, after_ms, seconds, published = np.array(kept, float).reshape(-1, 4).T
+    return Cost(
+        during_ms, after_ms, seconds, int(published.sum()), int((answers.exits == ERROR).sum())
+    )
 
 
-def _mean(answers: Answers, start_s: float, stop_s: float) -> float:
+def _mean_ms(answers: Answers, start_s: float, stop_s: float) -> float:
     due_s = answers.due_s
     rows = (due_s >= start_s + EDGE_S) & (due_s < stop_s - EDGE_S) & (answers.exits != ERROR)
     return float(answers.latency_ms[rows].mean()) if rows.any() else np.nan
 
 
-def _ask(client: httpx.Client, records: list[dict], over: threading.Event) -> None:
-    """Rounds, one after another, until it is over."""
+def _ask(client: httpx.Client, over: threading.Event) -> list[Record]:
+    """Records of rounds, one after another, until it is over."""
+    records = []
     while not over.is_set():
         asked = time.time()
         client.post("/admin/retrain").raise_for_status()
         ended = None
         while ended is None and not over.wait(POLL_S):
-            ended = next((r for r in _get(client) if r.get("began", 0) >= asked), None)
+            ended = next((r for r in _records(client) if r.get("began", 0) >= asked), None)
         if ended:
             records.append(ended)
             over.wait(ended["at"] - ended["began"] + 2 * EDGE_S)
+    return records
 
 
-def _get(client: httpx.Client) -> list[dict]:
+def _records(client: httpx.Client) -> list[Record]:
     found = client.get("/admin/rounds")
     if found.status_code != httpx.codes.OK:
         raise ParameterError(
             f"{client.base_url}/admin/rounds says {found.status_code}: start the server and this "
             f"with the same GATI_ADMIN_TOKEN"
         )
-    return found.json()
+    records: list[Record] = found.json()
+    return records

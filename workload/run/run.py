@@ -6,30 +6,29 @@
 4. Or, where the model is not at hand, a share is asked again with the caches off, afterwards.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
 import numpy as np
 
-from cache_models.data.datasets import cache_home
 from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN, load
 from cache_models.network.device import resolve
 from cache_models.store.versions import Store
-from workload.client.client import Answers, send
+from workload.client.client import send
 from workload.client.protocols import Protocol, image, open_inference
 from workload.client.truth import base_answers, remembered
-from workload.options import LABELS
+from workload.errors import ParameterError
 from workload.run import offline, report
+from workload.run.compute import compute_ms_by_exit
+from workload.run.stream import describe, make_stream, open_for
 from workload.traffic import arrivals, locality, streams, trace
-from workload.traffic.data import Data, open_data
+from workload.traffic.data import Data
 from workload.traffic.variation import Pictures
-
-DEFAULT_REQUESTS = 2000
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Settings:
     window_s: float
 
 
-def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
+def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict[str, Any]:
     """What the run showed, as JSON can hold it.
 
     Raises:
@@ -78,7 +77,7 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
     n = len(pictures)
     _check(settings, data, stream)
     if settings.skip >= n:
-        raise streams.StreamError(f"skip is {settings.skip}, which leaves nothing of {n} requests")
+        raise ParameterError(f"skip is {settings.skip}, which leaves nothing of {n} requests")
     due_s = arrivals.make(settings.arrivals, n, settings.rate_per_s, settings.seed, stream.times_s)
     if settings.trace and due_s is not None:
         trace.write(settings.trace, due_s, stream.items, stream.rounds)
@@ -101,8 +100,8 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict:
         trace.write(settings.trace, sent.due_s, stream.items, stream.rounds)
     stats = _stats(settings.url, say)
     if settings.ask_again:
-        truth = _asked_again(settings, data, stream)
-    compute_ms = report.compute_ms_by_exit(stats["plan"]) if "plan" in stats else None
+        truth = _asked_again(settings, settings.ask_again, data, stream)
+    compute_ms = compute_ms_by_exit(stats["plan"]) if "plan" in stats else None
     labels = _labels(data, base, stream)
     result = report.summary(sent, truth, compute_ms, settings.skip, labels, settings.window_s)
     if static is not None:
@@ -140,94 +139,19 @@ def _check(settings: Settings, data: Data, stream: streams.Stream) -> None:
         )
 
 
-def open_for(name: str, base: BaseDNN | None, say: Callable[[str], None]) -> Data:
-    """The data `name`, with as many channels as `base` takes."""
-    preprocessing = base and base.description.preprocessing
-    data = open_data(name, len(preprocessing.mean) if preprocessing else 3)
-    if data.skipped:
-        say(f"{len(data.skipped)} files skipped: {'; '.join(data.skipped[:5])}")
-    return data
-
-
-def make_stream(
-    data: Data,
-    name: str,
-    stream: str,
-    requests: int | None,
-    seed: int,
-    base: BaseDNN | None,
-    classes: str = LABELS,
-) -> tuple[streams.Stream, np.ndarray | None]:
-    """The stream, and the class of each request; None where it is not known beforehand.
-
-    Args:
-        name: of the data.
-        requests: None for all frames of a video and all lines of a trace, else 2000.
-        base: answers for labels, where the data have none and the stream needs them.
-        classes: `labels`, or `answers`: a picture is of the class that the base DNN gives it, right
-            or wrong.
-    """
-    labels = data.labels
-    if streams.by_answers(stream, labels, classes):
-        if base is None:
-            raise DataError(
-                f"{stream} needs labels, and {name} has none that are asked for: leave out "
-                f"--ask-again, so that the base DNN's answers can stand for them"
-            )
-        labels = _base_answers(base, data.images)
-    if requests is None:
-        whole = {"video": len(data.images), "replay": sys.maxsize}
-        requests = whole.get(stream.partition(":")[0], DEFAULT_REQUESTS)
-    known = np.zeros(len(data.images), int) if labels is None else labels
-    made = streams.make(stream, requests, known, seed, data.times_s)
-    if labels is None:
-        return made, None
-    return made, np.where(made.items >= 0, labels[made.items], made.items)
-
-
-def describe(name: str, seed: int, stream: streams.Stream, classes: np.ndarray | None) -> str:
-    """For people: how many are varied copies, and how much locality the classes have."""
-    how_local = "" if classes is None else f"; {locality.describe(locality.measure(classes))}"
-    varied = f"{stream.varied} of {len(stream.items)} pictures are varied copies"
-    return f"{name}, seed {seed}: {varied}{how_local}"
-
-
-def write_trace(
-    file: Path, stream: streams.Stream, arrivals_: str, rate_per_s: float | None, seed: int
-) -> None:
-    """A stream with the times at which it is due.
-
-    Raises:
-        ParameterError: only a server's answers give a closed loop its times.
-    """
-    due_s = arrivals.make(arrivals_, len(stream.items), rate_per_s, seed, stream.times_s)
-    if due_s is None:
-        raise streams.StreamError("a closed loop has no times before it is sent: use run --trace")
-    trace.write(file, due_s, stream.items, stream.rounds)
-
-
-def _answers_file() -> Path:
-    return cache_home() / "base_answers.sqlite"
-
-
-def _base_answers(base: BaseDNN, pictures) -> np.ndarray:
-    ask = offline.base_labels(base, str(resolve("auto")))
-    return base_answers(pictures, ask, base.fingerprint(), _answers_file())
-
-
 def _offline(
     settings: Settings, base: BaseDNN | None, pictures: Pictures
 ) -> tuple[np.ndarray, offline.Static | None]:
     """The base DNN's labels and what static caches say, `(n,)` each."""
     if base is None:
         return np.full(len(pictures), report.UNKNOWN), None
-    truth = _base_answers(base, pictures)
+    device = str(resolve("auto"))
+    truth = base_answers(base, pictures, device)
     if settings.static is None:
         return truth, None
     version = Store(settings.static).current()
-    ask = offline.static_labels(base, version, str(resolve("auto")))
-    key, file = offline.key_of(version), _answers_file()
-    rows = remembered(pictures, ask, key, file, "static_exits", offline.COLUMNS)
+    ask = offline.static_labels(base, version, device)
+    rows = remembered(pictures, ask, offline.key_of(version), "static_exits", offline.COLUMNS)
     return truth, offline.static_of(version, rows, truth)
 
 
@@ -237,12 +161,14 @@ def _protocol(settings: Settings, use_caches: bool) -> Protocol:
     return open_inference(settings.served_as, use_caches)
 
 
-def _asked_again(settings: Settings, data: Data, stream: streams.Stream) -> np.ndarray:
+def _asked_again(
+    settings: Settings, share: float, data: Data, stream: streams.Stream
+) -> np.ndarray:
     """The base DNN's labels of a share, as the server gives them with its caches off."""
     n = len(stream.items)
-    size = max(1, round(settings.ask_again * n))
+    size = max(1, round(share * n))
     rows = np.sort(np.random.default_rng([settings.seed, 1]).choice(n, size, replace=False))
-    again: Answers = send(
+    again = send(
         settings.url,
         Pictures(data.images, stream.items[rows], stream.rounds[rows]),
         None,
@@ -264,7 +190,7 @@ def _labels(data: Data, base: BaseDNN | None, stream: streams.Stream) -> np.ndar
     return np.where(stream.items >= 0, labels[stream.items], report.UNKNOWN)
 
 
-def _stats(url: str, say: Callable[[str], None]) -> dict:
+def _stats(url: str, say: Callable[[str], None]) -> dict[str, Any]:
     """Empty where the server has none, or is gone: what was measured must not be lost for that."""
     try:
         found = httpx.get(f"{url.rstrip('/')}/stats", timeout=60).raise_for_status().json()

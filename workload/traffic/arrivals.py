@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workload.traffic.parameters import ParameterError, parse
+from workload.errors import ParameterError
+from workload.traffic.parameters import parse
 
 
 def fixed(count: int, rate_per_s: float, seed: int = 0) -> np.ndarray:

@@ -12,7 +12,7 @@ Pictures are read when they are asked for, so that memory stays bounded whatever
 are sent as they are, of their own size: resizing is the server's part.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from cache_models.data.samples import IMAGES, array_in, labels_in
 from cache_models.data.video import parse
 from cache_models.errors import DataError
 from cache_models.network.pixels import pixels
+from workload.traffic.images import Images
 from workload.traffic.video import Crops, Video
 
 FORMS = "'sample', 'test', a folder of images, a video file, or an .npy or .npz file"
@@ -40,7 +41,7 @@ class Data:
         skipped: files that are no pictures, and why.
     """
 
-    images: Sequence[np.ndarray]
+    images: Images
     labels: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
     times_s: np.ndarray | None = None
@@ -56,7 +57,7 @@ class Data:
         return np.array([ids[name] for name in self.classes])[self.labels]
 
 
-class Folder(Sequence):
+class Folder(Images):
     """A folder's pictures, decoded when they are asked for."""
 
     def __init__(self, paths: Sequence[Path], channels: int):
@@ -65,7 +66,7 @@ class Folder(Sequence):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int, /) -> np.ndarray:
         """
         Raises:
             DataError: the file is damaged.
@@ -76,9 +77,6 @@ class Folder(Sequence):
                 return pixels(image, self._channels)
         except Exception as error:
             raise DataError(f"{path} cannot be read as a picture: {error}") from error
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[i] for i in range(len(self)))
 
 
 def open_data(name: str, channels: int = 3) -> Data:
@@ -95,9 +93,11 @@ def open_data(name: str, channels: int = 3) -> Data:
 
     path = Path(name)
     if name == "sample":
-        return Data(*sample())
+        images, labels = sample()
+        return Data(images, labels)
     if name == "test":
-        return Data(*fashion_mnist(train=False))
+        images, labels = fashion_mnist(train=False)
+        return Data(images, labels)
     if path.is_dir():
         return _folder(path, channels)
     if found := parse(name):
@@ -106,9 +106,9 @@ def open_data(name: str, channels: int = 3) -> Data:
         frames = Crops(video, options) if options.crops or options.half else video
         return Data(frames, times_s=frames.times_s)
     if path.suffix in (".npy", ".npz") and path.is_file():
-        images, labels = array_in(path), labels_in(path)
-        _check(name, images, labels)
-        return Data(images, labels)
+        images, known = array_in(path), labels_in(path)
+        _check(name, images, known)
+        return Data(images, known)
     raise DataError(f"data {name!r} is not there, or is not {FORMS}")
 
 

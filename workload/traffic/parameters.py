@@ -4,9 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-
-class ParameterError(ValueError):
-    """A name or a parameter that there is not, or a value that it cannot have."""
+from workload.errors import ParameterError
 
 
 def parse(what: str, text: str, known: Mapping[str, Callable]) -> tuple[str, dict[str, Any]]:

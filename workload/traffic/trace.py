@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workload.traffic.parameters import ParameterError
+from workload.errors import ParameterError
 from workload.traffic.variation import FOREIGN
 
 

@@ -11,23 +11,23 @@ and from 1 on it is sent varied. Items below 0 are foreign, which no class is li
 Where negatives or digits run out, `round` goes on counting and they come again, varied.
 """
 
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from workload.traffic.parameters import ParameterError
+from workload.errors import ParameterError
+from workload.traffic.images import Images
 
 NOISE, INVERTED, DIGITS, GRATINGS = -1, -2, -3, -4
 
 FOREIGN = {"noise": NOISE, "inverted": INVERTED, "digits": DIGITS, "gratings": GRATINGS}
 
 
-def picture(images: Sequence[np.ndarray], item: int, round_: int) -> np.ndarray:
+def picture(images: Images, item: int, round_: int) -> np.ndarray:
     """The image to send, `(h, w, C)` uint8; foreign ones have the size of the data's first.
 
     Args:
-        images: anything with a length that gives an image by its index.
+        images: of the data.
     """
     item, round_ = int(item), int(round_)
     rng = np.random.default_rng([round_, abs(item + 1), int(item < NOISE)])
@@ -50,8 +50,8 @@ def is_varied(item: int, round_: int, data: int) -> bool:
     >>> is_varied(3, 0, 100), is_varied(3, 1, 100), is_varied(NOISE, 900, 100)
     (False, True, False)
     """
-    if item in (INVERTED, DIGITS):
-        return round_ >= pool(item, data)
+    if (limit := pool(item, data)) is not None:
+        return round_ >= limit
     return item >= 0 and round_ > 0
 
 
@@ -100,10 +100,10 @@ def _grating(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarra
     return np.repeat(values[..., None], channels, axis=2)
 
 
-class Pictures(Sequence):
+class Pictures(Images):
     """The pictures of a stream, made when they are asked for."""
 
-    def __init__(self, images: Sequence[np.ndarray], items: np.ndarray, rounds: np.ndarray):
+    def __init__(self, images: Images, items: np.ndarray, rounds: np.ndarray) -> None:
         self._images, self._items, self._rounds = images, items, rounds
 
     def __len__(self) -> int:

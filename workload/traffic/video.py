@@ -1,6 +1,6 @@
 """A video's frames by index, decoded when they are asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,13 @@ import numpy as np
 
 from cache_models.data.video import VideoOptions, squares
 from cache_models.errors import DataError
+from workload.traffic.images import Images
 
 AHEAD = 100
 """Frames that are rather decoded and dropped than sought."""
 
 
-class Video(Sequence):
+class Video(Images):
     """Frames `(h, w, channels)` uint8, 3 or 1 of them.
 
     In order they are decoded once each; out of order a frame is sought from the key frame before
@@ -41,7 +42,7 @@ class Video(Sequence):
                 self._time_base = stream.time_base
         except (av.FFmpegError, IndexError) as error:
             raise DataError(f"{path} cannot be decoded: {error}") from error
-        if not shown or None in shown:
+        if not shown or None in shown or self._time_base is None:
             raise DataError(f"{path} has no frames, or frames without times")
         self._shown = shown
         self.times_s = (np.array(shown) - shown[0]) * float(self._time_base)
@@ -52,7 +53,7 @@ class Video(Sequence):
     def __len__(self) -> int:
         return len(self._shown)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int, /) -> np.ndarray:
         index = range(len(self))[index]
         if self._container is None or not self._next <= index < self._next + AHEAD:
             self._seek(index)
@@ -85,7 +86,7 @@ class Video(Sequence):
         self._next = index
 
 
-class Crops(Sequence):
+class Crops(Images):
     """Fixed squares of a video's frames, of all or half of the time, frame by frame.
 
     Attributes:
@@ -94,8 +95,8 @@ class Crops(Sequence):
 
     def __init__(self, video: Video, options: VideoOptions):
         middle = len(video) // 2
-        first, last = {"first": (0, middle), "second": (middle, None)}.get(options.half, (0, None))
-        self._video, self._frames = video, range(len(video))[first:last]
+        halves = {"first": slice(0, middle), "second": slice(middle, None), None: slice(None)}
+        self._video, self._frames = video, range(len(video))[halves[options.half]]
         height, width = video[self._frames[0]].shape[:2]
         self._boxes = squares((width, height), options.crops)
         shown = np.asarray(video.times_s)[self._frames.start : self._frames.stop]
@@ -105,12 +106,9 @@ class Crops(Sequence):
     def __len__(self) -> int:
         return len(self._frames) * len(self._boxes)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int, /) -> np.ndarray:
         frame, place = divmod(range(len(self))[index], len(self._boxes))
         if self._last is None or self._last[0] != frame:
             self._last = frame, self._video[self._frames[frame]]
         left, upper, right, lower = self._boxes[place]
         return self._last[1][upper:lower, left:right]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[i] for i in range(len(self)))

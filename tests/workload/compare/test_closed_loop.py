@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from workload.client.client import ERROR
-from workload.compare.closed_loop import in_turn, orders
+from workload.client.answers import ERROR
+from workload.compare.closed_loop import orders, round_robin
 
 
 def test_a_turn_is_as_many_pictures_in_a_row_as_asked_for():
@@ -19,7 +19,8 @@ def test_a_turn_is_as_many_pictures_in_a_row_as_asked_for():
 
     contenders = {name: contender(name) for name in "ab"}
     pictures = [np.full((4, 4, 1), i, np.uint8) for i in range(7)]
-    answers = in_turn(contenders, pictures, seed=0, pauses_s=dict.fromkeys("ab", 0.0), in_a_row=3)
+    no_pauses = dict.fromkeys("ab", 0.0)
+    answers = round_robin(contenders, pictures, seed=0, pauses_s=no_pauses, requests_per_turn=3)
     assert [i for _, i in seen] == [0, 1, 2] * 2 + [3, 4, 5] * 2 + [6] * 2
     whose = [name for name, _ in seen]
     assert [len(set(whose[at : at + 3])) for at in (0, 3, 6, 9)] == [1] * 4
@@ -54,7 +55,7 @@ def test_all_get_the_same_pictures_and_a_failure_is_counted():
         return 7, "input", 2.5
 
     pictures = [np.full((4, 4, 1), i, np.uint8) for i in range(5)]
-    answers = in_turn({"good": good, "bad": bad}, pictures, seed=0)
+    answers = round_robin({"good": good, "bad": bad}, pictures, seed=0)
     assert seen["good"] == seen["bad"] == list(range(5))
     assert answers["good"].class_ids.tolist() == list(range(5))
     assert answers["bad"].errors == {"HTTP 503": 1}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workload.client.client import Answers
+from workload.client.answers import Answers
 from workload.compare import open_loop
 
 URLS = {name: f"http://{name}" for name in ("plain", "gati", "mosec")}

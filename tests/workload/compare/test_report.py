@@ -2,15 +2,13 @@
 
 import json
 
-import click
 import numpy as np
 import pytest
 
-from workload.client.client import ERROR, Answers
+from workload.client.answers import ERROR, Answers
 from workload.compare import report
-from workload.compare.budget import budget
-from workload.compare.cli import split_streams, split_systems
-from workload.compare.systems.catalogue import SYSTEMS
+from workload.compare.describe import describe
+from workload.compare.plot import draw
 
 
 def answers(n: int, ms: float, exit: str = "base", wrong: int = 0, failed: int = 0) -> Answers:
@@ -54,7 +52,7 @@ def result() -> dict:
 
 
 def test_the_table_names_every_system_and_what_is_missing(result):
-    text = report.describe(json.loads(json.dumps(result)))
+    text = describe(json.loads(json.dumps(result)))
     row = next(line for line in text.splitlines() if line.startswith("| gati |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1].startswith("10.") or cells[1].startswith("9.")
@@ -69,14 +67,14 @@ def test_the_table_names_every_system_and_what_is_missing(result):
 
 
 def test_what_is_not_served_has_no_open_loop(result):
-    text = report.describe(result)
+    text = describe(result)
     row = next(line for line in text.splitlines() if line.startswith("| in-process cascade |"))
     assert [cell.strip() for cell in row.strip("|").split("|")][3:5] == ["", ""]
 
 
 def test_a_picture_is_drawn(result, tmp_path):
     result["streams"]["locality"] = result["streams"]["iid"]
-    report.draw(result, tmp_path / "compare.png")
+    draw(result, tmp_path / "compare.png")
     assert (tmp_path / "compare.png").stat().st_size > 20_000
 
 
@@ -86,33 +84,4 @@ def test_a_system_that_answered_nothing_is_in_the_table(result):
     )
     assert dead["gati"]["mean_ms"] is None and dead["gati"]["times_faster"] is None
     result["streams"]["iid"]["closed"] = dead
-    assert "timeout: 20" in report.describe(result)
-
-
-@pytest.mark.parametrize("seconds", [200, 480, 1200])
-def test_the_budget_is_kept(seconds):
-    for servers, once_s in ((7, 0.35), (2, 0.1)):
-        found = budget(seconds, servers, once_s, base_s=0.04, rate_per_s=12)
-        a_block_s = servers * (found.block_s + 1) + 12 * found.block_s * 0.04
-        spent_s = found.requests * (once_s + 0.04) + found.blocks * a_block_s
-        assert 0.7 * seconds < spent_s <= 1.1 * seconds
-        assert found.blocks >= 3 and found.block_s <= 30
-
-
-def test_what_the_user_fixed_stands():
-    found = budget(100, 3, 0.2, 0.04, 10, requests=33, blocks=2, block_s=7)
-    assert (found.requests, found.blocks, found.block_s) == (33, 2, 7)
-    assert budget(100, 3, 0.2, 0.04, 10, blocks=2).block_s == 30
-
-
-def test_streams_and_systems_are_read_or_refused():
-    assert split_streams("iid,locality:classes=3,mean_stay=2000,shift") == [
-        "iid",
-        "locality:classes=3,mean_stay=2000",
-        "shift",
-    ]
-    assert split_systems(None) == [name for name in SYSTEMS if name != "gati-unbatched"]
-    assert split_systems("gati,plain") == ["plain", "gati"]
-    for refused in (lambda: split_streams("none"), lambda: split_systems("plain,apache")):
-        with pytest.raises(click.UsageError, match="none"):
-            refused()
+    assert "timeout: 20" in describe(result)

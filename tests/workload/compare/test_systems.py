@@ -15,10 +15,11 @@ from cache_models.store.versions import CacheVersion, Store
 from cache_models.zoo.fashion import STORE
 from tests.plans import plan_for
 from tests.tiny import images
-from workload.client.client import png
+from workload.client.protocols import png
 from workload.compare.systems import bring_up, front, stores
-from workload.compare.systems.processes import StartError, refuse_stale_haproxy, start
+from workload.compare.systems.processes import refuse_stale_haproxy, start
 from workload.compare.systems.whole import Whole
+from workload.errors import StartError
 
 TINY = "tests.tiny:tiny"
 

@@ -5,8 +5,8 @@ import pytest
 
 from tests.workload.fake_server import serving
 from workload.client.answers import ERROR, Answers
+from workload.errors import ParameterError
 from workload.run.rounds import cost, measure
-from workload.traffic.parameters import ParameterError
 
 START = 1_000.0
 

@@ -9,6 +9,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from cache_models.bench.evaluation import base_answers
 from cache_models.bench.in_process import InProcess
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.variant import Variant
@@ -21,8 +22,8 @@ from tests import tiny
 from tests.plans import plan_for
 from tests.workload.fake_server import serving
 from workload.__main__ import cli
-from workload.run.offline import base_labels, static_labels, static_of
-from workload.run.run import make_stream
+from workload.run.offline import static_labels, static_of
+from workload.run.stream import make_stream
 from workload.traffic.data import open_data
 
 MODEL = "tests.tiny:tiny"
@@ -93,7 +94,7 @@ def test_classes_of_a_stream_are_labels_or_the_base_dnns_answers(base, data, cla
     opened = open_data(str(data), 1)
     stream = "locality:classes=2,mean_stay=1000000"
     made, present = make_stream(opened, str(data), stream, 200, 0, base, classes)
-    answers = base_labels(base)(opened.images[made.items])
+    answers = base_answers(base, opened.images[made.items])
     assert len(np.unique(present)) == 2
     assert (len(np.unique(answers)) == 2) == (classes == "answers")
     assert np.array_equal(present, answers) == (classes == "answers")
@@ -150,7 +151,7 @@ def published(base, folder):
 def test_static_caches_answer_offline_as_the_cascade_does(base, data, tmp_path):
     version = published(base, tmp_path / "store")
     images = tiny.images(60, seed=1)
-    truth = base_labels(base)(images)
+    truth = base_answers(base, images)
     static = static_of(version, static_labels(base, version)(images), truth)
     place = InProcess(base, version)
     for image, exit, label in zip(images, static.exits, static.class_ids, strict=True):

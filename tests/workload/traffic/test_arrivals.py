@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from workload.errors import ParameterError
 from workload.traffic import arrivals
 from workload.traffic.arrivals import bursty, fixed, poisson
-from workload.traffic.parameters import ParameterError
 
 
 def test_fixed_arrivals_are_evenly_apart():

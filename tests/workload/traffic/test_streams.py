@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
+from workload.errors import ParameterError
 from workload.traffic import locality, streams, trace
-from workload.traffic.variation import Pictures
+from workload.traffic.variation import NOISE, Pictures, picture, vary
 
 LABELS = np.random.default_rng(0).integers(0, 10, 5_000)
 
 
 def classes_of(text, count=10_000, seed=0):
     made = streams.make(text, count, LABELS, seed)
-    return np.where(made.items == streams.NOISE, -1, LABELS[made.items])
+    return np.where(made.items == NOISE, -1, LABELS[made.items])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_video_goes_in_order_at_its_own_times():
     made = streams.make("video", 3, np.zeros(10, int), 0, np.arange(10) / 25)
     assert made.items.tolist() == [0, 1, 2] and made.varied == 0
     assert made.times_s.tolist() == [0.0, 0.04, 0.08]
-    with pytest.raises(streams.StreamError, match="10 frames"):
+    with pytest.raises(ParameterError, match="10 frames"):
         streams.make("video", 11, np.zeros(10, int), 0)
 
 
@@ -79,8 +80,8 @@ def test_foreign_images_are_of_the_datas_shape_and_never_alike(kind):
     images = np.random.default_rng(0).integers(0, 256, (90, 14, 12, 3), np.uint8)
     made = streams.make(f"foreign:classes=3,at=10,kind={kind}", 150, np.arange(90) % 3, 0)
     sent = Pictures(images, made.items, made.rounds)
-    assert {picture.shape for picture in sent} == {(14, 12, 3)}
-    assert len({picture.tobytes() for picture in sent}) == 150
+    assert {one.shape for one in sent} == {(14, 12, 3)}
+    assert len({one.tobytes() for one in sent}) == 150
     assert made.varied == (50 if kind == "inverted" else 0)  # 140 negatives of 90 images
 
 
@@ -104,7 +105,7 @@ def test_a_replayed_trace_sends_the_same_pictures(tmp_path):
 @pytest.mark.parametrize("line", ["{", '{"time": 1}', '{"time": 0, "item": 60}', "3"])
 def test_a_trace_that_cannot_be_is_refused_with_its_line(tmp_path, line):
     (tmp_path / "t.jsonl").write_text('{"time": 5, "item": 2}\n' + line + "\n")
-    with pytest.raises(streams.StreamError, match=r"line 2: .*a line is"):
+    with pytest.raises(ParameterError, match=r"line 2: .*a line is"):
         streams.make(f"replay:file={tmp_path}/t.jsonl", 10, np.zeros(60, int), 0)
 
 
@@ -123,16 +124,16 @@ def test_no_picture_is_sent_twice():
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8)
     labels = np.arange(60) % 3
     made = streams.make("iid", 200, labels, 0)
-    sent = [streams.picture(images, i, r) for i, r in zip(made.items, made.rounds, strict=True)]
-    assert len({picture.tobytes() for picture in sent}) == 200
+    sent = [picture(images, i, r) for i, r in zip(made.items, made.rounds, strict=True)]
+    assert len({one.tobytes() for one in sent}) == 200
     assert made.varied == 200 - len(set(made.items))
 
 
 def test_noise_is_no_varied_copy():
     made = streams.make("foreign:at=100", 1000, LABELS, 0)
-    assert (made.items == streams.NOISE).sum() == 900
+    assert (made.items == NOISE).sum() == 900
     assert made.varied == 0
-    noise = [streams.picture(np.zeros((1, 8, 8, 1), np.uint8), -1, r) for r in made.rounds[100:]]
+    noise = [picture(np.zeros((1, 8, 8, 1), np.uint8), -1, r) for r in made.rounds[100:]]
     assert len({image.tobytes() for image in noise}) == 900
 
 
@@ -141,7 +142,7 @@ def test_a_varied_picture_is_still_like_itself():
     image[8:20, 8:20] = 200
     rng = np.random.default_rng(0)
     for _ in range(20):
-        varied = streams.vary(image, rng)
+        varied = vary(image, rng)
         assert varied.shape == image.shape and varied.dtype == np.uint8
         assert np.corrcoef(varied.ravel(), image.ravel())[0, 1] > 0.7
 
@@ -161,7 +162,7 @@ def test_a_varied_picture_is_still_like_itself():
     ],
 )
 def test_what_cannot_be_is_refused_with_what_may(text, says):
-    with pytest.raises(streams.StreamError, match=says):
+    with pytest.raises(ParameterError, match=says):
         streams.make(text, 100, LABELS, 0)
 
 

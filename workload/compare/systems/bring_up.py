@@ -11,29 +11,28 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
 import numpy as np
 
 from cache_models.errors import CacheModelsError
-from cache_models.network.base_dnn import BaseDNN
-from cache_models.store.versions import CacheVersion, Store
-from workload.client.client import png
-from workload.compare.systems import front, mosec_server_names, stores
+from workload.client.protocols import png
+from workload.compare.systems import mosec_server_names
+from workload.compare.systems.applications import Settings, application
 from workload.compare.systems.catalogue import OWN, RAY, SYSTEMS
 from workload.compare.systems.processes import (
     HAPROXY_PORTS,
     Running,
-    StartError,
     free_port,
     haproxies,
     refuse_stale_haproxy,
     start,
     wait_until_gone,
 )
+from workload.errors import StartError
 
 START_S = 300.0
 LAST_S = 60.0
@@ -49,28 +48,6 @@ RAY_ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What all systems are given alike.
-
-    Attributes:
-        store: of the caches; it is copied, never written to.
-        threads: of PyTorch within one operation of the base DNN.
-        folder: for logs, configuration and copies of the store.
-    """
-
-    base: BaseDNN
-    store: Store
-    version: CacheVersion
-    device: str
-    threads: int
-    folder: Path
-
-    @property
-    def model(self) -> str:
-        return self.base.reference
-
-
 @contextmanager
 def bring_up(
     names: Sequence[str], settings: Settings, probe: np.ndarray
@@ -84,7 +61,7 @@ def bring_up(
     missing: dict[str, str] = {}
     running: dict[str, Running] = {}
     urls: dict[str, str] = {}
-    applications: dict[str, dict] = {}
+    applications: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
         for name in names:
             try:
@@ -125,7 +102,9 @@ def wait_until_ready(
         answers: why a system does not answer; None when it does.
     """
     begun = changed = time.monotonic()
-    ready, waiting, failed = set(), dict(urls), {}
+    ready: set[str] = set()
+    failed: dict[str, str] = {}
+    waiting = dict(urls)
     problem = dict.fromkeys(urls, "")
     while waiting:
         for name, url in list(waiting.items()):
@@ -160,52 +139,6 @@ def answers(name: str, url: str, probe: np.ndarray) -> str | None:
     return None
 
 
-def application(name: str, settings: Settings) -> dict:
-    """Of one Ray system, as a `serve run` configuration has it. Copies of stores and the cascade's
-    CNN are made here, before anything runs.
-
-    Raises:
-        CacheModelsError: what it serves cannot be made.
-    """
-    common = {"model": settings.model}
-    version, folder = settings.version, settings.folder / name
-    gpu = {"num_gpus": 0.05} if settings.device.startswith("cuda") else {}
-    made = {"name": name, "route_prefix": f"/{name}"}
-    if not SYSTEMS[name].late_binding:
-        args = common | {"device": settings.device, "threads": settings.threads}
-        if name == "eager":
-            args["eager"] = True
-        if name == "cascade":
-            front.make(settings.base, version, settings.device)
-            args["front"] = str(front.Files.of(version.plan).folder)
-        deployments = [{"name": "Model", "ray_actor_options": {"num_cpus": 0.1, **gpu}}]
-        path = "workload.compare.systems.one_deployment:build"
-        return made | {"import_path": path, "args": args, "deployments": deployments}
-    match name:
-        case "gati" | "gati-unbatched":
-            stores.copy_of(version, folder)
-        case "gati-retraining":
-            stores.recorded_copy(settings.store, settings.base, folder, settings.device)
-        case "entropy":
-            stores.entropy_store(version, folder)
-    args = common | {
-        "store": str(folder),
-        "partition": {"device": settings.device, "threads": settings.threads},
-    }
-    if name == "gati-unbatched":
-        args["partition"]["max_batch_rows"] = 1
-        args["lookup"] = {"device": "cpu", "threads": 1, "max_batch_rows": 1}
-    if name != "gati-retraining":
-        args["retraining"] = {"prior": False, "rounds": False}
-    deployments = [
-        {"name": stage.name, "ray_actor_options": {"num_cpus": 0.1, **gpu}}
-        for stage in version.plan.stages()
-        if not stage.is_lookup
-    ]
-    path = "deployments.app:build"
-    return made | {"import_path": path, "args": args, "deployments": deployments}
-
-
 def _own(name: str, settings: Settings) -> tuple[str, Running]:
     port = free_port()
     module = f"workload.compare.systems.{name}_server"
@@ -226,7 +159,7 @@ def _own(name: str, settings: Settings) -> tuple[str, Running]:
 
 
 def _serve_run(
-    applications: list[dict], settings: Settings, stack: ExitStack
+    applications: list[dict[str, Any]], settings: Settings, stack: ExitStack
 ) -> tuple[str, Running]:
     refuse_stale_haproxy(HAPROXY_PORTS)
     before = haproxies()

@@ -7,6 +7,7 @@ split, and its threshold is calibrated to the same promise. It is made on demand
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,13 +124,13 @@ def _probabilities(
         inputs, said = held["inputs"].numpy(), held["probabilities"].float().numpy()
         known = {x.tobytes(): p for x, p in zip(inputs, said, strict=True)}
     found = np.empty((len(images), len(base.description.classes)), np.float32)
-    unknown = []
+    unknown: list[int] = []
     for i, image in enumerate(images):
-        said = known.get(image.tobytes())
-        if said is None:
+        answer = known.get(image.tobytes())
+        if answer is None:
             unknown.append(i)
         else:
-            found[i] = said
+            found[i] = answer
     if unknown:
         recorded = record(base, cut(base), [], images[unknown], folder / "recording", device)
         found[unknown] = recorded.probabilities
@@ -153,7 +154,7 @@ class Cascade(Whole):
         self._threshold = card.promise.threshold
 
     @torch.inference_mode()
-    def answer(self, body: bytes) -> dict:
+    def answer(self, body: bytes) -> dict[str, Any]:
         images = as_tensor(decode(body, self._base)[None])
         probabilities, confidence = self._front(images)
         if confidence.item() >= self._threshold:

@@ -1,6 +1,6 @@
 """The base DNN in LitServe: `python -m workload.compare.systems.litserve_server --port …`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 import litserve
@@ -25,10 +25,10 @@ class Api(litserve.LitAPI):
     def decode_request(self, request: Annotated[bytes, Depends(_body)]) -> bytes:
         return request
 
-    def predict(self, body: bytes) -> dict:
+    def predict(self, body: bytes) -> dict[str, Any]:
         return self._whole.answer(body)
 
-    def encode_response(self, output: dict) -> dict:
+    def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
         return output
 
 

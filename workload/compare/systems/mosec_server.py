@@ -5,6 +5,7 @@ model's come from the environment.
 """
 
 import os
+from typing import Any
 
 from mosec import Server, Worker
 
@@ -12,7 +13,7 @@ from workload.compare.systems.mosec_server_names import DEVICE, MODEL, THREADS
 
 
 class Model(Worker):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         from workload.compare.systems.whole import Whole
 
@@ -22,7 +23,7 @@ class Model(Worker):
     def deserialize(self, data: bytes) -> bytes:
         return data
 
-    def forward(self, data: bytes) -> dict:
+    def forward(self, data: bytes) -> dict[str, Any]:
         return self._whole.answer(data)
 
 

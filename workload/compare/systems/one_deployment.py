@@ -7,6 +7,7 @@ in one thread, so that the replica's event loop stays free.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from pydantic import BaseModel
 from ray import serve
@@ -28,11 +29,10 @@ class Args(BaseModel, extra="forbid"):
     front: str | None = None
 
 
-@serve.deployment(max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0.1})
 class Model:
     def __init__(self, args: Args):
         self._thread = ThreadPoolExecutor(1)
-        self._answer: Callable[[bytes], dict] = self._thread.submit(_load, args).result()
+        self._answer: Callable[[bytes], dict[str, Any]] = self._thread.submit(_load, args).result()
 
     async def __call__(self, request: Request) -> JSONResponse:
         body = await request.body()
@@ -40,7 +40,7 @@ class Model:
         return JSONResponse(await loop.run_in_executor(self._thread, self._answer, body))
 
 
-def _load(args: Args) -> Callable[[bytes], dict]:
+def _load(args: Args) -> Callable[[bytes], dict[str, Any]]:
     if args.front is None:
         from workload.compare.systems.whole import Whole
 
@@ -50,5 +50,8 @@ def _load(args: Args) -> Callable[[bytes], dict]:
     return Cascade(args.model, args.device, args.threads, args.front).answer
 
 
+deployment = serve.deployment(max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0.1})(Model)
+
+
 def build(args: Args) -> serve.Application:
-    return Model.bind(args)
+    return deployment.bind(args)

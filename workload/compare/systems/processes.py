@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workload.errors import StartError
+
 HAPROXY_PORTS = (8404, 9101)
 """Of Ray Serve's HAProxy, besides that of HTTP; they are the same for every Serve."""
 STOP_S = 60.0
 ROOT = Path(__file__).parents[3]
-
-
-class StartError(RuntimeError):
-    """A system cannot be brought up; says why."""
 
 
 @dataclass
@@ -24,7 +22,7 @@ class Running:
     """A process that writes to `log`."""
 
     name: str
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     log: Path
 
     @property

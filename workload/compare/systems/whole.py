@@ -1,11 +1,13 @@
 """The whole base DNN behind one function, as every system without late binding serves it."""
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from cache_models.network.base_dnn import BaseDNN, load
 from cache_models.network.device import resolve
@@ -25,10 +27,12 @@ def prepared(base: BaseDNN, device: torch.device) -> nn.Module:
 
 def decode(body: bytes, base: BaseDNN) -> np.ndarray:
     """A PNG or JPEG as `(h, w, 1 or 3)` uint8."""
-    return pixels(Image.open(io.BytesIO(body)), len(base.description.preprocessing.mean))
+    preprocessing = base.description.preprocessing
+    assert preprocessing is not None, "systems are compared on pictures"
+    return pixels(Image.open(io.BytesIO(body)), len(preprocessing.mean))
 
 
-def reply(base: BaseDNN, probabilities: torch.Tensor, exit: str) -> dict:
+def reply(base: BaseDNN, probabilities: Tensor, exit: str) -> dict[str, Any]:
     """The JSON of one answer, its main fields as those of this project's own.
 
     Args:
@@ -58,8 +62,9 @@ class Whole:
         use_threads(threads)
         self._device = resolve(device)
         self._base = load(model)
+        self._layout: Callable[[Tensor], Tensor]
         if eager:
-            self._layout, self._module = torch.Tensor.contiguous, self._base.module.to(self._device)
+            self._layout, self._module = Tensor.contiguous, self._base.module.to(self._device)
         else:
             self._layout, self._module = channels_last, prepared(self._base, self._device)
         zeros = torch.zeros(1, *self._base.description.input_shape)
@@ -67,11 +72,11 @@ class Whole:
             self._probabilities(zeros)
 
     @torch.inference_mode()
-    def answer(self, body: bytes) -> dict:
+    def answer(self, body: bytes) -> dict[str, Any]:
         image = decode(body, self._base)
         return reply(self._base, self._probabilities(as_tensor(image[None])), "base")
 
     @torch.inference_mode()
-    def _probabilities(self, images: torch.Tensor) -> torch.Tensor:
+    def _probabilities(self, images: Tensor) -> Tensor:
         inputs = self._base.inputs(images.to(self._device))
         return self._base.description.probabilities(self._module(self._layout(inputs))).float()

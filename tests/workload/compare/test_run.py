@@ -1,0 +1,130 @@
+"""A comparison from end to end, with small servers in place of real systems."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from cache_models.network.base_dnn import load
+from cache_models.store.versions import Store
+from tests.plans import plan_for
+from tests.tiny import images
+from workload.compare import measure, run
+from workload.compare.options import Options
+from workload.compare.systems.whole import Whole
+
+TINY = "tests.tiny:tiny"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.server.lock:
+            time.sleep(self.server.delay_s)
+            answer = json.dumps(self.server.whole.answer(body)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def serving(delay_s: float):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.lock, server.delay_s, server.whole = threading.Lock(), delay_s, Whole(TINY, "cpu", 1)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch) -> Options:
+    monkeypatch.setenv("GATI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(measure, "CAPACITY_S", 0.2)
+    monkeypatch.setattr(measure, "GAP_S", 0.0)
+    monkeypatch.setattr(measure, "WARM_UP", 2)
+    monkeypatch.setattr(measure, "PILOT", 3)
+    monkeypatch.setattr(run, "missing", lambda _: None)
+    np.save(tmp_path / "data.npy", images(200))
+    base = load(TINY)
+    plan = plan_for([], base.description.classes)
+    plan.model, plan.fingerprint, plan.promise.threshold = TINY, base.fingerprint(), None
+    Store(tmp_path / "store").publish(plan, {})
+    return Options(
+        model=TINY,
+        store=tmp_path / "store",
+        data=str(tmp_path / "data.npy"),
+        streams=["iid", "locality:classes=2"],
+        systems=["plain", "litserve", "mosec", "in-process"],
+        minutes=0.1,
+        requests=12,
+        requests_per_turn=5,
+        classes="labels",
+        blocks=2,
+        block_seconds=0.25,
+        rate=40,
+        saturation=True,
+        clients=2,
+        device="cpu",
+        threads=1,
+        seed=0,
+        out=tmp_path / "compare.json",
+        picture=tmp_path / "compare.png",
+    )
+
+
+def test_a_comparison_from_end_to_end(options, tmp_path, monkeypatch):
+    with serving(0.01) as slow, serving(0.002) as quick:
+
+        @contextmanager
+        def bring_up(names, *_):
+            assert names == ["plain", "litserve", "mosec"]
+            yield {"plain": slow, "mosec": quick}, {"litserve": "it ended with 1"}
+
+        monkeypatch.setattr(run, "bring_up", bring_up)
+        text = run.run(options, tmp_path, "compare", time.monotonic())
+    found = json.loads(options.out.read_text())
+    assert found["missing"] == {"litserve": "it ended with 1"}
+    assert "Not compared: litserve: it ended with 1" in text
+    assert list(found["streams"]) == options.streams
+    for stream in found["streams"].values():
+        assert set(stream["closed"]) == {
+            "plain",
+            "mosec",
+            "in-process",
+            "in-process cascade",
+            "oracle",
+        }
+        for of in (*stream["closed"].values(), *stream["open"].values()):
+            assert of["wrong"] == 0 and not of["errors"]
+        assert stream["closed"]["mosec"]["answered"] == 12
+        assert stream["open"]["mosec"]["answered"] == 20
+        assert stream["open"]["mosec"]["times_faster"]["n"] == 2
+        assert len(stream["saturation"]["plain"]) == 3
+    assert options.picture.stat().st_size > 20_000
+
+
+def test_what_cannot_be_compared_is_said(options, tmp_path, monkeypatch):
+    from cache_models.errors import DataError
+
+    @contextmanager
+    def bring_up(*_):
+        yield {}, {"plain": "it ended with 1"}
+
+    monkeypatch.setattr(run, "bring_up", bring_up)
+    with pytest.raises(DataError, match="no system"):
+        run.run(options, tmp_path, "compare", time.monotonic())

@@ -1,0 +1,86 @@
+"""A comparison's result in words: one Markdown table a stream."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from workload.run.ratios import Ratio
+
+
+def describe(result: dict[str, Any]) -> str:
+    """For people."""
+    parts = [_heading(result)]
+    if result.get("busy"):
+        parts.append(f"**Note:** {result['busy']}.")
+    for stream, found in result["streams"].items():
+        parts.append(_table(stream, found, result["reference"]))
+    for name, why in result["missing"].items():
+        parts.append(f"Not compared: {name}: {why}")
+    return "\n\n".join(parts)
+
+
+def _heading(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    return (
+        f"`{result['command']}` on {machine['cores']} cores of {machine['cpu']}, "
+        f"{result['date']}, {result['threads']} threads for the whole base DNN."
+    )
+
+
+def _table(stream: str, found: dict[str, Any], reference: str | None) -> str:
+    counts, loops = found["counts"], ("closed", "open")
+    over = f"{reference} ÷ it" if reference else "ratio"
+    lines = [
+        f"### {stream}",
+        "",
+        f"Closed loop: one client, n = {counts['requests']} requests, {counts['in_a_row']} a turn. "
+        f"Open loop: Poisson, "
+        f"{counts['rate_per_s']:.1f} requests/s, n = {counts['blocks']} blocks of "
+        f"{counts['block_s']:.0f} s a system. Milliseconds; with 95 % intervals over turns and "
+        f"blocks.",
+        "",
+        f"| | closed: mean / p50 / p99 | {over} | open: mean / p50 / p99 | {over} | exits | differ "
+        f"| compute |" + (" requests/s |" if "saturation" in found else ""),
+        "| --- |" + " --- |" * (8 if "saturation" in found else 7),
+    ]
+    for name in found["closed"]:
+        row = [name]
+        for loop in loops:
+            row += _latency_cells(found[loop].get(name))
+        row += _answer_cells([found[loop][name] for loop in loops if name in found[loop]])
+        if "saturation" in found:
+            rates = found["saturation"].get(name)
+            row.append(f"{np.mean(rates):.1f}" if rates else "")
+        lines.append("| " + " | ".join(row) + " |")
+    if found["tax"]:
+        lines += [
+            "",
+            f"Serving tax: gati over HTTP takes {_ratio(found['tax'])} times as long as the same "
+            f"cascade in one process.",
+        ]
+    return "\n".join(lines)
+
+
+def _latency_cells(figures: dict[str, Any] | None) -> list[str]:
+    if not figures or figures["mean_ms"] is None:
+        return ["", ""]
+    ms = " / ".join(f"{figures[key]:.1f}" for key in ("mean_ms", "p50_ms", "p99_ms"))
+    return [ms, _ratio(figures.get("times_faster"))]
+
+
+def _answer_cells(both: list[dict[str, Any]]) -> list[str]:
+    """Exits and compute are those of the closed loop; answers that differ count in both."""
+    exits = " / ".join(f"{name} {share:.0%}" for name, share in both[0]["exits"].items())
+    answered = sum(f["answered"] for f in both)
+    differ = f"{sum(f['wrong'] for f in both)} of {answered}"
+    if errors := sum((Counter(f["errors"]) for f in both), Counter()):
+        differ += "; " + ", ".join(f"{kind}: {n}" for kind, n in errors.items())
+    compute_ms = both[0]["compute_ms"]
+    return [exits, differ, "" if compute_ms is None else f"{compute_ms:.1f}"]
+
+
+def _ratio(ratio: dict[str, Any] | None) -> str:
+    if ratio is None:
+        return ""
+    return "1" if ratio["low"] == ratio["high"] == 1 else str(Ratio(**ratio))

@@ -1,0 +1,90 @@
+"""What each Ray system is, as an application of a `serve run` configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cache_models.network.base_dnn import BaseDNN
+from cache_models.store.versions import CacheVersion, Store
+from workload.compare.systems import front, stores
+from workload.compare.systems.catalogue import SYSTEMS
+
+WHOLE_APPLICATION = "workload.compare.systems.one_deployment:build"
+CASCADE_APPLICATION = "deployments.app:build"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all systems are given alike.
+
+    Attributes:
+        store: of the caches; it is copied, never written to.
+        threads: of PyTorch within one operation of the base DNN.
+        folder: for logs, configuration and copies of the store.
+    """
+
+    base: BaseDNN
+    store: Store
+    version: CacheVersion
+    device: str
+    threads: int
+    folder: Path
+
+    @property
+    def model(self) -> str:
+        return self.base.reference
+
+
+def application(name: str, settings: Settings) -> dict[str, Any]:
+    """Of one Ray system. Copies of stores and the model cascade's CNN are made here, before
+    anything runs.
+
+    Raises:
+        CacheModelsError: what it serves cannot be made.
+    """
+    made = {"name": name, "route_prefix": f"/{name}"}
+    if SYSTEMS[name].late_binding:
+        return made | _late_binding(name, settings)
+    return made | _one_deployment(name, settings)
+
+
+def _one_deployment(name: str, settings: Settings) -> dict[str, Any]:
+    args: dict[str, Any] = {
+        "model": settings.model,
+        "device": settings.device,
+        "threads": settings.threads,
+    }
+    if name == "eager":
+        args["eager"] = True
+    if name == "cascade":
+        front.make(settings.base, settings.version, settings.device)
+        args["front"] = str(front.Files.of(settings.version.plan).folder)
+    deployments = [_deployment("Model", settings)]
+    return {"import_path": WHOLE_APPLICATION, "args": args, "deployments": deployments}
+
+
+def _late_binding(name: str, settings: Settings) -> dict[str, Any]:
+    version, folder = settings.version, settings.folder / name
+    match name:
+        case "gati" | "gati-unbatched":
+            stores.copy_of(version, folder)
+        case "gati-retraining":
+            stores.recorded_copy(settings.store, settings.base, folder, settings.device)
+        case "entropy":
+            stores.entropy_store(version, folder)
+    partition: dict[str, Any] = {"device": settings.device, "threads": settings.threads}
+    args: dict[str, Any] = {"model": settings.model, "store": str(folder), "partition": partition}
+    if name == "gati-unbatched":
+        partition["max_batch_rows"] = 1
+        args["lookup"] = {"device": "cpu", "threads": 1, "max_batch_rows": 1}
+    if not SYSTEMS[name].retrains:
+        args["retraining"] = {"prior": False, "rounds": False}
+    deployments = [
+        _deployment(stage.name, settings) for stage in version.plan.stages() if not stage.is_lookup
+    ]
+    return {"import_path": CASCADE_APPLICATION, "args": args, "deployments": deployments}
+
+
+def _deployment(name: str, settings: Settings) -> dict[str, Any]:
+    gpu = {"num_gpus": 0.05} if settings.device.startswith("cuda") else {}
+    return {"name": name, "ray_actor_options": {"num_cpus": 0.1, **gpu}}

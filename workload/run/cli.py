@@ -1,0 +1,219 @@
+"""The commands that send traffic to one running server."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from workload.errors import ParameterError
+from workload.options import (
+    arrivals_option,
+    classes_option,
+    data_option,
+    model_option,
+    rate_option,
+    requests_option,
+    seed_option,
+    store_option,
+    stream_option,
+    url_option,
+)
+
+
+@click.command()
+@url_option
+@click.option("--images", default=2000, show_default=True, help="So many of the sample.")
+@click.option("--skip", default=0, show_default=True, help="So many at its beginning.")
+def agreement(url: str, images: int, skip: int) -> None:
+    """Ask about the sample images with caches on and off in turn; compare with the base DNN."""
+    from cache_models.network.base_dnn import load
+    from cache_models.zoo.fashion import sample
+    from workload.client.truth import base_answers
+    from workload.run.agreement import ask, report
+
+    pictures, labels = (part[skip : skip + images] for part in sample())
+    answers = base_answers(load("default"), pictures)
+    click.echo(report(ask(url, pictures), answers, labels))
+
+
+@click.command()
+@model_option
+@data_option
+@stream_option
+@classes_option
+@arrivals_option
+@rate_option
+@requests_option
+@seed_option
+@click.option("--trace", type=click.Path(path_type=Path), help="Write it for --stream replay.")
+def stream(
+    model: str,
+    data: str,
+    stream: str,
+    classes: str,
+    arrivals: str | None,
+    rate_per_s: float | None,
+    requests: int | None,
+    seed: int,
+    trace: Path | None,
+) -> None:
+    """Make a stream, say how much locality it has, and write it to a trace; send nothing."""
+    from cache_models.network.base_dnn import load
+    from workload.run.stream import describe, make_stream, open_for, write_trace
+
+    base = load(model)
+    opened = open_for(data, base, click.echo)
+    made, present = make_stream(opened, data, stream, requests, seed, base, classes)
+    click.echo(describe(stream, seed, made, present))
+    if trace:
+        write_trace(trace, made, arrivals or "fixed", rate_per_s, seed)
+
+
+@click.command()
+@url_option
+@model_option
+@data_option
+@stream_option
+@classes_option
+@arrivals_option
+@rate_option
+@click.option(
+    "--clients",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of arrivals closed; each sends when its last request has been answered.",
+)
+@click.option(
+    "--in-flight",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="At most, of the other arrivals; a request that has to wait is late all the same.",
+)
+@requests_option
+@click.option(
+    "--skip",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="So many at the start do not count.",
+)
+@seed_option
+@click.option(
+    "--protocol",
+    type=click.Choice(["image", "oip"]),
+    default="image",
+    show_default=True,
+    help="Raw PNG bodies, or the Open Inference Protocol's JSON tensors.",
+)
+@click.option(
+    "--served-as", default="default", show_default=True, help="With oip: the model's served name."
+)
+@click.option(
+    "--timeout-s", default=30.0, show_default=True, type=click.FloatRange(min=0, min_open=True)
+)
+@click.option(
+    "--ask-again",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Judge by this share, asked again with caches off, not by --model computed beforehand.",
+)
+@click.option(
+    "--static",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A store: what its current caches, left as they are, would have answered, offline.",
+)
+@click.option(
+    "--window-s",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds of a time window in results and picture.",
+)
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    help="Write what is sent when, which --stream replay:file=<trace> sends again.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The results, as JSON.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Of what happened over time.")
+def run(out: Path | None, picture: Path | None, arrivals: str | None, **settings: Any) -> None:
+    """Send a stream, and compare every answer with the base DNN's own."""
+    from workload.run.describe import describe
+    from workload.run.files import write_json
+    from workload.run.plot import draw
+    from workload.run.run import Settings
+    from workload.run.run import run as send_and_judge
+
+    if settings["static"] and settings["ask_again"]:
+        raise ParameterError("--static needs the base DNN: leave --ask-again out")
+    arrivals = arrivals or ("fixed" if settings["rate_per_s"] else "closed")
+    result = send_and_judge(Settings(arrivals=arrivals, **settings))
+    if out:
+        write_json(out, result)
+    if picture:
+        draw(result, picture)
+    click.echo(describe(result))
+
+
+@click.command()
+@url_option
+@model_option
+@store_option
+@data_option
+@stream_option
+@click.option("--requests", default=500, show_default=True, type=click.IntRange(min=50))
+@seed_option
+def profile(
+    url: str, model: str, store: Path | None, data: str, stream: str, requests: int, seed: int
+) -> None:
+    """Print where the milliseconds of a request go, and the serving tax."""
+    from cache_models.bench.in_process import InProcess
+    from cache_models.network.base_dnn import load
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
+    from workload.run.profile import describe, in_process_ms
+    from workload.run.profile import profile as send_and_trace
+    from workload.run.stream import make_stream, open_for
+    from workload.traffic.variation import Pictures
+
+    base = load(model)
+    opened = open_for(data, base, click.echo)
+    made, _ = make_stream(opened, data, stream, requests, seed, base)
+    pictures = Pictures(opened.images, made.items, made.rounds)
+    found = send_and_trace(url, pictures)
+    alone = in_process_ms(InProcess(base, Store(store or STORE).current()), pictures)
+    click.echo(describe(found, alone))
+
+
+@click.command()
+@url_option
+@data_option
+@stream_option
+@click.option(
+    "--rate",
+    "rate_per_s",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second, Poisson.",
+)
+@click.option("--requests", default=6000, show_default=True, type=click.IntRange(min=1))
+@seed_option
+def rounds(url: str, data: str, stream: str, rate_per_s: float, requests: int, seed: int) -> None:
+    """Ask for rounds of retraining beside a stream, and say what they cost its requests.
+
+    Needs the server's GATI_ADMIN_TOKEN.
+    """
+    from workload.run.rounds import measure
+    from workload.run.stream import make_stream, open_for
+    from workload.traffic.arrivals import poisson
+    from workload.traffic.variation import Pictures
+
+    opened = open_for(data, None, click.echo)
+    made, _ = make_stream(opened, data, stream, requests, seed, None)
+    pictures = Pictures(opened.images, made.items, made.rounds)
+    due_s = poisson(requests, rate_per_s, seed)
+    token = os.environ.get("GATI_ADMIN_TOKEN", "")
+    click.echo(str(measure(url, token, pictures, due_s)))
