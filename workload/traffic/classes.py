@@ -40,11 +40,14 @@ def locality(
     present = _some(shares, classes + 1, rng)[:classes]
     leaves = rng.geometric(1 / mean_stay, classes)
     stream = np.empty(count, int)
-    for i in range(count):
-        for place in np.flatnonzero(leaves <= i):
+    now = 0
+    while now < count:
+        for place in np.flatnonzero(leaves <= now):
             present[place] = rng.choice(np.setdiff1d(np.flatnonzero(shares), present))
-            leaves[place] = i + rng.geometric(1 / mean_stay)
-        stream[i] = present[rng.integers(classes)]
+            leaves[place] = now + rng.geometric(1 / mean_stay)
+        until = min(count, int(leaves.min()))
+        stream[now:until] = present[rng.integers(classes, size=until - now)]
+        now = until
     return stream
 
 

@@ -100,9 +100,9 @@ def test_entropy_exits_trust_by_entropy_alone_and_keep_the_promise(tmp_path):
     assert wrong.mean() < made.plan.promise.limits.max_disagreement
 
 
-def test_the_model_cascade_is_made_once_and_keeps_the_promise(tmp_path, monkeypatch):
+def test_the_model_cascade_is_made_once_and_keeps_the_promise(tmp_path, monkeypatch, one_thread):
     monkeypatch.setenv("GATI_HOME", str(tmp_path))
-    np.save(tmp_path / "data.npy", images(1500))
+    np.save(tmp_path / "data.npy", images(1000))
     base = load(TINY)
     limits = Limits(max_disagreement=0.05, max_class_disagreement=0.2)
     plan = plan_for(["stem"], base.description.classes)
