@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+Mode = Literal["serve", "shadow", "off"]
 
 
 class Strict(BaseModel):
@@ -146,7 +147,7 @@ class AppArgs(Strict):
     name: str = Field("default", pattern=r"^[A-Za-z0-9._-]+$")
     model: str = "default"
     store: str = "default"
-    mode: Literal["serve", "shadow", "off"] = "serve"
+    mode: Mode = "serve"
     activation_dtype: Literal["float32", "float16", "bfloat16"] = "float16"
     lookup_timeout_ms: float = Field(100, gt=0)
     order: Literal["auto", "sequential", "speculative"] = "auto"
