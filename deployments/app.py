@@ -9,7 +9,7 @@ from cache_models.data.datasets import cache_home
 from cache_models.store.versions import Store, working_copy
 from cache_models.zoo.fashion import STORE
 from deployments.config import AppArgs
-from deployments.follow.sampler import TRAINER
+from deployments.follow.control_client import TRAINER
 from deployments.follow.trainer import Trainer
 from deployments.graph.lookup import Lookup
 from deployments.graph.partition import Partition

@@ -31,9 +31,9 @@ from cache_models.promise.prior import PriorRecord, calibrate_prior, load_said, 
 from cache_models.promise.promise import error_share, min_samples
 from cache_models.store.plan import Plan
 from cache_models.store.versions import CacheVersion, Store, fits
-from deployments.transport.messages import Observation
+from deployments.follow.messages import Observation
+from deployments.follow.state import UNPROVEN
 
-UNPROVEN = "unproven"
 PROPOSED = "proposed"
 """Folder in the store, itself a store, of a plan with other cut points."""
 

@@ -1,5 +1,4 @@
-"""A router's side of the watch: which requests are run on to the base DNN's end after they have
-been answered, what is told of them to the trainer, and what the trainer says in return.
+"""Chooses requests, and runs them on to the base DNN's end after they have been answered.
 
 A request is chosen before anything is known of it. It is run on when nobody waits, or after
 `max_wait_s` even if others wait, because without samples nobody could tell whether the caches are
@@ -12,24 +11,21 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
-from ray import serve
-from ray.exceptions import RayError
 
 from cache_models.cascade import Answers, Cascade, Trace
-from cache_models.cascade import Control as _Now
 from cache_models.network.stages import BASE, Answer
-from deployments.config import AppArgs
+from deployments.config import Sampling
+from deployments.follow.control_client import ControlClient
+from deployments.follow.messages import Observation
 from deployments.graph.speculation import Busy
-from deployments.transport.messages import Control, Observation, Prior
-from deployments.transport.remote import Remote
 
 logger = logging.getLogger(__name__)
 
-TRAINER = "trainer"
-EXCHANGE_S = 0.5
 IDLE_S = 0.01
 """Without a request, before it counts as idle: a client that sends one request after the other
 leaves gaps that are too short for a slice."""
@@ -38,56 +34,58 @@ FEWER, MORE = 0.5, 1.1
 there was time for it."""
 MAX_WAITING = 8
 """Times `max_backlog`; beyond it a sampled request is dropped."""
-MIX_FORGOTTEN_S = 5.0
-"""Without the trainer's word, the class mix of the moment is not known any longer than this."""
 MAX_WHOLE = 64
 """Observations in one exchange that carry features; more are told of without."""
 
 
-class Sampler:
-    """Chooses requests, runs them on, and exchanges with the trainer.
+class Waiting(NamedTuple):
+    """A sampled request that has been answered, and not yet been run on.
 
-    Args:
-        lookups: told to load a cache version before requests name it.
+    Attributes:
+        until: by `time.monotonic`, after which it waits no longer for an idle moment.
+        inclusion: as of an `Observation`.
     """
 
-    def __init__(self, args: AppArgs, cascade: Cascade, busy: Busy, lookups: list[Remote]):
-        self._args = args
-        self._cascade, self._busy = cascade, busy
-        self._lookups = lookups
-        self._control = Control(
-            args.mode, args.mode == "serve", args.sampling.rate, cascade.control.version
-        )
-        self._heard_at = time.monotonic()
+    until: float
+    trace: Trace
+    answers: Answers
+    inclusion: float
+
+
+class Sampler:
+    """
+    Args:
+        cascade: that runs them on.
+        busy: told of requests that begin and end.
+        client: says how many samples are wanted, and tells the trainer of them.
+    """
+
+    def __init__(self, args: Sampling, cascade: Cascade, busy: Busy, client: ControlClient):
+        self._args, self._cascade, self._busy, self._client = args, cascade, busy, client
         self._active, self._idle = 0, asyncio.Event()
         self._idle_since = 0.0
         self._idle.set()
-        self._backlog: asyncio.Queue = asyncio.Queue()
+        self._backlog: asyncio.Queue[Waiting] = asyncio.Queue()
         self._leisure = 1.0
-        self._observations: list[Observation] = []
-        self._answered = 0
-        self._tasks: list[asyncio.Task] = []
-
-    @property
-    def mode(self) -> str:
-        return self._control.mode
+        self._loop: asyncio.Task[None] | None = None
 
     def choose(self) -> float:
         """The probability with which the request at hand was sampled; 0 if it was not."""
-        if self.mode == "off":
+        wanted, args = self._client.instructions, self._args
+        if wanted.mode == "off":
             return 0.0
-        sampling = self._args.sampling
-        rate = max(sampling.min_rate, self._leisure * self._control.sample_rate)
-        if self._backlog.qsize() >= sampling.max_backlog:
-            rate = sampling.min_rate
-        if self._backlog.qsize() >= MAX_WAITING * sampling.max_backlog:
+        rate = max(args.min_rate, self._leisure * wanted.sample_rate)
+        if self._backlog.qsize() >= args.max_backlog:
+            rate = args.min_rate
+        if self._backlog.qsize() >= MAX_WAITING * args.max_backlog:
             return 0.0
         return rate if random.random() < rate else 0.0
 
     @contextmanager
-    def waiting(self):
+    def waiting(self) -> Iterator[None]:
         """While a client waits for its answer, sampled requests do not run."""
-        self.start()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop().create_task(self._run_on())
         self._active += 1
         self._busy.change(1)
         self._idle.clear()
@@ -100,38 +98,33 @@ class Sampler:
                 self._idle_since = time.monotonic()
                 self._idle.set()
 
-    def add(self, trace: Trace, answers: Answers, used_caches: bool, inclusion: float) -> None:
-        """An answered request.
+    def add(self, trace: Trace, answers: Answers, inclusion: float) -> None:
+        """A request that was answered with whatever its trace says.
 
         Args:
             inclusion: what `choose` said of it.
         """
-        self._answered += len(answers.exits)
-        if inclusion and not used_caches and not self._control.judge:
+        wanted = self._client.instructions
+        self._client.answered += len(answers.exits)
+        if inclusion and not _used_caches(trace) and not wanted.judge:
             for row in range(len(answers.exits)):
                 self._observe(row, answers, answers, inclusion, 1.0, trace, True)
         elif inclusion:
-            self._backlog.put_nowait((time.monotonic(), trace, answers, used_caches, inclusion))
-        elif self.mode != "off":
+            until = time.monotonic() + self._args.max_wait_s
+            self._backlog.put_nowait(Waiting(until, trace, answers, inclusion))
+        elif wanted.mode != "off":
             for row, exit in enumerate(answers.exits):
                 if exit == BASE:
                     self._observe(row, answers, answers, 0.0, 1.0, trace, trace.whole)
 
-    def start(self) -> None:
-        """Begin to run on and to exchange, on the running event loop; at once if it has begun."""
-        if not self._tasks:
-            loops = (self._run_on(), self._exchange())
-            self._tasks = [asyncio.get_running_loop().create_task(loop) for loop in loops]
-
     async def _run_on(self) -> None:
         while True:
-            since, trace, answers, used_caches, inclusion = await self._backlog.get()
+            until, trace, answers, inclusion = await self._backlog.get()
             try:
-                said = base = answers
-                if not used_caches:  # so nobody else waits for lookups
+                said, base = answers, answers
+                if not _used_caches(trace):  # so nobody else waits for lookups
                     said = await self._cascade.judge(trace, len(base.exits))
                 elif not trace.whole:
-                    until = since + self._args.sampling.max_wait_s
                     base = await self._cascade.finish(trace, lambda by=until: self._turn(by))
             except Exception as error:  # a lost replica costs a sample, never an answer
                 logger.warning("a sampled request was lost: %r", error)
@@ -150,9 +143,10 @@ class Sampler:
         trace: Trace,
         whole: bool,
     ) -> None:
+        observations = self._client.observations
         truth, exit = int(base.class_ids[row]), said.exits[row]
-        whole = whole and len(self._observations) < MAX_WHOLE
-        self._observations.append(
+        whole = whole and len(observations) < MAX_WHOLE
+        observations.append(
             Observation(
                 exit,
                 truth if exit == BASE else int(said.class_ids[row]),
@@ -174,49 +168,12 @@ class Sampler:
                     await self._idle.wait()
                     await asyncio.sleep(IDLE_S)
         except TimeoutError:
-            least = self._args.sampling.min_rate / self._control.sample_rate
+            least = self._args.min_rate / self._client.instructions.sample_rate
             self._leisure = max(least, FEWER * self._leisure)
         else:
             self._leisure = min(1.0, MORE * self._leisure)
 
-    async def _exchange(self) -> None:
-        while True:
-            await asyncio.sleep(EXCHANGE_S)
-            observations, self._observations = self._observations, []
-            answered, self._answered = self._answered, 0
-            try:
-                # by name each time: a restarted trainer is another actor
-                trainer = serve.get_deployment_actor(TRAINER)
-                async with asyncio.timeout(MIX_FORGOTTEN_S):  # wait_for may lose a cancellation
-                    control = await trainer.exchange.remote(observations, answered)
-            except (RayError, ValueError, TimeoutError) as error:
-                logger.warning("the trainer does not answer: %r", error)
-                self._forget()
-                continue
-            self._heard_at = time.monotonic()
-            await self._follow(control)
 
-    def _forget(self) -> None:
-        """Without the trainer's word the class mix is soon unknown, and later caches go off."""
-        silent_s, now = time.monotonic() - self._heard_at, self._cascade.control
-        if silent_s >= MIX_FORGOTTEN_S:
-            now = now._replace(log_ratio=None, threshold=None)
-        on = now.on and silent_s <= self._args.guard.trainer_lost_s
-        self._cascade.control = now._replace(on=on)
-
-    async def _follow(self, control: Control) -> None:
-        """Do as the trainer says; a new version once every lookup replica has it."""
-        self._control = control
-        self._cascade.control = self._cascade.control._replace(on=control.caches_on)  # an alarm?
-        prior, version = control.prior, self._cascade.control.version
-        if control.version not in (None, version):
-            try:
-                loaded = (lookup.broadcast("prepare", control.version) for lookup in self._lookups)
-                async with asyncio.timeout(10):
-                    await asyncio.gather(*loaded)
-            except Exception as error:  # a replica is on its way; try again with the next exchange
-                logger.warning("version %d is not everywhere yet: %r", control.version, error)
-                prior = Prior()
-            else:
-                version = control.version
-        self._cascade.control = _Now(version, control.caches_on, *prior)
+def _used_caches(trace: Trace) -> bool:
+    assert trace.control is not None, "the cascade says what a request is answered with"
+    return trace.control.on

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from cache_models.promise.guard import Guard
 from cache_models.promise.promise import Limits, error_share, min_samples, most_disagreements
 from deployments.config import GuardArgs, Sampling
-from deployments.transport.messages import Observation
+from deployments.follow.messages import Observation
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from cache_models.network.preprocessing import as_tensor
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from deployments.config import AppArgs
-from deployments.follow.sampler import TRAINER, Sampler
+from deployments.follow.control_client import TRAINER, ControlClient
+from deployments.follow.sampler import Sampler
 from deployments.graph.speculation import Speculation
 from deployments.graph.timeline import Timeline
 from deployments.ingress import admin
@@ -65,11 +66,13 @@ class Router:
             args.lookup_timeout_ms / 1e3,
             speculation,
         )
-        self._sampler = Sampler(args, self._cascade, speculation.busy, self._lookups)
+        self._client = ControlClient(args, self._cascade, self._lookups)
+        self._sampler = Sampler(args.sampling, self._cascade, speculation.busy, self._client)
         self._stats = Stats()
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve after the constructor."""
+        self._client.start()
         return build(self)
 
     async def answer(
@@ -77,7 +80,6 @@ class Router:
     ) -> Answers:
         """Answer all rows, in chunks that fit one message, and count them unless caches are off."""
         batch, resized = self._smallest_faithful_form(batch)
-        used_caches = use_caches and self._cascade.control.on
         row_bytes = max(batch[0].nbytes, self._row_bytes)
         size = max(1, min(CHUNK_ROWS, INLINE_BYTES // row_bytes))
 
@@ -86,7 +88,7 @@ class Router:
             trace = Trace(resized) if use_caches else None
             answers = await self._cascade.answer(chunk, resized, use_caches, timeline, trace)
             if trace is not None:
-                self._sampler.add(trace, answers, used_caches, inclusion)
+                self._sampler.add(trace, answers, inclusion)
             return answers
 
         with self._sampler.waiting():
@@ -139,7 +141,7 @@ class Router:
             caches = "on" if self._cascade.control.on else "off"
             return {
                 "guard": {"caches": caches, "trainer": str(error)},
-                "mode": self._sampler.mode,
+                "mode": self._client.instructions.mode,
                 "cache_version": self._cascade.control.version,
             }
 

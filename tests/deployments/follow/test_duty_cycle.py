@@ -3,7 +3,7 @@
 import pytest
 
 from deployments.follow import duty_cycle
-from deployments.follow.duty_cycle import Pace
+from deployments.follow.duty_cycle import DutyCycle
 
 
 @pytest.mark.parametrize(("busy", "rested"), [(True, 0.02), (False, None)])
@@ -11,7 +11,7 @@ def test_rest_is_in_proportion_to_work(monkeypatch, busy, rested):
     now, slept = [100.0], []
     monkeypatch.setattr(duty_cycle.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(duty_cycle.time, "sleep", slept.append)
-    paced = Pace(1 / 3, lambda: busy)
+    paced = DutyCycle(1 / 3, lambda: busy)
     now[0] += 0.01
     paced.rest()
     assert slept == ([] if rested is None else [pytest.approx(rested)])

@@ -7,8 +7,8 @@ import pytest
 
 from cache_models.promise.promise import Limits
 from deployments.config import GuardArgs, Sampling
+from deployments.follow.messages import Observation
 from deployments.follow.watch import Watch
-from deployments.transport.messages import Observation
 
 
 def watch():

@@ -1,0 +1,130 @@
+"""Routers do as the trainer says, all lookups first, and are careful when it says nothing."""
+
+import asyncio
+import doctest
+
+import numpy as np
+import pytest
+
+from cache_models.cascade import Control
+from deployments.config import AppArgs
+from deployments.follow import control_client as module
+from deployments.follow.control_client import ControlClient
+from deployments.follow.messages import Instructions
+from tests.places import FakeLookup, FakePlace, cascade_for
+
+MIX = Control(7, True, np.zeros(2, np.float32), 0.9)
+
+
+class FakeTrainer:
+    """Says what it is told to; lost while `control` is None."""
+
+    def __init__(self):
+        self.control: Control | None = Control(7)
+        self.observations, self.answered = [], 0
+        self.exchange = self
+
+    async def remote(self, observations, answered):
+        self.observations += observations
+        self.answered += answered
+        return Instructions("serve", 0.5, True, self.control)
+
+    def find(self):
+        if self.control is None:
+            raise ValueError("no such actor")
+        return self
+
+
+class Router:
+    """As much of one as the trainer has to do with.
+
+    Attributes:
+        now: of its clock, in seconds.
+    """
+
+    def __init__(self, lookups=(), **args):
+        self.now, self.trainer = 0.0, FakeTrainer()
+        self.cascade = cascade_for((), FakePlace((), []))
+        self.client = ControlClient(
+            AppArgs.model_validate(args),
+            self.cascade,
+            lookups,
+            self.trainer.find,
+            lambda: self.now,
+        )
+
+    def told(self, control: Control | None) -> Control:
+        """What requests are answered with after an exchange in which the trainer said `control`."""
+        self.trainer.control = control
+        asyncio.run(self.client.exchange())
+        return self.cascade.control
+
+
+def test_examples():
+    assert doctest.testmod(module).failed == 0
+
+
+def test_the_trainer_hears_everything_once():
+    router = Router()
+    router.client.observations += ["one", "another"]
+    router.client.answered += 5
+    for _ in range(2):
+        router.told(Control(7))
+    assert (router.trainer.observations, router.trainer.answered) == (["one", "another"], 5)
+
+
+def test_requests_are_answered_and_sampled_as_the_trainer_says():
+    router = Router()
+    assert router.told(MIX) is MIX
+    assert not router.told(Control(7, on=False)).on
+    assert router.client.instructions.sample_rate == 0.5
+
+
+def test_a_version_is_served_once_every_lookup_has_it():
+    willing, lost = FakeLookup(1), FakeLookup(6, fail=True)
+    router = Router([willing, lost])
+    assert router.told(MIX._replace(version=8)) == Control(7)
+    assert router.told(Control(8, on=False)) == Control(7, on=False)  # an alarm need not wait
+    lost.fail = False
+    assert router.told(MIX._replace(version=8)) == MIX._replace(version=8)
+    assert willing.prepared == lost.prepared == 8
+
+
+def test_the_version_in_service_needs_no_lookup_s_consent():
+    router = Router([FakeLookup(1, fail=True), FakeLookup(6, fail=True)])
+    assert router.told(MIX) is MIX
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "expected"),
+    [
+        (4, MIX),
+        (5, Control(7)),
+        (60, Control(7)),
+        (61, Control(7, on=False)),
+    ],
+)
+def test_without_the_trainer_the_mix_is_forgotten_and_later_caches_go_off(silent_s, expected):
+    router = Router(guard={"trainer_lost_s": 60})
+    router.told(MIX)
+    router.now += silent_s
+    assert router.told(None) == expected
+    assert router.told(MIX) == MIX  # it is back
+
+
+def test_exchanges_go_on_whatever_happens(monkeypatch):
+    monkeypatch.setattr(module, "EXCHANGE_S", 0)
+    router = Router()
+    router.trainer.control = None
+
+    async def run():
+        router.client.start()
+        router.client.answered = 3
+        async with asyncio.timeout(10):
+            while router.client.answered:  # told to nobody
+                await asyncio.sleep(0)
+            router.trainer.control = MIX
+            while router.cascade.control is not MIX:
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
