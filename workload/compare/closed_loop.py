@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import urllib3
+from tqdm import tqdm
 
 from workload.client.answers import Answers
 from workload.client.protocols import png
@@ -32,7 +33,7 @@ class Prediction(NamedTuple):
 
     class_id: int
     exit: str
-    ms: float
+    latency_ms: float
 
 
 Contender = Callable[[np.ndarray, bytes], Prediction]
@@ -92,13 +93,15 @@ def round_robin(
     names = list(contenders)
     found = {name: Answers.none(len(pictures)) for name in names}
     starts = range(0, len(pictures), requests_per_turn)
-    for first, order in zip(starts, orders(len(names), len(starts), seed), strict=True):
-        turn = range(first, min(first + requests_per_turn, len(pictures)))
-        bodies = {i: png(pictures[i]) for i in turn}
-        for name in (names[k] for k in order):
-            for i in turn:
-                _write_down(contenders[name], pictures[i], bodies[i], found[name], i)
-            time.sleep(pauses_s.get(name, PAUSE_S))
+    with tqdm(total=len(pictures), desc="closed loop", unit="request") as bar:
+        for first, order in zip(starts, orders(len(names), len(starts), seed), strict=True):
+            turn = range(first, min(first + requests_per_turn, len(pictures)))
+            bodies = {i: png(pictures[i]) for i in turn}
+            for name in (names[k] for k in order):
+                for i in turn:
+                    _write_down(contenders[name], pictures[i], bodies[i], found[name], i)
+                time.sleep(pauses_s.get(name, PAUSE_S))
+            bar.update(len(turn))
     return found
 
 

@@ -1,6 +1,6 @@
 """Ask a running server about labelled images, with caches and without in turn, and compare.
 
-The base DNN's own answers are computed beforehand, directly, on the same decoded images.
+The base DNN's own answers are computed beforehand on the same decoded images.
 """
 
 from collections import Counter

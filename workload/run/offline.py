@@ -1,13 +1,13 @@
-"""What would have been answered to the same pictures in one process, without a server: by the base
-DNN, and by the caches of a stored version as they are, without class prior and retraining.
+"""What the caches of a stored version, left as they are, without class prior and retraining, would
+have answered to the same pictures in one process.
 
-The base DNN's answers are the unmodified module's, which are the truth; to know them is enough for
-other caches, too, of which only the slices before the last are then computed.
+The base DNN's answers are known beforehand, so that only the slices before the last are computed.
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Static:
     version: int
     exits: np.ndarray
     class_ids: np.ndarray
-    plan: dict
+    plan: dict[str, Any]
 
 
 def static_labels(
