@@ -14,6 +14,7 @@ import torch
 
 from cache_models.build import cold_start
 from cache_models.build.survey import survey
+from cache_models.cache import training
 from cache_models.follow import retraining
 from cache_models.network.base_dnn import load
 from cache_models.network.preprocessing import as_tensor
@@ -36,10 +37,11 @@ strictest threshold would refuse one candidate in twelve."""
 
 @pytest.fixture(scope="module", autouse=True)
 def in_a_hurry():
-    """Short ticks; and other processes of a busy machine must not come before the learning."""
+    """Short ticks, the shortest training, and no other process that comes before it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "TICK_S", 0.01)
+        patch.setattr(module, "TICK_S", 0.02)
         patch.setattr(module, "lowest_priority", None)
+        patch.setattr(training, "EPOCHS", training.LEAST_EPOCHS)
         yield
 
 
@@ -114,7 +116,7 @@ async def until(ask: Callable[[], Awaitable], condition: Callable, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition(answer := await ask()):
         assert time.monotonic() < deadline, answer
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
     return answer
 
 
@@ -294,7 +296,6 @@ def test_a_mix_of_few_classes_sharpens_the_prior_while_samples_say_whether_it_ho
 
 
 def test_more_mistakes_than_expected_in_service_make_caches_more_careful(learned, monkeypatch):
-    monkeypatch.setattr(schedule, "RECALIBRATE_S", 0.0)
     expected = learned.open(2).plan.promise.disagreement
     assert 0 < expected < LIMITS.max_disagreement
 
@@ -308,6 +309,7 @@ def test_more_mistakes_than_expected_in_service_make_caches_more_careful(learned
         for _ in range(25):
             await trainer.exchange([sampled] * 20, 20)
         await trainer.exchange([wrong] * 80, 80)
+        monkeypatch.setattr(schedule, "RECALIBRATE_S", 0.0)
         less = 0.7 * calm["prior"]["disagreement"]
         await found(trainer, lambda status: status["prior"]["disagreement"] < less)
 
