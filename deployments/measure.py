@@ -15,12 +15,12 @@ import numpy as np
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from cache_models.network.stages import Answer
+from cache_models.network.stages import INPUT, Answer, Message, Run, Stage
 from cache_models.store.plan import HopCost
 from deployments.config import Compute, LaneArgs
 from deployments.graph.replica import Replica
-from deployments.transport.remote import Remote
-from deployments.transport.zmq.key import load_key, make_key
+from deployments.transport.place import connect
+from deployments.transport.zmq.key import make_key
 
 SIZES = (1_000, 16_000, 100_000, 400_000, 1_600_000)
 APP = "gati-measure"
@@ -28,35 +28,35 @@ WARM_UP = 100
 """Calls, in which the lane is found, too."""
 
 
+ECHO = Stage("partition", 0, 0, INPUT, None)
+
+
 @serve.deployment(ray_actor_options={"num_cpus": 0.1})
 class Echo(Replica):
     """Answers any message with a small one, as a partition or a lookup does that has nothing to
     compute."""
 
-    async def receive(self, message: np.ndarray) -> Answer:
-        return await self._reply(message)
+    async def _reply(self, message: Message, until: float | None) -> Answer:
+        return await self._computed(until, message.batch)
 
-    def _methods(self):
-        return {"receive": self.receive}
-
-    def _compute(self, message: np.ndarray) -> Answer:
+    def _compute(self, batch: np.ndarray) -> Answer:
         return Answer(np.zeros(1, int), np.zeros((1, 1), np.float32))
 
 
 @serve.deployment(ray_actor_options={"num_cpus": 0.1})
 class Caller:
-    """Calls `Echo` as the router calls a partition or a lookup."""
+    """Asks `Echo` as the router asks a partition or a lookup."""
 
-    def __init__(self, echo: DeploymentHandle, store: str, lane: bool):
-        self._echo = Remote(echo, load_key(Path(store)) if lane else None)
+    def __init__(self, echo: DeploymentHandle, store: str, lane: LaneArgs):
+        self._place = connect([ECHO], {ECHO.name: echo}, lane, store, bytes_per_value=4)
 
     async def median_ms(self, size: int, calls: int, pause_s: float) -> float:
-        message = np.zeros((1, size), np.uint8)
+        message = Run(np.zeros((1, size), np.uint8))
         times = []
         for _ in range(calls):
             await asyncio.sleep(pause_s)
             start = time.perf_counter()
-            await self._echo.call("receive", message, expected_bytes=size)
+            await self._place.ask(ECHO, message)
             times.append(time.perf_counter() - start)
         return statistics.median(times) * 1e3
 
@@ -73,10 +73,9 @@ def measure(
     """
     with tempfile.TemporaryDirectory(prefix="gati-measure-") as store:
         make_key(Path(store))
-        echo = Echo.bind(Compute(threads=1), LaneArgs(enabled=lane), store)
-        return _measure(
-            serve.run(Caller.bind(echo, store, lane), name=APP, route_prefix=None), calls, pause_s
-        )
+        args = LaneArgs(enabled=lane)
+        caller = Caller.bind(Echo.bind(Compute(threads=1), args, store), store, args)
+        return _measure(serve.run(caller, name=APP, route_prefix=None), calls, pause_s)
 
 
 def _measure(

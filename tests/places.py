@@ -44,7 +44,7 @@ class FakeLookup:
         n = len(features)
         return Verdict(features[:, 0] < self.below, np.zeros(n, int), np.tile([1.0, 0.0], (n, 1)))
 
-    async def broadcast(self, method, version):
+    async def prepare(self, version):
         if self.fail:
             raise RuntimeError("lost")
         self.prepared = version
@@ -65,6 +65,9 @@ class FakePlace:
             return await fake.run(*message)
         async with asyncio.timeout(timeout_s):
             return await fake.run(*message)
+
+    async def prepare(self, version):
+        await asyncio.gather(*(lookup.prepare(version) for lookup in self.lookups))
 
 
 def cascade_for(names, place, lookup_timeout_s=None, speculation=None) -> Cascade:

@@ -10,7 +10,7 @@ are answered with comes in.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ray import serve
@@ -29,10 +29,10 @@ PREPARE_S = 10.0
 """After which a version that is not loaded everywhere is asked for again."""
 
 
-class Lookup(Protocol):
-    """All replicas of a lookup."""
+class Lookups(Protocol):
+    """All replicas of all lookups."""
 
-    async def broadcast(self, method: str, *args: Any) -> Any: ...
+    async def prepare(self, version: int) -> None: ...
 
 
 def find_trainer() -> Any:
@@ -62,7 +62,7 @@ class ControlClient:
         self,
         args: AppArgs,
         cascade: Cascade,
-        lookups: Sequence[Lookup],
+        lookups: Lookups,
         trainer: Callable[[], Any] = find_trainer,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -114,7 +114,7 @@ class ControlClient:
         """Whether every lookup replica has loaded a version."""
         try:
             async with asyncio.timeout(PREPARE_S):
-                await asyncio.gather(*(at.broadcast("prepare", version) for at in self._lookups))
+                await self._lookups.prepare(version)
         except Exception as error:  # a replica is on its way; try again with the next exchange
             logger.warning("version %d is not everywhere yet: %r", version, error)
             return False

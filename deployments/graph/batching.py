@@ -6,6 +6,7 @@ never waits. (`serve.batch` cannot do this: with a wait of 0 it makes batches of
 every request waits.)
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deployments.graph.compute import ComputeLoop, ComputeThread
+from deployments.transport.errors import Lost
 
 
 @dataclass(eq=False)
@@ -23,6 +25,7 @@ class _Waiting:
     batch: np.ndarray
     args: tuple[Hashable, ...]
     since: float
+    until: float
     reply: Future = field(default_factory=Future)
 
     def like(self, other: "_Waiting") -> bool:
@@ -58,13 +61,16 @@ class Batching:
         """Requests that wait or are being computed."""
         return len(self._waiting) + self._computing
 
-    def submit(self, batch: np.ndarray, *args: Hashable) -> Future:
+    def submit(self, batch: np.ndarray, *args: Hashable, until: float | None = None) -> Future:
         """The reply to `batch`, to come; one that is cancelled before its turn is not computed.
 
         Args:
             args: what is not alike in them is not computed together.
+            until: of `time.monotonic`; one whose turn comes later is not computed, and its reply is
+                `Lost`.
         """
-        waiting = _Waiting(batch, args, time.perf_counter())
+        until = math.inf if until is None else until
+        waiting = _Waiting(batch, args, time.perf_counter(), until)
         with self._lock:
             self._waiting.append(waiting)
         # One call for every request: those that find theirs computed already have nothing to do.
@@ -101,9 +107,13 @@ class Batching:
         """The request that has waited longest, and those like it that fit beside it."""
         taken: list[_Waiting] = []
         left: list[_Waiting] = []
-        rows = 0
+        rows, now = 0, time.monotonic()
         with self._lock:
             for waiting in self._waiting:
+                if waiting.until < now:
+                    if waiting.reply.set_running_or_notify_cancel():
+                        waiting.reply.set_exception(Lost("nobody waits for it any more"))
+                    continue
                 more = rows + len(waiting.batch)
                 if taken and (more > self._max_rows or not waiting.like(taken[0])):
                     left.append(waiting)

@@ -11,17 +11,13 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import torch
-
-from cache_models.network.threads import use_threads
-
 
 class ComputeThread:
     """Runs functions in turn, in inference mode, with `threads` threads within an operation."""
 
     def __init__(self, threads: int):
         self._executor = ThreadPoolExecutor(
-            1, thread_name_prefix="compute", initializer=use_threads, initargs=(threads,)
+            1, thread_name_prefix="compute", initializer=_start, initargs=(threads,)
         )
 
     def submit(self, function: Callable, *args) -> Future:
@@ -40,6 +36,8 @@ class ComputeThread:
 
     @staticmethod
     def call(function: Callable, args: tuple):
+        import torch  # takes seconds, and whoever deploys a replica does not compute
+
         with torch.inference_mode():
             return function(*args)
 
@@ -55,3 +53,9 @@ class ComputeLoop:
         it comes back here."""
         await asyncio.sleep(0)
         return future.result(timeout=0)
+
+
+def _start(threads: int) -> None:
+    from cache_models.network.threads import use_threads
+
+    use_threads(threads)

@@ -1,57 +1,54 @@
 """A deployment that asks the learned cache at one cut point."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from ray import serve
 
-from cache_models.cache.lookup import CacheLookup
-from cache_models.network.device import resolve
-from cache_models.network.stages import Stage, Verdict
+from cache_models.errors import ArtifactError
+from cache_models.network.stages import LookUp, Message, Stage, Verdict
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from deployments.config import Compute, LaneArgs
+from deployments.graph.compute import ComputeThread
+from deployments.graph.loaded import LoadedVersions
 from deployments.graph.replica import Replica
 
-KEPT_VERSIONS = 2
+if TYPE_CHECKING:
+    from cache_models.cache.lookup import CacheLookup
 
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
 class Lookup(Replica):
-    """The learned cache of one stage, in the version that a request names."""
+    """The learned cache of one stage, in the version that a request names.
+
+    A version that is not in memory is loaded meanwhile, and the request waits for it; its timeout
+    may make it a miss.
+    """
 
     def __init__(self, stage: Stage, plan: Plan, store: str, compute: Compute, lane: LaneArgs):
+        import torch  # not by whoever deploys it
+
+        from cache_models.network.device import resolve
+
         self._device = resolve(compute.device)
         quick = self._device.type == "cpu" and compute.threads == 1
         super().__init__(compute, lane, store, quick)
         if quick:
             torch.set_num_threads(1)
-        self._stage, self._max_rows = stage, compute.max_batch_rows
+        # Beside what answers. With one thread it starts no team that would disturb another.
+        self._loader = ComputeThread(1)
+        self._stage, self._plan, self._max_rows = stage, plan, compute.max_batch_rows
         self._versions = Store(store)
-        self._caches: dict[int, CacheLookup] = {}
-        self._thread.run_now(self._load, self._versions.serving(plan).number)
-
-    async def look_up(
-        self,
-        batch: np.ndarray,
-        version: int,
-        log_ratio: np.ndarray | None = None,
-        threshold: float | None = None,
-        resized: bool = False,
-    ) -> Verdict:
-        """Ask the cache of `version`.
-
-        Args:
-            batch: features `(B, *feature_shape)` float16; for a cache at the input what
-                `Partition.run` takes first, from which features are made here.
-            log_ratio: `(K,)` of the class mix of the moment to the one that was trained on.
-            threshold: of the probability of agreement; None is the version's own.
-            resized: as for `Partition.run`.
-
-        Raises:
-            ArtifactError: that version cannot be loaded; to the router, a miss.
-        """
-        mix = None if log_ratio is None else np.asarray(log_ratio, np.float32).tobytes()
-        return await self._reply(batch, version, mix, threshold, resized)
+        first = self._versions.serving(plan).number
+        self._loaded = LoadedVersions(
+            first,
+            self._loader.run_now(self._load, first),
+            lambda number: self._loader.run(self._load, number),
+            lambda: self._loader.run(self._in_service),
+        )
 
     async def prepare(self, version: int) -> None:
         """Load a version before requests name it.
@@ -59,27 +56,30 @@ class Lookup(Replica):
         Raises:
             ArtifactError: it cannot be loaded.
         """
-        await self._thread.run(self._load, version)
+        await self._loaded.get(version)
 
-    def _methods(self):
-        return {"look_up": self.look_up}
+    async def _reply(self, message: Message, until: float | None) -> Verdict:
+        assert isinstance(message, LookUp)
+        batch, version, log_ratio, threshold, resized = message
+        cache = await self._loaded.get(version)
+        mix = None if log_ratio is None else np.asarray(log_ratio, np.float32).tobytes()
+        return await self._computed(until, batch, cache, mix, threshold, resized)
 
     def _compute(
         self,
         batch: np.ndarray,
-        version: int,
+        cache: CacheLookup,
         mix: bytes | None,
         threshold: float | None,
         resized: bool,
     ) -> Verdict:
-        if version not in self._caches:
-            self._load(version)
         log_ratio = None if mix is None else np.frombuffer(mix, np.float32)
-        return self._caches[version](batch, log_ratio, threshold, resized)
+        return cache(batch, log_ratio, threshold, resized)
 
-    def _load(self, number: int) -> None:
-        if number in self._caches:
-            return
+    def _load(self, number: int) -> CacheLookup:
+        """A version, warm."""
+        from cache_models.cache.lookup import CacheLookup
+
         version = self._versions.open(number)
         plan, cache = version.plan, version.load(self._stage.index)
         lookup = CacheLookup(
@@ -87,6 +87,10 @@ class Lookup(Replica):
         )
         for rows in [*range(self._max_rows, 1, -1), *[1] * 5]:
             lookup(lookup.zeros(rows))
-        self._caches[number] = lookup
-        while len(self._caches) > KEPT_VERSIONS:
-            self._caches.pop(next(iter(self._caches)))  # the one loaded first
+        return lookup
+
+    def _in_service(self) -> int | None:
+        try:
+            return self._versions.serving(self._plan).number
+        except ArtifactError:  # somebody changes the store at this moment
+            return None

@@ -1,15 +1,9 @@
 """A deployment that runs one slice of the base DNN."""
 
 import numpy as np
-import torch
 from ray import serve
 
-from cache_models.network.base_dnn import load
-from cache_models.network.cutting import cut
-from cache_models.network.device import resolve
-from cache_models.network.engine import fast
-from cache_models.network.slice import Slice
-from cache_models.network.stages import Activation, Answer, Stage
+from cache_models.network.stages import Activation, Answer, Message, Run, Stage
 from cache_models.store.plan import Plan
 from deployments.config import Compute, LaneArgs
 from deployments.graph.replica import Replica
@@ -32,6 +26,14 @@ class Partition(Replica):
         self._thread.run_now(self._prepare, stage, plan, compute, activation_dtype)
 
     def _prepare(self, stage: Stage, plan: Plan, compute: Compute, activation_dtype: str) -> None:
+        import torch  # and what needs it: not by whoever deploys it
+
+        from cache_models.network.base_dnn import load
+        from cache_models.network.cutting import cut
+        from cache_models.network.device import resolve
+        from cache_models.network.engine import fast
+        from cache_models.network.slice import Slice
+
         device = resolve(compute.device)
         base = load(plan.model)
         plan.check_base(base)
@@ -43,12 +45,9 @@ class Partition(Replica):
         for rows in [*range(compute.max_batch_rows, 1, -1), *[1] * 5]:
             self._slice(self._slice.zeros(rows))
 
-    async def run(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
-        """Run the slice; arguments as of `Run`."""
-        return await self._reply(batch, resized)
+    async def _reply(self, message: Message, until: float | None) -> Activation | Answer:
+        assert isinstance(message, Run)
+        return await self._computed(until, *message)
 
-    def _methods(self):
-        return {"run": self.run}
-
-    def _compute(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
+    def _compute(self, batch: np.ndarray, resized: bool) -> Activation | Answer:
         return self._slice(batch, resized)

@@ -1,62 +1,74 @@
-"""What partitions and lookups have in common: a thread that computes, batches, and a lane."""
+"""What partitions and lookups have in common: a thread that computes, batches, and an end of the
+transport."""
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Coroutine, Hashable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import ray
 
-from cache_models.network.stages import Reply
+from cache_models.network.stages import Message, Reply
 from deployments.config import Compute, LaneArgs
 from deployments.graph.batching import Batching
 from deployments.graph.compute import ComputeLoop, ComputeThread
-from deployments.transport.zmq.client import LaneAddress
-from deployments.transport.zmq.key import load_key
-from deployments.transport.zmq.server import LaneServer
-
-NODE = "node"
+from deployments.transport.endpoint import Endpoint
 
 
 class Replica:
-    """A replica that computes replies, asked by handle or by lane.
+    """A replica that computes replies.
 
     Args:
-        store: folder where the lane's key lies.
+        store: folder where the key of the transport lies.
         quick: whether a batch takes so little time that it may be computed on the event loop.
     """
+
+    _endpoint: Endpoint | None = None
 
     def __init__(self, compute: Compute, lane: LaneArgs, store: str, quick: bool = False):
         self._thread = ComputeThread(compute.threads)
         self._place = ComputeLoop() if quick else self._thread
         self._batching = Batching(self._place, self._compute, compute.max_batch_rows)
-        self._lane_args, self._store = lane, Path(store)
-        self._lane = None
+        self._endpoint = Endpoint(self._reply)
+        self._lane, self._store = lane, Path(store)
+
+    async def ask(self, message: Message, timeout_s: float | None = None) -> Reply:
+        """The reply to a message.
+
+        Args:
+            timeout_s: after which nobody wants it any more.
+
+        Raises:
+            PlaceError: there is none.
+        """
+        return await self._endpoint.ask(message, timeout_s)
 
     async def ping(self) -> None:
         """Returns once a replica is there to answer."""
 
-    async def lane_address(self) -> LaneAddress | None:
-        """Where this replica listens beside its handle, from now on; None if it must not."""
-        if not self._lane_args.enabled:
-            return None
-        if self._lane is None:
-            host = self._lane_args.host
-            if host == NODE:
-                host = ray.util.get_node_ip_address()
-            self._lane = LaneServer(self._methods(), load_key(self._store), host)
-        return LaneAddress(self._lane.address, ray.get_runtime_context().get_node_id())
+    async def record_replica_metadata(self) -> dict[str, Any]:
+        """Serve asks for it once, when the replica has started, and tells it to the routers."""
+        return await self._endpoint.listen(self._lane, self._store)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """For `deployments.autoscaling`: Serve counts only what comes by handle."""
-        return {"ongoing": float(self._batching.ongoing)}
+        return {"ongoing": float(self._endpoint.ongoing)}
 
-    def _methods(self) -> dict[str, Callable[..., Awaitable[Reply]]]:
-        """What may be called by lane."""
+    def __del__(self) -> Coroutine[Any, Any, None] | None:
+        """Serve calls it, and awaits what it returns, when the replica is to stop: after calls by
+        handle have ended, and before the process is killed."""
+        endpoint = self._endpoint  # none, if the constructor has failed
+        return endpoint.drain() if endpoint is not None and endpoint.listening else None
+
+    async def _reply(self, message: Message, until: float | None) -> Reply:
+        """
+        Args:
+            until: of `time.monotonic`; what has not begun by then is not computed.
+        """
         raise NotImplementedError
 
     def _compute(self, batch: np.ndarray, *args: Hashable) -> Reply:
-        """The reply to a batch, in the thread that computes."""
+        """The reply to a batch, where this replica computes."""
         raise NotImplementedError
 
-    async def _reply(self, batch: np.ndarray, *args: Hashable) -> Reply:
-        return await self._place.done(self._batching.submit(batch, *args))
+    async def _computed(self, until: float | None, batch: np.ndarray, *args: Hashable) -> Reply:
+        return await self._place.done(self._batching.submit(batch, *args, until=until))

@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from ray.exceptions import RayError
-from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.exceptions import RayServeException
 
 from cache_models.cascade import Answers
 from cache_models.network.description import ModelDescription
@@ -21,6 +21,7 @@ from deployments.ingress import admin
 from deployments.ingress import open_inference as protocol
 from deployments.ingress.decoding import decode_image, image_bytes, read_body
 from deployments.ingress.errors import InvalidInput, NotFound, RequestError, Unavailable
+from deployments.transport.errors import PlaceError, Refused
 
 MODEL_VERSION = "1"
 """Of the base DNN, which never changes while it is served; caches have versions of their own."""
@@ -224,13 +225,13 @@ def _trace(request: Request, timeline: Timeline) -> dict:
 
 @contextmanager
 def _errors_counted(service: Service):
-    """Turns what Ray raises into a named error, and counts errors by status."""
+    """Turns what the graph raises into a named error, and counts errors by status."""
     try:
         try:
             yield
-        except BackPressureError as error:
+        except Refused as error:
             raise Unavailable(f"the server is at its limit, try again later: {error}") from error
-        except (RayError, RayServeException) as error:
+        except (PlaceError, RayError, RayServeException) as error:
             raise Unavailable(f"the base DNN cannot answer now: {error}") from error
     except RequestError as error:
         service.count_error(error.status)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,9 +23,7 @@ from deployments.ingress import admin
 from deployments.ingress.endpoints import build
 from deployments.ingress.errors import Unavailable
 from deployments.ingress.stats import Stats, merge
-from deployments.transport.place import Deployed
-from deployments.transport.remote import INLINE_BYTES, Remote
-from deployments.transport.zmq.key import load_key
+from deployments.transport.place import connect
 
 CHUNK_ROWS = 32
 
@@ -48,15 +45,10 @@ class Router:
         self._plan = plan
         self.name, self.limits = args.name, args.http
         self.description = plan.description
-        key = load_key(Path(args.store)) if args.lane.enabled else None
-        stages = plan.stages()
-        self._remotes = {stage.name: Remote(graph[stage.name], key) for stage in stages}
-        self._partitions = [self._remotes[s.name] for s in stages if not s.is_lookup]
-        self._lookups = [self._remotes[s.name] for s in stages if s.is_lookup]
+        self._stages = stages = plan.stages()
         self._lookups_seen = False
         bytes_per_value = args.activation_bytes_per_value
-        self._row_bytes = max(stage.reply_row_bytes(bytes_per_value) for stage in stages)
-        self._place = Deployed(self._remotes, bytes_per_value)
+        self._place = connect(stages, graph, args.lane, args.store, bytes_per_value)
         speculation = Speculation(stages, args.order)
         self._cascade = Cascade(
             stages,
@@ -66,7 +58,7 @@ class Router:
             args.lookup_timeout_ms / 1e3,
             speculation,
         )
-        self._client = ControlClient(args, self._cascade, self._lookups)
+        self._client = ControlClient(args, self._cascade, self._place)
         self._sampler = Sampler(args.sampling, self._cascade, speculation.busy, self._client)
         self._stats = Stats()
 
@@ -80,8 +72,7 @@ class Router:
     ) -> Answers:
         """Answer all rows, in chunks that fit one message, and count them unless caches are off."""
         batch, resized = self._smallest_faithful_form(batch)
-        row_bytes = max(batch[0].nbytes, self._row_bytes)
-        size = max(1, min(CHUNK_ROWS, INLINE_BYTES // row_bytes))
+        size = min(CHUNK_ROWS, self._place.max_rows(batch[0].nbytes))
 
         async def answer(chunk: np.ndarray) -> Answers:
             inclusion = self._sampler.choose() if use_caches else 0.0
@@ -130,8 +121,7 @@ class Router:
 
     async def local_stats(self) -> dict:
         """This replica's share of `/stats`."""
-        hops = {name: remote.by_way for name, remote in self._remotes.items()}
-        return self._stats.snapshot(self._place.failures, hops)
+        return self._stats.snapshot(self._place.failures, self._place.by_way)
 
     async def _trainer_status(self) -> dict:
         try:
@@ -157,10 +147,9 @@ class Router:
 
     async def check_ready(self) -> None:
         """All partitions answer, and every lookup has once: one lost later costs only hits."""
-        needed = self._partitions + ([] if self._lookups_seen else self._lookups)
-        pings = asyncio.gather(*(remote.call_by_handle("ping") for remote in needed))
+        needed = [s for s in self._stages if not (s.is_lookup and self._lookups_seen)]
         try:
-            await asyncio.wait_for(pings, timeout=2)
+            await asyncio.wait_for(self._place.ping(needed), timeout=2)
         except Exception as error:
             raise Unavailable(f"not all deployments answer yet: {error!r}") from error
         self._lookups_seen = True

@@ -1,5 +1,14 @@
-"""What replicas reply with. Nothing here needs PyTorch, which takes seconds to import."""
+"""What replicas are asked and what they reply, by the name under which it travels."""
 
-from cache_models.network.stages import Activation, Answer, Verdict
+from cache_models.network.stages import (
+    Activation,
+    Answer,
+    LookUp,
+    Message,
+    Reply,
+    Run,
+    Verdict,
+)
 
-REPLIES = {kind.__name__: kind for kind in (Activation, Answer, Verdict)}
+MESSAGES: dict[str, type[Message]] = {kind.__name__: kind for kind in (Run, LookUp)}
+REPLIES: dict[str, type[Reply]] = {kind.__name__: kind for kind in (Activation, Answer, Verdict)}

@@ -1,11 +1,12 @@
-"""The lane: a way from router to replicas beside Serve's handles, over ZeroMQ.
+"""A replica's end of the way beside Serve's handles, over ZeroMQ.
 
 A call by a handle costs as much as several layers of a base DNN. So a replica also listens on a
 socket of its own, and a router that knows its address asks it there:
 
-1. router → replica: request number, method, and the arguments as `frames`;
-2. replica → router: the number, the kind of reply, and its fields; or an empty kind and why not;
-3. router → replica: the number alone, if the answer is not wanted any more.
+1. router → replica: request number, the kind of message, and as `frames` the seconds that are left
+   for it and its fields;
+2. replica → router: the number, the kind of reply and its fields, or the kind of error and why;
+3. router → replica: the number alone, if the reply is not wanted any more.
 
 Serve still places, watches, replaces and scales the replicas. Both ends prove that they hold the
 application's key, and all is encrypted (CurveZMQ).
@@ -13,36 +14,41 @@ application's key, and all is encrypted (CurveZMQ).
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import zmq
 import zmq.asyncio
 from zmq.auth.asyncio import AsyncioAuthenticator
 
-from cache_models.network.stages import Reply
+from cache_models.network.stages import Message, Reply
+from deployments.transport.errors import Failed, PlaceError
 from deployments.transport.frames import from_frames, to_frames
+from deployments.transport.messages import MESSAGES
 from deployments.transport.zmq.key import LaneKey
 from deployments.transport.zmq.wire import Frames, Wire
 
 logger = logging.getLogger(__name__)
 
+LINGER_MS = 1_000
+"""For which a closed end still sends what it has said."""
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 HEARTBEAT_MS = 1_000
 HEARTBEAT_TIMEOUT_MS = 5_000
 """A node that is gone without a word is known to be after this."""
 
 
-class LaneServer:
-    """A replica's end.
-
+class Server:
+    """
     Args:
-        methods: that may be called; each takes what `from_frames` gives.
+        ask: the reply to a message, within the seconds given; raises a `PlaceError`.
         host: address to listen on; the port is any free one.
     """
 
-    def __init__(self, methods: Mapping[str, Callable[..., Awaitable[Reply]]], key: LaneKey, host):
-        self._methods = methods
-        self._running: dict[tuple[bytes, bytes], asyncio.Task] = {}
+    def __init__(
+        self, ask: Callable[[Message, float | None], Awaitable[Reply]], key: LaneKey, host: str
+    ):
+        self._ask = ask
+        self._running: dict[tuple[bytes, bytes], asyncio.Task[None]] = {}
         # Of its own: an authenticator answers for all servers of a context.
         self._context = context = zmq.asyncio.Context()
         self._authenticator = AsyncioAuthenticator(context)
@@ -52,7 +58,7 @@ class LaneServer:
         socket.curve_server = True
         socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
         socket.maxmsgsize = MAX_MESSAGE_BYTES
-        socket.linger = 0
+        socket.linger = LINGER_MS
         configure(socket)
         port = socket.bind_to_random_port(f"tcp://{host}")
         self.address = f"tcp://{host}:{port}"
@@ -69,22 +75,35 @@ class LaneServer:
             elif running := self._running.get(call):
                 running.cancel()
         except Exception as error:  # from a peer that holds the key; the next one may be well
-            logger.error("a message on the lane cannot be read: %r", error)
+            logger.error("a message by ZeroMQ cannot be read: %r", error)
 
-    async def _answer(self, call: tuple[bytes, bytes], method: str, frames: list) -> None:
+    async def _answer(self, call: tuple[bytes, bytes], kind: str, frames: Frames) -> None:
         try:
-            reply = await self._methods[method](*from_frames(frames))
+            timeout_s, *fields = from_frames(frames)
+            reply = await self._ask(MESSAGES[kind](*fields), timeout_s)
             said = [type(reply).__name__.encode(), *to_frames(reply)]
-        except Exception as error:
-            said = [b"", *to_frames([repr(error)])]
+        except PlaceError as error:
+            said = [type(error).__name__.encode(), *to_frames([str(error)])]
+        except Exception as error:  # an unreadable message, or a reply that cannot travel
+            said = [Failed.__name__.encode(), *to_frames([f"{kind}: {error!r}"])]
         self._wire.send([*call, *said])
 
+    async def drain(self) -> None:
+        """Close once what has been said has left."""
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        self._close_sockets()
+        await asyncio.to_thread(self._context.term)
+
     def close(self) -> None:
+        """Close now, and answer nothing more."""
         for task in list(self._running.values()):
             task.cancel()
+        self._close_sockets()
+        self._context.destroy(linger=0)
+
+    def _close_sockets(self) -> None:
         self._wire.close()
         self._authenticator.stop()
-        self._context.destroy(linger=0)
 
 
 class _Only:

@@ -48,7 +48,7 @@ class Router:
         self.client = ControlClient(
             AppArgs.model_validate(args),
             self.cascade,
-            lookups,
+            FakePlace((), lookups),
             self.trainer.find,
             lambda: self.now,
         )

@@ -37,7 +37,7 @@ class Router:
         self.cascade = cascade_for(names, place)
         self.cascade.control = Control(7, used_caches)
         args = AppArgs.model_validate(args)
-        self.client = ControlClient(args, self.cascade, lookups)
+        self.client = ControlClient(args, self.cascade, place)
         if wanted is not None:
             self.client.instructions = wanted
         self.sampler = Sampler(args.sampling, self.cascade, Busy(), self.client)

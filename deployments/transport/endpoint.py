@@ -1,0 +1,125 @@
+"""A replica's end of the transport: whatever way a question comes, it is one of as many as Serve
+allows, it is computed once, and what goes wrong gets its kind.
+
+By Serve's handle a question that comes too many waits here: Serve has admitted it already, and does
+not know of those that came by ZeroMQ. By ZeroMQ it is refused, and waits at the router.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import serve
+
+from cache_models.network.stages import Message, Reply
+from deployments.config import LaneArgs
+from deployments.transport.admission import Admission
+from deployments.transport.errors import Failed, Lost, PlaceError, Refused
+from deployments.transport.replicas import ADDRESS
+from deployments.transport.zmq.key import load_key
+from deployments.transport.zmq.server import Server
+
+NODE = "node"
+
+
+def max_ongoing_requests() -> int:
+    """Of this replica's deployment, as Serve has it now; the only way to read it is private."""
+    return serve.get_replica_context()._deployment_config.max_ongoing_requests
+
+
+class Endpoint:
+    """
+    Args:
+        answer: computes a reply, unless the time given (of `time.monotonic`) has passed before it
+            begins.
+        limit: how many questions may be here at once.
+
+    Attributes:
+        ongoing: questions that are being answered.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Message, float | None], Awaitable[Reply]],
+        limit: Callable[[], int] = max_ongoing_requests,
+    ):
+        self._answer, self._limit = answer, limit
+        self.ongoing = 0
+        self._admission = Admission(self._enter, self._leave)
+        self._stopping, self._idle = False, asyncio.Event()
+        self._server: Server | None = None
+
+    async def ask(self, message: Message, timeout_s: float | None = None) -> Reply:
+        """The reply to a question by handle.
+
+        Args:
+            timeout_s: after which nobody wants it any more.
+
+        Raises:
+            PlaceError: there is none, and why.
+        """
+        until = _moment(timeout_s)
+        await self._admission.turn()
+        return await self._answered(message, until)
+
+    async def ask_now(self, message: Message, timeout_s: float | None = None) -> Reply:
+        """The reply to a question by ZeroMQ; arguments and errors as of `ask`."""
+        if self._stopping:
+            raise Lost("the replica is to stop")
+        if self._admission.now() is None:
+            raise Refused(f"the replica has {self.ongoing} requests, as many as it may")
+        return await self._answered(message, _moment(timeout_s))
+
+    async def listen(self, args: LaneArgs, store: Path) -> dict[str, Any]:
+        """Listen by ZeroMQ from now on, if that is configured; the replica's metadata, by which
+        routers find it."""
+        if not args.enabled:
+            return {}
+        if self._server is None:
+            host = ray.util.get_node_ip_address() if args.host == NODE else args.host
+            self._server = Server(self.ask_now, load_key(store), host)
+        return {ADDRESS: self._server.address}
+
+    @property
+    def listening(self) -> bool:
+        """By ZeroMQ, and not about to stop."""
+        return self._server is not None and not self._stopping
+
+    async def drain(self) -> None:
+        """Refuse what comes by ZeroMQ, and return once what is here has been answered. What comes
+        by handle Serve turns away itself."""
+        self._stopping = True
+        while self.ongoing:
+            self._idle.clear()
+            await self._idle.wait()
+        if self._server is not None:
+            await self._server.drain()
+
+    async def _answered(self, message: Message, until: float | None) -> Reply:
+        try:
+            return await self._answer(message, until)
+        except PlaceError:
+            raise
+        except Exception as error:
+            raise Failed(f"{type(message).__name__} failed: {error!r}") from error
+        finally:
+            self._leave(True)
+            self._admission.serve()
+
+    def _enter(self) -> bool | None:
+        if self.ongoing >= self._limit():
+            return None
+        self.ongoing += 1
+        return True
+
+    def _leave(self, _: bool) -> None:
+        self.ongoing -= 1
+        if not self.ongoing:
+            self._idle.set()
+
+
+def _moment(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else time.monotonic() + timeout_s

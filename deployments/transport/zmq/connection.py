@@ -1,0 +1,140 @@
+"""A router's connection to one replica."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from cache_models.network.stages import Message, Reply
+from deployments.transport.errors import KINDS, Failed, Lost
+from deployments.transport.frames import FrameError, from_frames, to_frames
+from deployments.transport.messages import REPLIES
+from deployments.transport.zmq.key import LaneKey
+from deployments.transport.zmq.server import MAX_MESSAGE_BYTES, configure
+from deployments.transport.zmq.wire import Frames, Wire
+
+RECONNECT_MS, MAX_RECONNECT_MS = 100, 5_000
+"""A replica that is not there is tried again, each time after twice as long, until Serve says that
+it does not run."""
+PAUSE_S, MAX_PAUSE_S = 0.01, 0.5
+"""For which a replica that has refused is left alone, each time in a row twice as long."""
+
+
+class Connection:
+    """
+    Args:
+        changed: called when there may be room here, or nobody is there any more.
+
+    Attributes:
+        up: whether the replica is there, and may be asked.
+        in_flight: places taken at it from here.
+        limit: of those.
+    """
+
+    def __init__(
+        self, context: zmq.Context, address: str, key: LaneKey, changed: Callable[[], None]
+    ):
+        self._changed = changed
+        self._socket = socket = context.socket(zmq.DEALER)
+        socket.curve_serverkey = key.public
+        socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
+        socket.maxmsgsize = MAX_MESSAGE_BYTES
+        socket.linger = 0
+        socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS, MAX_RECONNECT_MS
+        configure(socket)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        socket.connect(address)
+        self._numbers = itertools.count()
+        self._waiting: dict[bytes, asyncio.Future[Frames]] = {}
+        self.up, self.in_flight, self.limit = False, 0, 1
+        self._retired = False
+        self._pause_s, self._paused_until = PAUSE_S, 0.0
+        self._wire, self._events = Wire(socket, self._received), Wire(monitor, self._happened)
+
+    @property
+    def free(self) -> bool:
+        """Whether there is room for a question."""
+        return self.up and self.in_flight < self.limit and time.monotonic() >= self._paused_until
+
+    def reserve(self) -> "Connection":
+        """Take a place, for one question."""
+        self.in_flight += 1
+        return self
+
+    def release(self) -> None:
+        self.in_flight -= 1
+        if self._retired and not self.in_flight:
+            self.close()
+
+    def pause(self) -> None:
+        """Have no room for a moment."""
+        self._paused_until = time.monotonic() + self._pause_s
+        # Later than that: the loop's clock may be a little ahead.
+        asyncio.get_running_loop().call_later(self._pause_s + 1e-3, self._changed)
+        self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)
+
+    async def ask(self, message: Message, until: float | None) -> Reply:
+        """The replica's reply.
+
+        Args:
+            until: of `time.monotonic`; nobody wants it after that.
+
+        Raises:
+            PlaceError: there is none.
+        """
+        timeout_s = None if until is None else max(0.0, until - time.monotonic())
+        values = to_frames([timeout_s, *message])
+        number = next(self._numbers).to_bytes(8, "big")
+        loop = asyncio.get_running_loop()
+        reply = self._waiting[number] = loop.create_future()
+        answered = False
+        try:
+            self._wire.send([number, type(message).__name__.encode(), *values])
+            kind, *frames = await reply
+            answered = True
+        except zmq.ZMQError as error:
+            raise Lost(repr(error)) from error
+        finally:
+            del self._waiting[number]
+            if not answered and self.up:
+                self._wire.send([number])  # not wanted any more
+        try:
+            name, values = bytes(kind).decode(), from_frames(frames)
+            if name in KINDS:
+                raise KINDS[name](values[0])
+            self._pause_s = PAUSE_S
+            return REPLIES[name](*values)
+        except (FrameError, KeyError, TypeError, ValueError) as error:
+            raise Failed(f"an unreadable reply: {error!r}") from error
+
+    def _received(self, frames: Frames) -> None:
+        reply = self._waiting.get(bytes(frames[0]))
+        if reply is not None and not reply.done():
+            reply.set_result(frames[1:])
+
+    def _happened(self, frames: Frames) -> None:
+        """Whether the replica is there: until a connection is up nothing is sent, and when it
+        breaks, nobody waits for what was."""
+        event = parse_monitor_message([bytes(frame) for frame in frames])["event"]
+        self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED and not self._retired
+        if event == zmq.EVENT_DISCONNECTED:
+            for reply in self._waiting.values():
+                if not reply.done():
+                    reply.set_exception(Lost("the connection broke"))
+        self._changed()
+
+    def retire(self) -> None:
+        """Ask nothing more; close once what is in flight has been answered."""
+        self.up, self._retired = False, True
+        if not self.in_flight:
+            self.close()
+
+    def close(self) -> None:
+        self.up = False
+        if not self._socket.closed:
+            self._socket.disable_monitor()
+        self._events.close()
+        self._wire.close()
