@@ -35,7 +35,7 @@ class Endpoint:
     Args:
         answer: computes a reply, unless the time given (of `time.monotonic`) has passed before it
             begins.
-        limit: how many questions may be here at once.
+        limit: how many questions may be here at once; None leaves it to Serve's configuration.
 
     Attributes:
         ongoing: questions that are being answered.
@@ -44,9 +44,9 @@ class Endpoint:
     def __init__(
         self,
         answer: Callable[[Message, float | None], Awaitable[Reply]],
-        limit: Callable[[], int] = max_ongoing_requests,
+        limit: Callable[[], int] | None = None,
     ):
-        self._answer, self._limit = answer, limit
+        self._answer, self._limit = answer, limit or max_ongoing_requests
         self.ongoing = 0
         self._admission = Admission(self._enter, self._leave)
         self._stopping, self._idle = False, asyncio.Event()

@@ -49,7 +49,7 @@ def connect(
     found = {}
     for stage in stages:
         client = Client(key, node_id) if key is not None else None
-        found[stage] = _Deployment(
+        found[stage] = StageReplicas(
             handles[stage.name], stage.reply_row_bytes(bytes_per_value), client
         )
     return Deployed(found)
@@ -58,7 +58,7 @@ def connect(
 class Deployed:
     """The stages of one application, each a deployment, as `cache_models.cascade.Place`."""
 
-    def __init__(self, deployments: Mapping[Stage, "_Deployment"]):
+    def __init__(self, deployments: Mapping[Stage, "StageReplicas"]):
         self._deployments = {stage.name: d for stage, d in deployments.items()}
         self._stages = list(deployments)
         self._row_bytes = max((d.reply_row_bytes for d in deployments.values()), default=0)
@@ -126,7 +126,7 @@ class Deployed:
             self._following = replicas.begin(clients) if clients else asyncio.Future()
 
 
-class _Deployment:
+class StageReplicas:
     """One stage's replicas, by both ways."""
 
     def __init__(self, handle: DeploymentHandle, reply_row_bytes: int, client: Client | None):

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from concurrent.futures import wait
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from cache_models.network.stages import Answer
 from deployments.graph.batching import Batching
 from deployments.graph.compute import ComputeLoop, ComputeThread
+from deployments.transport.errors import Lost
 
 
 class Slow:
@@ -106,3 +108,16 @@ def test_on_the_event_loop_what_has_arrived_is_computed_together(slow):
     first, later = asyncio.run(run())
     assert first == [[0], [2], [4]] and later == [10]
     assert [rows for rows, _ in slow.calls] == [[0, 1, 2], [5]]
+
+
+def test_a_request_whose_time_is_over_is_not_computed(slow):
+    batching = Batching(ComputeThread(1), slow, 8)
+    first = batching.submit(np.array([[0]]))
+    assert slow.begun.wait(10)
+    late = batching.submit(np.array([[1]]), until=time.monotonic() - 1)
+    in_time = batching.submit(np.array([[2]]), until=time.monotonic() + 60)
+    slow.go.set()
+    with pytest.raises(Lost):
+        late.result(10)
+    assert in_time.result(10).class_ids.tolist() == [4] and first.result(10)
+    assert [rows for rows, _ in slow.calls] == [[0], [2]]

@@ -1,0 +1,169 @@
+"""What is promised of a call holds by ZeroMQ and by Serve's handle alike, in a real Serve."""
+
+import os
+import signal
+import time
+
+import pytest
+import ray
+from ray import serve
+
+from deployments.config import LaneArgs
+from deployments.transport.zmq.key import make_key
+from tests.e2e.conftest import ROOT
+from tests.workers import ANSWER, BLOCK, HOLD, LARGE, RAISE, Folder, app
+
+WAIT_S = 60
+
+
+@pytest.fixture(scope="module")
+def running():
+    """A Ray of this module's own, without HTTP."""
+    variables = {"PYTHONPATH": str(ROOT), "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        serve.start(http_options={"location": "NoServer"})
+        yield
+        serve.shutdown()
+        ray.shutdown()
+
+
+class Served:
+    """One application, by one way; `replicas` changes how many run."""
+
+    def __init__(self, folder, way):
+        self._path, self.way, self._lane = folder, way, LaneArgs(enabled=way == "lane")
+        make_key(folder)
+        self.folder = Folder(folder)
+        self.folder.clear()
+        self.replicas(1)
+
+    def replicas(self, count):
+        application = app(self._path, self._lane, count)
+        self._asker = serve.run(application, name=self.way, route_prefix=None)
+        if self.way == "lane":
+            until(lambda: self.by_way()["connected"] == count)
+
+    def ask(self, *args):
+        return self._asker.ask.remote(*args)
+
+    def by_way(self):
+        return self._asker.by_way.remote().result(WAIT_S)
+
+
+@pytest.fixture(scope="module", params=["lane", "handle"])
+def served(request, running, tmp_path_factory):
+    served = Served(tmp_path_factory.mktemp(request.param), request.param)
+    yield served
+    serve.delete(served.way)
+
+
+@pytest.fixture(autouse=True)
+def fresh(served):
+    served.folder.clear()
+    yield
+    served.folder.go.touch()
+
+
+def until(condition):
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def results(responses):
+    return [response.result(WAIT_S) for response in responses]
+
+
+def test_questions_go_the_way_that_is_set(served):
+    before = served.by_way()
+    assert results([served.ask(ANSWER), served.ask(ANSWER, None, LARGE)]) == ["answered"] * 2
+    after = served.by_way()
+    assert {way: after[way] - before[way] for way in ("lane", "handle")} == (
+        {"lane": 0, "handle": 0} | {served.way: 2}
+    )
+
+
+@pytest.mark.parametrize("size", [1, LARGE])
+def test_a_request_that_makes_a_replica_raise_is_computed_once(served, size):
+    assert served.ask(RAISE, None, size).result(WAIT_S) == "Failed"
+    assert served.folder.count("compute", RAISE) == 1
+    assert served.ask(ANSWER).result(WAIT_S) == "answered"
+
+
+def test_a_replica_has_what_it_may_some_wait_and_the_rest_are_refused(served):
+    asked = []
+
+    def refused():
+        asked.append(served.ask(HOLD))
+        time.sleep(0.1)  # one after another: Serve refuses more of those that come at once
+        return len(asked) > 5
+
+    until(refused)
+    served.folder.go.touch()
+    came = results(asked)
+    assert set(came) == {"answered", "Refused"} and came[:3] == ["answered"] * 3
+    assert 3 <= came.count("answered") <= 4
+    inside = most = 0
+    for _, what, _ in served.folder.read():
+        inside += {"enter": 1, "leave": -1}.get(what, 0)
+        most = max(most, inside)
+    assert most == 2
+
+
+def test_what_nobody_wants_any_more_is_not_computed(served):
+    block = served.ask(BLOCK)
+    until(lambda: served.folder.count("compute", BLOCK))
+    assert served.ask(ANSWER, 0.2).result(WAIT_S) == "Lost"
+    served.folder.go.touch()
+    assert block.result(WAIT_S) == "answered"
+    assert served.ask(HOLD).result(WAIT_S) == "answered"
+    assert served.folder.count("compute", ANSWER) == 0
+
+
+def test_a_caller_that_leaves_has_the_work_dropped(served):
+    block = served.ask(BLOCK)
+    until(lambda: served.folder.count("compute", BLOCK))
+    leaves = served.ask(ANSWER)
+    until(lambda: served.folder.count("enter", ANSWER))
+    leaves.cancel()
+    until(lambda: served.folder.count("leave", ANSWER))
+    served.folder.go.touch()
+    assert block.result(WAIT_S) == "answered"
+    assert served.folder.count("compute", ANSWER) == 0
+
+
+def test_a_replica_that_is_to_stop_answers_what_it_has_and_others_answer_the_rest(served):
+    served.replicas(2)
+    held = [served.ask(HOLD) for _ in range(2)]
+    until(lambda: served.folder.count("enter", HOLD) == 2)
+    both = served.folder.processes("enter", HOLD)
+    served.replicas(1)
+    for _ in range(10):
+        assert served.ask(ANSWER).result(WAIT_S) == "answered"
+    served.folder.go.touch()
+    assert results(held) == ["answered"] * 2
+    until(lambda: sum(alive(process) for process in both) <= 1)
+
+
+def test_what_a_replica_takes_with_it_is_asked_once_more(served):
+    served.replicas(2)
+    held = served.ask(HOLD)
+    until(lambda: served.folder.count("enter", HOLD))
+    (process,) = served.folder.processes("enter", HOLD)
+    os.kill(process, signal.SIGKILL)
+    until(lambda: served.folder.count("enter", HOLD) == 2)
+    served.folder.go.touch()
+    assert held.result(WAIT_S) == "answered"
+    assert len(served.folder.processes("enter", HOLD)) == 2
+
+
+def alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
