@@ -24,7 +24,7 @@ def running():
         for name, value in variables.items():
             patch.setenv(name, value)
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        serve.start(http_options={"location": "NoServer"})
+        serve.start(proxy_location="Disabled")
         yield
         serve.shutdown()
         ray.shutdown()
