@@ -50,7 +50,7 @@ class Served:
         return self._asker.ask.remote(*args)
 
     def by_way(self):
-        return self._asker.by_way.remote().result(WAIT_S)
+        return self._asker.by_way.remote().result(timeout_s=WAIT_S)
 
 
 @pytest.fixture(scope="module", params=["lane", "handle"])
@@ -75,7 +75,7 @@ def until(condition):
 
 
 def results(responses):
-    return [response.result(WAIT_S) for response in responses]
+    return [response.result(timeout_s=WAIT_S) for response in responses]
 
 
 def test_questions_go_the_way_that_is_set(served):
@@ -89,9 +89,9 @@ def test_questions_go_the_way_that_is_set(served):
 
 @pytest.mark.parametrize("size", [1, LARGE])
 def test_a_request_that_makes_a_replica_raise_is_computed_once(served, size):
-    assert served.ask(RAISE, None, size).result(WAIT_S) == "Failed"
+    assert served.ask(RAISE, None, size).result(timeout_s=WAIT_S) == "Failed"
     assert served.folder.count("compute", RAISE) == 1
-    assert served.ask(ANSWER).result(WAIT_S) == "answered"
+    assert served.ask(ANSWER).result(timeout_s=WAIT_S) == "answered"
 
 
 def test_a_replica_has_what_it_may_some_wait_and_the_rest_are_refused(served):
@@ -117,10 +117,10 @@ def test_a_replica_has_what_it_may_some_wait_and_the_rest_are_refused(served):
 def test_what_nobody_wants_any_more_is_not_computed(served):
     block = served.ask(BLOCK)
     until(lambda: served.folder.count("compute", BLOCK))
-    assert served.ask(ANSWER, 0.2).result(WAIT_S) == "Lost"
+    assert served.ask(ANSWER, 0.2).result(timeout_s=WAIT_S) == "Lost"
     served.folder.go.touch()
-    assert block.result(WAIT_S) == "answered"
-    assert served.ask(HOLD).result(WAIT_S) == "answered"
+    assert block.result(timeout_s=WAIT_S) == "answered"
+    assert served.ask(HOLD).result(timeout_s=WAIT_S) == "answered"
     assert served.folder.count("compute", ANSWER) == 0
 
 
@@ -132,7 +132,7 @@ def test_a_caller_that_leaves_has_the_work_dropped(served):
     leaves.cancel()
     until(lambda: served.folder.count("leave", ANSWER))
     served.folder.go.touch()
-    assert block.result(WAIT_S) == "answered"
+    assert block.result(timeout_s=WAIT_S) == "answered"
     assert served.folder.count("compute", ANSWER) == 0
 
 
@@ -143,7 +143,7 @@ def test_a_replica_that_is_to_stop_answers_what_it_has_and_others_answer_the_res
     both = served.folder.processes("enter", HOLD)
     served.replicas(1)
     for _ in range(10):
-        assert served.ask(ANSWER).result(WAIT_S) == "answered"
+        assert served.ask(ANSWER).result(timeout_s=WAIT_S) == "answered"
     served.folder.go.touch()
     assert results(held) == ["answered"] * 2
     until(lambda: sum(alive(process) for process in both) <= 1)
@@ -157,7 +157,7 @@ def test_what_a_replica_takes_with_it_is_asked_once_more(served):
     os.kill(process, signal.SIGKILL)
     until(lambda: served.folder.count("enter", HOLD) == 2)
     served.folder.go.touch()
-    assert held.result(WAIT_S) == "answered"
+    assert held.result(timeout_s=WAIT_S) == "answered"
     assert len(served.folder.processes("enter", HOLD)) == 2
 
 
