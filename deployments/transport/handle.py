@@ -28,9 +28,12 @@ class ByHandle:
     def __init__(self, handle: DeploymentHandle, reply_row_bytes: int):
         self._handle, self._reply_row_bytes = handle, reply_row_bytes
         self._inline = handle.options(
-            _by_reference=False, request_serialization="pickle", response_serialization="pickle"
+            method_name="ask",
+            _by_reference=False,
+            request_serialization="pickle",
+            response_serialization="pickle",
         )
-        self._by_reference = handle.options(_by_reference=True)
+        self._by_reference = handle.options(method_name="ask", _by_reference=True)
 
     async def ask(self, message: Message, until: float | None = None) -> Reply:
         """One replica's reply.
@@ -45,7 +48,7 @@ class ByHandle:
         batch = message.batch
         large = max(batch.nbytes, len(batch) * self._reply_row_bytes) > INLINE_BYTES
         handle = self._by_reference if large else self._inline
-        response = handle.ask.remote(message, timeout_s)
+        response = handle.remote(message, timeout_s)
         try:
             return await response
         except asyncio.CancelledError:

@@ -42,7 +42,7 @@ def connect(
         bytes_per_value: of the activations that travel.
 
     Raises:
-        LaneKeyError: the key cannot be read.
+        KeyFileError: the key cannot be read.
     """
     key = load_key(Path(store)) if args.enabled else None
     node_id = ray.get_runtime_context().get_node_id() if key is not None else ""

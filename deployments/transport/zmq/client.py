@@ -15,7 +15,7 @@ from deployments.transport.admission import Admission
 from deployments.transport.errors import Lost, Refused
 from deployments.transport.replicas import ADDRESS, Found
 from deployments.transport.zmq.connection import Connection
-from deployments.transport.zmq.key import LaneKey
+from deployments.transport.zmq.key import Key
 
 
 class Client:
@@ -24,7 +24,7 @@ class Client:
         node_id: of this process; an address on loopback is of use on its own node alone.
     """
 
-    def __init__(self, key: LaneKey, node_id: str):
+    def __init__(self, key: Key, node_id: str):
         self._key, self._node_id = key, node_id
         self._context = zmq.Context.instance()
         self._connections: dict[str, Connection] = {}

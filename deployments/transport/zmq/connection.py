@@ -12,7 +12,7 @@ from cache_models.network.stages import Message, Reply
 from deployments.transport.errors import KINDS, Failed, Lost
 from deployments.transport.frames import FrameError, from_frames, to_frames
 from deployments.transport.messages import REPLIES
-from deployments.transport.zmq.key import LaneKey
+from deployments.transport.zmq.key import Key
 from deployments.transport.zmq.server import MAX_MESSAGE_BYTES, configure
 from deployments.transport.zmq.wire import Frames, Wire
 
@@ -34,9 +34,7 @@ class Connection:
         limit: of those.
     """
 
-    def __init__(
-        self, context: zmq.Context, address: str, key: LaneKey, changed: Callable[[], None]
-    ):
+    def __init__(self, context: zmq.Context, address: str, key: Key, changed: Callable[[], None]):
         self._changed = changed
         self._socket = socket = context.socket(zmq.DEALER)
         socket.curve_serverkey = key.public

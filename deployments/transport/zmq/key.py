@@ -1,4 +1,4 @@
-"""The key that lets the processes of one application speak on its lane, and nobody else.
+"""The key that lets the processes of one application speak by ZeroMQ, and nobody else.
 
 It lies in the store, which all of them can read, in a file for the owner alone: so it is in no
 configuration, log or controller, and a redeploy does not change it. To change it, delete the file
@@ -14,13 +14,13 @@ from pathlib import Path
 FILE = "lane.key"
 
 
-class LaneKeyError(RuntimeError):
+class KeyFileError(RuntimeError):
     """The key cannot be read."""
 
 
 @dataclass(frozen=True)
-class LaneKey:
-    """A CurveZMQ key pair, Z85-encoded, which servers and clients of one application share."""
+class Key:
+    """A CurveZMQ pair, Z85-encoded, which servers and clients of one application share."""
 
     public: bytes
     secret: bytes
@@ -45,16 +45,16 @@ def make_key(store: Path) -> None:
         os.unlink(partial)
 
 
-def load_key(store: Path) -> LaneKey:
+def load_key(store: Path) -> Key:
     """
     Raises:
-        LaneKeyError: there is none, or something else lies there.
+        KeyFileError: there is none, or something else lies there.
     """
     try:
         found = json.loads((store / FILE).read_text())
-        return LaneKey(found["public"].encode(), found["secret"].encode())
+        return Key(found["public"].encode(), found["secret"].encode())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LaneKeyError(
-            f"the lane's key {store / FILE} cannot be read ({error}); delete it and restart the "
+        raise KeyFileError(
+            f"the key {store / FILE} cannot be read ({error}); delete it and restart the "
             f"application, or set `lane: {{enabled: false}}` in serve_config.yaml"
         ) from error

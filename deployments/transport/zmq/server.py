@@ -24,7 +24,7 @@ from cache_models.network.stages import Message, Reply
 from deployments.transport.errors import Failed, PlaceError
 from deployments.transport.frames import from_frames, to_frames
 from deployments.transport.messages import MESSAGES
-from deployments.transport.zmq.key import LaneKey
+from deployments.transport.zmq.key import Key
 from deployments.transport.zmq.wire import Frames, Wire
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Server:
     """
 
     def __init__(
-        self, ask: Callable[[Message, float | None], Awaitable[Reply]], key: LaneKey, host: str
+        self, ask: Callable[[Message, float | None], Awaitable[Reply]], key: Key, host: str
     ):
         self._ask = ask
         self._running: dict[tuple[bytes, bytes], asyncio.Task[None]] = {}
@@ -109,7 +109,7 @@ class Server:
 class _Only:
     """Admits clients that hold the key."""
 
-    def __init__(self, key: LaneKey):
+    def __init__(self, key: Key):
         self._key = key
 
     def callback(self, domain: str, key: bytes) -> bool:

@@ -45,13 +45,9 @@ class Way:
 
 
 class Handle(Way):
-    """As Serve's, whose method is an attribute."""
+    """As Serve's."""
 
     deployment_id = "d"
-
-    @property
-    def ask(self):
-        return self
 
 
 class Response:
