@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from ray import serve
+from ray.serve.handle import DeploymentHandle
 
 from cache_models.network.stages import INPUT, Answer, Message, Run, Stage
 from deployments.config import Compute, LaneArgs
@@ -50,6 +51,7 @@ class Folder:
     max_ongoing_requests=2,
     max_queued_requests=2,
     health_check_period_s=1,
+    graceful_shutdown_timeout_s=120,
     ray_actor_options={"num_cpus": 0.1},
 )
 class Worker(Replica):
@@ -81,7 +83,8 @@ class Worker(Replica):
 class Asker:
     """Asks as the router does."""
 
-    def __init__(self, workers, lane: LaneArgs, store: str):
+    def __init__(self, application: str, lane: LaneArgs, store: str):
+        workers = serve.get_deployment_handle("Worker", application)
         self._place = connect([STAGE], {STAGE.name: workers}, lane, store, bytes_per_value=4)
 
     async def ask(self, what: int, timeout_s: float | None = None, size: int = 1) -> str:
@@ -98,6 +101,14 @@ class Asker:
         return self._place.by_way[STAGE.name]
 
 
-def app(folder: Path, lane: LaneArgs, replicas: int = 1) -> serve.Application:
-    workers = Worker.options(num_replicas=replicas).bind(str(folder), lane, str(folder))
-    return Asker.bind(workers, lane, str(folder))
+@serve.deployment(ray_actor_options={"num_cpus": 0.1})
+class Front:
+    """What an application needs besides its workers, which get no HTTP of their own."""
+
+    def __init__(self, workers: DeploymentHandle):
+        pass
+
+
+def workers(folder: Path, lane: LaneArgs, replicas: int) -> serve.Application:
+    """Every deploy is a new version of them."""
+    return Front.bind(Worker.options(num_replicas=replicas).bind(str(folder), lane, str(folder)))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from ray import serve
 from deployments.config import LaneArgs
 from deployments.transport.zmq.key import make_key
 from tests.e2e.conftest import ROOT
-from tests.workers import ANSWER, BLOCK, HOLD, LARGE, RAISE, Folder, app
+from tests.workers import ANSWER, BLOCK, HOLD, LARGE, RAISE, Asker, Folder, workers
 
 WAIT_S = 60
 
@@ -19,7 +20,11 @@ WAIT_S = 60
 @pytest.fixture(scope="module")
 def running():
     """A Ray of this module's own, without HTTP."""
-    variables = {"PYTHONPATH": str(ROOT), "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+    variables = {
+        "PYTHONPATH": str(ROOT),
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
@@ -31,20 +36,30 @@ def running():
 
 
 class Served:
-    """One application, by one way; `replicas` changes how many run."""
+    """Workers, and somebody who asks them by one way."""
 
     def __init__(self, folder, way):
         self._path, self.way, self._lane = folder, way, LaneArgs(enabled=way == "lane")
         make_key(folder)
         self.folder = Folder(folder)
         self.folder.clear()
-        self.replicas(1)
+        self.deploy(1)
+        asker = Asker.bind(f"{way}-workers", self._lane, str(folder))
+        self._asker = serve.run(asker, name=way, route_prefix=None)
+        self.found(1)
 
-    def replicas(self, count):
-        application = app(self._path, self._lane, count)
-        self._asker = serve.run(application, name=self.way, route_prefix=None)
+    def deploy(self, count):
+        """So many new workers, in the place of those that run."""
+        application = workers(self._path, self._lane, count)
+        serve.run(application, name=f"{self.way}-workers", route_prefix=None)
+
+    def found(self, count):
         if self.way == "lane":
             until(lambda: self.by_way()["connected"] == count)
+
+    def close(self):
+        for name in (self.way, f"{self.way}-workers"):
+            serve.delete(name)
 
     def ask(self, *args):
         return self._asker.ask.remote(*args)
@@ -57,7 +72,7 @@ class Served:
 def served(request, running, tmp_path_factory):
     served = Served(tmp_path_factory.mktemp(request.param), request.param)
     yield served
-    serve.delete(served.way)
+    served.close()
 
 
 @pytest.fixture(autouse=True)
@@ -136,21 +151,30 @@ def test_a_caller_that_leaves_has_the_work_dropped(served):
     assert served.folder.count("compute", ANSWER) == 0
 
 
-def test_a_replica_that_is_to_stop_answers_what_it_has_and_others_answer_the_rest(served):
-    served.replicas(2)
+def test_replicas_that_are_to_stop_answer_what_they_have_and_new_ones_the_rest(served):
+    served.deploy(2)
+    served.found(2)
     held = [served.ask(HOLD) for _ in range(2)]
     until(lambda: served.folder.count("enter", HOLD) == 2)
-    both = served.folder.processes("enter", HOLD)
-    served.replicas(1)
-    for _ in range(10):
-        assert served.ask(ANSWER).result(timeout_s=WAIT_S) == "answered"
+    old = served.folder.processes("enter", HOLD)
+    deploying = threading.Thread(target=served.deploy, args=(2,))
+    deploying.start()
+    until(lambda: answered_by_others(served, old))
     served.folder.go.touch()
     assert results(held) == ["answered"] * 2
-    until(lambda: sum(alive(process) for process in both) <= 1)
+    deploying.join(WAIT_S)
+    assert served.folder.processes("leave", HOLD) == old
+    until(lambda: not any(alive(process) for process in old))
+    assert served.ask(ANSWER).result(timeout_s=WAIT_S) == "answered"
+
+
+def answered_by_others(served, old) -> bool:
+    assert served.ask(ANSWER).result(timeout_s=WAIT_S) == "answered"
+    return bool(served.folder.processes("compute", ANSWER) - old)
 
 
 def test_what_a_replica_takes_with_it_is_asked_once_more(served):
-    served.replicas(2)
+    served.found(2)
     held = served.ask(HOLD)
     until(lambda: served.folder.count("enter", HOLD))
     (process,) = served.folder.processes("enter", HOLD)
