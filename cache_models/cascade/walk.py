@@ -15,112 +15,22 @@ walk is awaited; where no place ever waits, `run_now` walks it without an event 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 
+from cache_models.cascade.place import Observer, Place, Speculation
+from cache_models.cascade.request import Answers, Control, Trace
 from cache_models.network.stages import (
     BASE,
     Activation,
     Answer,
     LookUp,
-    Message,
-    Reply,
     Run,
     Stage,
     Verdict,
     rows_of,
 )
-
-
-class Place(Protocol):
-    """Where stages run."""
-
-    async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
-        """The reply of one stage.
-
-        Args:
-            timeout_s: after which nobody wants it any more; None waits for ever.
-        """
-        ...
-
-
-class Control(NamedTuple):
-    """What a request is answered with; it keeps what it started with.
-
-    Attributes:
-        version: of the caches.
-        on: whether caches may answer.
-        log_ratio, threshold: for the class mix of the moment, as `LookUp` has them.
-    """
-
-    version: int
-    on: bool = True
-    log_ratio: np.ndarray | None = None
-    threshold: float | None = None
-
-
-class Observer(Protocol):
-    """Is told of every stage that a request was at."""
-
-    def hop(self, name: str, begin: float, reply: Reply | None, rows: int) -> None:
-        """
-        Args:
-            begin: of `time.perf_counter`; the end is now.
-            reply: None of a lookup that failed or was late.
-        """
-        ...
-
-
-class Speculation(Protocol):
-    """Chooses whether the next partition begins while a lookup is asked."""
-
-    def begins_early(self, lookup: Stage) -> bool: ...
-
-    def looked_up(self, lookup: Stage, hits: int, rows: int, ms: float) -> None:
-        """A lookup has answered a client's request."""
-        ...
-
-    def ran(self, partition: Stage, ms: float) -> None:
-        """A partition has replied."""
-        ...
-
-
-@dataclass
-class Answers:
-    """Of one request with B rows: labels `(B,)`, probabilities `(B, K)`, and each row's exit."""
-
-    class_ids: np.ndarray
-    probabilities: np.ndarray
-    exits: list[str]
-    cache_version: int
-
-
-@dataclass
-class Trace:
-    """What is kept of a sampled request until it has been run to the base DNN's end.
-
-    Attributes:
-        resized: as for `Run`.
-        control: that it was answered with.
-        asked: what each lookup was or would be asked.
-        reached: index of the stage that takes `activation`, the last that has all rows.
-        whole: whether all rows have come so far.
-    """
-
-    resized: bool
-    control: Control | None = None
-    asked: list[np.ndarray] = field(default_factory=list)
-    reached: int = 0
-    activation: np.ndarray | None = None
-    whole: bool = True
-
-    def passed(self, asked: np.ndarray, reached: int, activation: np.ndarray) -> None:
-        """A lookup's cut point was reached; the stage `reached` takes `activation` next."""
-        if self.whole:
-            self.asked.append(asked)
-            self.reached, self.activation = reached, activation
 
 
 class Cascade:

@@ -1,0 +1,16 @@
+"""The walk of a request through the stages of a base DNN that was cut for caches."""
+
+from cache_models.cascade.place import Observer, Place, Speculation
+from cache_models.cascade.request import Answers, Control, Trace
+from cache_models.cascade.walk import Cascade, run_now
+
+__all__ = [
+    "Answers",
+    "Cascade",
+    "Control",
+    "Observer",
+    "Place",
+    "Speculation",
+    "Trace",
+    "run_now",
+]
