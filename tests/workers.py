@@ -109,6 +109,6 @@ class Front:
         pass
 
 
-def workers(folder: Path, lane: LaneArgs, replicas: int) -> serve.Application:
-    """Every deploy is a new version of them."""
-    return Front.bind(Worker.options(num_replicas=replicas).bind(str(folder), lane, str(folder)))
+def workers(folder: Path, lane: LaneArgs) -> serve.Application:
+    """One worker; every deploy is a new version of it."""
+    return Front.bind(Worker.bind(str(folder), lane, str(folder)))

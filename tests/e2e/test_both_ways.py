@@ -36,26 +36,26 @@ def running():
 
 
 class Served:
-    """Workers, and somebody who asks them by one way."""
+    """A worker, and somebody who asks it by one way."""
 
     def __init__(self, folder, way):
         self._path, self.way, self._lane = folder, way, LaneArgs(enabled=way == "lane")
         make_key(folder)
         self.folder = Folder(folder)
         self.folder.clear()
-        self.deploy(1)
+        self.deploy()
         asker = Asker.bind(f"{way}-workers", self._lane, str(folder))
         self._asker = serve.run(asker, name=way, route_prefix=None)
-        self.found(1)
+        self.found()
 
-    def deploy(self, count):
-        """So many new workers, in the place of those that run."""
-        application = workers(self._path, self._lane, count)
+    def deploy(self):
+        """A new worker, in the place of one that runs."""
+        application = workers(self._path, self._lane)
         serve.run(application, name=f"{self.way}-workers", route_prefix=None)
 
-    def found(self, count):
+    def found(self):
         if self.way == "lane":
-            until(lambda: self.by_way()["connected"] == count)
+            until(lambda: self.by_way()["connected"])
 
     def close(self):
         for name in (self.way, f"{self.way}-workers"):
@@ -151,13 +151,11 @@ def test_a_caller_that_leaves_has_the_work_dropped(served):
     assert served.folder.count("compute", ANSWER) == 0
 
 
-def test_replicas_that_are_to_stop_answer_what_they_have_and_new_ones_the_rest(served):
-    served.deploy(2)
-    served.found(2)
+def test_a_replica_that_is_to_stop_answers_what_it_has_and_a_new_one_the_rest(served):
     held = [served.ask(HOLD) for _ in range(2)]
     until(lambda: served.folder.count("enter", HOLD) == 2)
     old = served.folder.processes("enter", HOLD)
-    deploying = threading.Thread(target=served.deploy, args=(2,))
+    deploying = threading.Thread(target=served.deploy)
     deploying.start()
     until(lambda: answered_by_others(served, old))
     served.folder.go.touch()
@@ -174,7 +172,7 @@ def answered_by_others(served, old) -> bool:
 
 
 def test_what_a_replica_takes_with_it_is_asked_once_more(served):
-    served.found(2)
+    served.found()
     held = served.ask(HOLD)
     until(lambda: served.folder.count("enter", HOLD))
     (process,) = served.folder.processes("enter", HOLD)
