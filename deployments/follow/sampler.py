@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -120,12 +121,13 @@ class Sampler:
     async def _run_on(self) -> None:
         while True:
             until, trace, answers, inclusion = await self._backlog.get()
+            said: Answers = answers
+            base: Answers | Answer = answers
             try:
-                said, base = answers, answers
                 if not _used_caches(trace):  # so nobody else waits for lookups
-                    said = await self._cascade.judge(trace, len(base.exits))
+                    said = await self._cascade.judge(trace, len(answers.exits))
                 elif not trace.whole:
-                    base = await self._cascade.finish(trace, lambda by=until: self._turn(by))
+                    base = await self._cascade.finish(trace, partial(self._turn, until))
             except Exception as error:  # a lost replica costs a sample, never an answer
                 logger.warning("a sampled request was lost: %r", error)
                 continue

@@ -272,22 +272,25 @@ class Trainer:
     # --- threads ---------------------------------------------------------------------------------
 
     async def _have_learner(self) -> "Learner":
-        return self._learner or await self._learn(self._make_learner)
+        if self._learner is None:
+            return await self._learn(self._make_learner)
+        return self._learner
 
     def _make_learner(self) -> "Learner":
-        if self._learner is None:  # it may have been asked for twice
-            import torch
+        if self._learner is not None:  # it was asked for twice
+            return self._learner
+        import torch
 
-            from deployments.follow.learner import Learner
+        from deployments.follow.learner import Learner
 
-            torch.set_num_threads(self._args.retraining.threads)
-            # Until there are caches nothing is gained by waiting for them.
-            duty_cycle = DutyCycle(
-                self._args.retraining.share, lambda: self._policy.trained and not self._idle
-            )
-            store = self._args.store
-            self._learner = Learner(self._plan, store, self._log, duty_cycle.rest)
-        return self._learner
+        torch.set_num_threads(self._args.retraining.threads)
+        # Until there are caches nothing is gained by waiting for them.
+        duty_cycle = DutyCycle(
+            self._args.retraining.share, lambda: self._policy.trained and not self._idle
+        )
+        learner = Learner(self._plan, self._args.store, self._log, duty_cycle.rest)
+        self._learner = learner
+        return learner
 
     async def _write(self, function: Callable[..., Result], *args: Any) -> Result:
         loop = asyncio.get_running_loop()

@@ -19,7 +19,7 @@ from cache_models.follow import retraining
 from cache_models.network.base_dnn import load
 from cache_models.network.preprocessing import as_tensor
 from cache_models.network.stages import INPUT
-from cache_models.promise import promise
+from cache_models.promise import prior, promise
 from cache_models.promise.promise import PATH, Limits
 from cache_models.store.plan import HopCost
 from cache_models.store.versions import Store
@@ -37,11 +37,13 @@ strictest threshold would refuse one candidate in twelve."""
 
 @pytest.fixture(scope="module", autouse=True)
 def in_a_hurry():
-    """Short ticks, the shortest training, and no other process that comes before it."""
+    """Short ticks, the shortest training, few priors to choose from, and no other process that
+    comes before all that."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TICK_S", 0.02)
         patch.setattr(module, "lowest_priority", None)
         patch.setattr(training, "EPOCHS", training.LEAST_EPOCHS)
+        patch.setattr(prior, "LEAST_SHARES", (1.0, 0.1))
         yield
 
 
@@ -273,6 +275,18 @@ def test_samples_are_deleted_on_demand(store):
         return (await trainer.status())["retraining"]["stored_samples"]
 
     assert asyncio.run(run()) == 0
+
+
+def test_samples_expire_by_the_clock_also_without_rounds(store, monkeypatch):
+    monkeypatch.setattr(schedule, "TIDY_S", 0.05)
+
+    async def run():
+        trainer = trainer_for(store, retraining={"rounds": False, "expire_s": 0.1})
+        await trainer.exchange(list(observations(50)), 50)
+        await found(trainer, lambda status: status["retraining"]["new_samples"] == 50)
+        await found(trainer, lambda status: status["retraining"]["stored_samples"] == 0)
+
+    asyncio.run(run())
 
 
 def test_a_mix_of_few_classes_sharpens_the_prior_while_samples_say_whether_it_holds(learned):
