@@ -288,9 +288,8 @@ class Trainer:
         duty_cycle = DutyCycle(
             self._args.retraining.share, lambda: self._policy.trained and not self._idle
         )
-        learner = Learner(self._plan, self._args.store, self._log, duty_cycle.rest)
-        self._learner = learner
-        return learner
+        self._learner = Learner(self._plan, self._args.store, self._log, duty_cycle.rest)
+        return self._learner
 
     async def _write(self, function: Callable[..., Result], *args: Any) -> Result:
         loop = asyncio.get_running_loop()
