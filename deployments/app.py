@@ -6,7 +6,8 @@ from ray import serve
 from ray.serve.config import DeploymentActorConfig
 
 from cache_models.data.datasets import cache_home
-from cache_models.store.versions import Store, working_copy
+from cache_models.store.copies import working_copy
+from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
 from deployments.config import AppArgs
 from deployments.follow.control_client import TRAINER

@@ -95,6 +95,8 @@ class Retraining(Strict):
         share: of the time in which a round computes while there are requests.
         kept_versions: besides the build's and the one in service.
         expire_s: age at which stored samples of the traffic are deleted.
+        max_log_bytes: of the file that they are stored in.
+        reservoir_bytes: of the samples of every class that rounds learn from besides the window.
     """
 
     prior: bool = True
@@ -110,6 +112,8 @@ class Retraining(Strict):
     share: float = Field(0.34, gt=0, le=1)
     kept_versions: int = Field(5, ge=1)
     expire_s: float = Field(7 * 24 * 3600, gt=0)
+    max_log_bytes: int = Field(2**30, ge=2**26)
+    reservoir_bytes: int = Field(2**28, ge=2**20)
 
 
 class GuardArgs(Strict):

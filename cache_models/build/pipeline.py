@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from cache_models.build.composition import compose
+from cache_models.build.evidence import keep, most_useful, pick, say
 from cache_models.build.expected import expect
 from cache_models.build.exploration import check_variants, explore
 from cache_models.build.measurement import Explored, measure, table
@@ -15,13 +16,12 @@ from cache_models.build.split import prepare
 from cache_models.build.survey import survey
 from cache_models.cache.asking import ask
 from cache_models.data.samples import Samples
-from cache_models.follow import advice, reservoir
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.features import feature_shape, is_constant
-from cache_models.promise import prior
 from cache_models.promise.promise import Limits, calibrate
+from cache_models.store.files import ALTERNATIVES, CALIBRATION, EXPLORATION, SAMPLES
 from cache_models.store.plan import CacheRecord, HopCost, Plan
-from cache_models.store.versions import EXPLORATION, CacheVersion, Store
+from cache_models.store.versions import CacheVersion, Store
 
 
 def build(
@@ -98,7 +98,7 @@ def build(
     oracle = _oracle_ms(outcomes, answers[select], costs.base_ms)
     if promise.threshold is None:
         chosen = []
-    kept = advice.most_useful(explored, chosen) if chosen else []
+    kept = most_useful(explored, chosen) if chosen else []
 
     def records(caches: list[Explored]) -> list[CacheRecord]:
         return [
@@ -153,9 +153,9 @@ def build(
         {_file(e): e.cache for e in kept},
         {EXPLORATION: table([e.record for e in explored])},
         {
-            prior.FILE: prior.say(*heard(chosen), calibration),
-            advice.FILE: advice.keep(*heard(kept), select, calibration),
-            reservoir.FILE: reservoir.pick(data, samples.images),
+            CALIBRATION: say(*heard(chosen), calibration),
+            ALTERNATIVES: keep(*heard(kept), select, calibration),
+            SAMPLES: pick(data, samples.images, plan.cut_points),
         },
     )
 

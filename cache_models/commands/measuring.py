@@ -48,7 +48,8 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
     from cache_models.build.measurement import read_table
     from cache_models.network.base_dnn import load
     from cache_models.network.cutting import cut
-    from cache_models.store.versions import EXPLORATION, Store
+    from cache_models.store.files import EXPLORATION
+    from cache_models.store.versions import Store
     from cache_models.zoo.fashion import STORE
 
     store = store or (STORE if model == "default" else None)

@@ -7,25 +7,20 @@ nothing, and written as a store of its own: moving a cut point means other deplo
 operator has to deploy it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cache_models.build.composition import compose
 from cache_models.build.expected import expect
-from cache_models.build.measurement import Explored
 from cache_models.build.pricing import Outcome, outcome_of, pricing_of
-from cache_models.cache.learned_cache import LearnedCache, load_cache
-from cache_models.follow import reservoir
-from cache_models.promise import prior
+from cache_models.cache.learned_cache import load_cache
 from cache_models.promise.promise import Limits, calibrate
+from cache_models.store.files import ALTERNATIVES, CALIBRATION, SAMPLES
 from cache_models.store.plan import CacheRecord
 from cache_models.store.versions import CacheVersion, Store
 
-FILE = "alternatives.safetensors"
 LEAST_GAIN = 0.1
 """Of expected latency, for which a redeploy is worth it."""
 
@@ -44,30 +39,6 @@ class Advice:
     caches: list[CacheRecord]
 
 
-def most_useful(explored: Sequence[Explored], chosen: Sequence[Explored]) -> list[Explored]:
-    """One cache a candidate, in execution order: the chosen one, or that with most hits alone."""
-    best = {}
-    for e in explored:
-        name = e.record.cut_point
-        if name not in best or e.record.hit_rate > best[name].record.hit_rate:
-            best[name] = e
-    best |= {e.record.cut_point: e for e in chosen}
-    kept = [e for e in best.values() if e.record.hit_rate or e in chosen]
-    return sorted(kept, key=lambda e: e.record.compute_share)
-
-
-def keep(
-    caches: Sequence[LearnedCache],
-    features: Sequence[np.ndarray],
-    answers: np.ndarray,
-    select: np.ndarray,
-    calibration: np.ndarray,
-) -> dict[str, Tensor]:
-    """What the alternatives say, for `FILE`; arguments as of `prior.say`."""
-    said = prior.say(caches, features, answers, np.concatenate([select, calibration]))
-    return said | {"calibrates": torch.arange(len(said["answers"])) >= len(select)}
-
-
 class Adviser:
     """
     Args:
@@ -79,7 +50,7 @@ class Adviser:
 
     def __init__(self, build: CacheVersion):
         self._build = build
-        plan, held = build.plan, build.tensors(FILE)
+        plan, held = build.plan, build.tensors(ALTERNATIVES)
         self._calibrates = held["calibrates"].numpy()
         self._answers = held["answers"].numpy()
         classes = len(plan.description.classes)
@@ -127,7 +98,7 @@ class Adviser:
         if promise.threshold is None:
             return None
         outcomes = [self._outcomes(rows)[i] for i in chosen]
-        held = self._build.tensors(FILE)
+        held = self._build.tensors(ALTERNATIVES)
         update = {
             "caches": advice.caches,
             "promise": promise,
@@ -153,9 +124,9 @@ class Adviser:
             plan.model_copy(update=update),
             self._caches,
             tensors={
-                FILE: held,
-                prior.FILE: said,
-                reservoir.FILE: self._build.tensors(reservoir.FILE),
+                ALTERNATIVES: held,
+                CALIBRATION: said,
+                SAMPLES: self._build.tensors(SAMPLES),
             },
         )
         store.remove(set(old))

@@ -14,17 +14,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from cache_models.build.pricing import (
-    compute_ms_by_exit,
-    latency_ms_by_exit,
-    outcome_of,
-    pricing_of,
-)
-from cache_models.cache.asking import ask
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.novelty import fit_gate
 from cache_models.cache.training import fit_predictor, train_selector
-from cache_models.follow.traffic import SELECT, TEST, TRAIN, Traffic
+from cache_models.follow.standing import Standing, ask_all, standing
+from cache_models.follow.traffic import Traffic
 from cache_models.network.cost import module_bytes
 from cache_models.promise.promise import (
     Limits,
@@ -35,25 +29,12 @@ from cache_models.promise.promise import (
     most_disagreements,
 )
 from cache_models.store.plan import Plan
+from cache_models.store.strata import SELECT, TEST, TRAIN
 
 LEAST_GAIN = 0.03
 """Of expected latency, for which a new version is worth a test."""
 WARM = {"epochs": 6, "patience": 2, "warm": True}
 MIN_TRAIN = 100
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What caches would have done with the window's samples, each weighted by its share."""
-
-    latency_ms: float
-    compute_ms: float
-    hit_rate: float
-    disagreement: float
-    exits: list[float]
-    """Shares, the base DNN last."""
-    agreement: list[float]
-    """Of each predictor alone."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +133,13 @@ def retrain(
     def trial(rows: np.ndarray, samples: int | None = None) -> tuple[Promise, Standing, Standing]:
         """The loosest threshold on `rows`, and how both stand on the recent ones among them."""
         overall = recent[rows]
-        said = _ask(learned, both, rows)
+        said = ask_all(learned, both, rows)
         answers, mine = both.answers[rows], rows[overall]
         promise = calibrate(*said, answers, classes, at_level, overall=overall, samples=samples)
         promise = promise.model_copy(update={"limits": limits})
-        before = _standing(plan, _ask(caches, both, mine), both, mine, plan.promise.threshold)
+        before = standing(plan, ask_all(caches, both, mine), both, mine, plan.promise.threshold)
         said = tuple([part[overall] for part in parts] for parts in said)
-        return promise, before, _standing(plan, said, both, mine, promise.threshold)
+        return promise, before, standing(plan, said, both, mine, promise.threshold)
 
     # Everything is fixed but the threshold. First, whether it is worth a test.
     _, before, after = trial(np.flatnonzero(selectable), tests)
@@ -200,7 +181,7 @@ def keeps_promise(
     if plan.promise.threshold is None or len(rows) < min_samples(limits.max_disagreement, level):
         return False
     spend()
-    said = _ask(caches, window, rows)
+    said = ask_all(caches, window, rows)
     _, wrong = exits_and_mistakes(*said, window.answers[rows], plan.promise.threshold)
     return wrong.sum() <= most_disagreements(len(rows), limits.max_disagreement, level)
 
@@ -234,19 +215,6 @@ def candidate_plan(plan: Plan, candidate: Candidate) -> Plan:
             ],
         }
     )
-
-
-def latency_and_compute_ms(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """What a request that exits at each cache, or at the base DNN's end, pays: with hops, and for
-    slices and lookups alone."""
-    pricing, nothing = pricing_of(plan), np.empty(0)
-    outcomes = [outcome_of(plan, cache, nothing, nothing) for cache in plan.caches]
-    compute_ms = compute_ms_by_exit(
-        [outcome.cut_point.compute_share for outcome in outcomes],
-        [cache.lookup_ms for cache in plan.caches],
-        pricing.base_ms,
-    )
-    return latency_ms_by_exit(outcomes, pricing), compute_ms
 
 
 def _joined(window: Traffic, reservoir: Traffic) -> Traffic:
@@ -293,44 +261,3 @@ def _learn(
     )
     train_selector(learned.selector, scores, targets[select].argmax(1), 1.0)
     return learned.eval()
-
-
-Said = tuple[list[np.ndarray], list[np.ndarray]]
-"""Predictions and confidences of each cache, as for `promise.cascade`."""
-
-
-def _ask(caches: Sequence[LearnedCache], samples: Traffic, rows: np.ndarray) -> Said:
-    said = [ask(cache, at, rows) for cache, at in zip(caches, samples.features, strict=True)]
-    return [predictions for predictions, _, _ in said], [confidences for _, confidences, _ in said]
-
-
-def _standing(
-    plan: Plan, said: Said, samples: Traffic, rows: np.ndarray, threshold: float | None
-) -> Standing:
-    """Without a threshold, the base DNN alone.
-
-    Args:
-        said: of the samples `rows`.
-    """
-    answers, caches = samples.answers[rows], len(plan.caches)
-    agreement = [float((predictions == answers).mean()) for predictions in said[0]]
-    if threshold is None or not len(rows):
-        expected = plan.expected
-        nowhere = [0.0] * caches + [1.0]
-        return Standing(
-            expected.base_latency_ms, expected.base_compute_ms, 0.0, 0.0, nowhere, agreement
-        )
-    latency_ms, compute_ms = latency_and_compute_ms(plan)
-    exits, wrong = exits_and_mistakes(*said, answers, threshold)
-
-    def mean(values: np.ndarray) -> float:
-        return float(np.average(values, weights=samples.weights[rows]))
-
-    return Standing(
-        mean(latency_ms[exits]),
-        mean(compute_ms[exits]),
-        mean(exits < caches),
-        mean(wrong),
-        [mean(exits == i) for i in range(caches + 1)],
-        agreement,
-    )

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TRAIN, SELECT, TEST = 0, 1, 2
-"""A sample's role, fixed when it arrives."""
-
 
 @dataclass(frozen=True)
 class Traffic:

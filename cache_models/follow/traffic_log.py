@@ -1,42 +1,38 @@
 """What the trainer remembers: recent samples, a reservoir of every class, and its own state.
 
-One SQLite file, which survives a crash at any moment up to the last commit. A *sample* is a request
-of which the base DNN's answer is known, with its features at every deployed cut point. Its role and
-its priority are drawn when it arrives and never change, so that what once trained never tests.
+One SQLite file, which survives a crash at any moment up to the last transaction. A *sample* is a
+request of which the base DNN's answer is known, with its features at every deployed cut point. Its
+role and its priority are drawn when it arrives and never change, so that what once trained never
+tests.
 
 - The *window* is the newest samples.
 - The *reservoir* holds, of every base class and role, those with the least priority, a uniform
-  sample of all that came (bottom-k sampling: Cohen and Kaplan 2007), the build's among them.
+  sample of all that came (bottom-k sampling: Cohen and Kaplan 2007), the build's among them. Of
+  these there is a row alone: what the build has recorded lies beside its version.
 
-Anything else is deleted.
+Anything else is deleted, and the oldest of the rest where the file would grow beyond its limit.
 """
 
-import json
 import logging
-import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cache_models.follow.traffic import SELECT, TEST, TRAIN, Traffic
+from cache_models.follow.build_samples import BuildSamples
+from cache_models.follow.database import Database
+from cache_models.follow.journal import Journal
+from cache_models.follow.tables import prepare, reservoir
+from cache_models.follow.traffic import Traffic
+from cache_models.store.strata import SELECT, TEST, TRAIN, WANTED
 
 logger = logging.getLogger(__name__)
 
 ROLE_SHARES = {TRAIN: 0.3, SELECT: 0.2, TEST: 0.5}
-RESERVOIR = {TRAIN: 150, SELECT: 80, TEST: 300}
-"""Samples of each base class."""
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS samples (
-    id INTEGER PRIMARY KEY, at REAL, build INTEGER, role INTEGER, class INTEGER, priority REAL,
-    independent INTEGER, weight REAL, probabilities BLOB, features BLOB);
-CREATE INDEX IF NOT EXISTS by_stratum ON samples (class, role, priority);
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE IF NOT EXISTS rounds (number INTEGER PRIMARY KEY, record TEXT);
-"""
+LEFT_FREE = 0.1
+"""Of the limit, whenever room is made, so that it is not made for every sample."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +44,23 @@ class Sample:
         inclusion: with which it was chosen, independently of everything; 0 if it was not chosen but
             missed everywhere.
         role: drawn if not given; of those that were not chosen, all train.
-        build: whether it is one of the build's, which do not expire.
     """
 
     features: Sequence[np.ndarray]
     probabilities: np.ndarray
     inclusion: float = 1.0
     role: int | None = None
-    build: bool = False
 
 
-class TrafficLog:
+class TrafficLog(Journal):
     """
     Args:
         file: made if it is not there; one that cannot be read is put aside.
         shapes: of the features at each cut point.
         window: samples that count as recent.
         expire_s: age at which a sample of the traffic is deleted.
+        max_bytes: of the file; better more than window and reservoir take together.
+        reservoir_bytes: of the features and probabilities of the reservoir's samples.
     """
 
     def __init__(
@@ -74,51 +70,35 @@ class TrafficLog:
         classes: int,
         window: int = 4_000,
         expire_s: float = 7 * 24 * 3600,
+        max_bytes: int = 2**30,
+        reservoir_bytes: int = 2**28,
         seed: int | None = None,
     ):
-        self._shapes, self._classes = list(shapes), classes
-        self._window, self._expire_s = window, expire_s
+        super().__init__(Database(file, prepare))
+        self._shapes, self._classes = [tuple(shape) for shape in shapes], classes
+        self._window, self._expire_s, self._max_bytes = window, expire_s, max_bytes
+        self._sample_bytes = 4 * classes + sum(2 * int(np.prod(shape)) for shape in shapes)
+        self._reservoir = reservoir(reservoir_bytes // self._sample_bytes)
         self._rng = np.random.default_rng(seed)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._db = self._open(file)
+        self._build: BuildSamples | None = None
         layout = {"shapes": [list(shape) for shape in self._shapes], "classes": classes}
-        if self.state("layout", layout) != layout:
-            logger.warning("%s holds samples of other cut points, which are deleted", file)
-            self._db.execute("DELETE FROM samples")
-        self.set_state("layout", layout)
-        self.commit()
-
-    def _open(self, file: Path) -> sqlite3.Connection:
-        try:
-            return self._connect(file)
-        except sqlite3.DatabaseError as error:
-            aside = file.with_name(f"{file.name}.damaged-{int(time.time())}")
-            logger.error("%s cannot be read (%s); kept as %s, and begun anew", file, error, aside)
-            file.rename(aside)
-            for left in ("-wal", "-shm"):
-                file.with_name(file.name + left).unlink(missing_ok=True)
-            return self._connect(file)
-
-    @staticmethod
-    def _connect(file: Path) -> sqlite3.Connection:
-        db = sqlite3.connect(file, check_same_thread=False, timeout=30)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        if (found := db.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-            db.close()
-            raise sqlite3.DatabaseError(found)
-        db.executescript(SCHEMA)
-        return db
-
-    # --- samples ---------------------------------------------------------------------------------
+        with self.transaction():
+            if self.state("layout", layout) != layout:
+                logger.warning("%s holds samples of other cut points, which are deleted", file)
+                self._db.execute("DELETE FROM samples")
+                self.set_state("build", None)
+            self.set_state("layout", layout)
 
     def add(self, samples: Iterable[Sample]) -> None:
-        """To be kept from the next `commit` on."""
-        self._db.executemany(
-            "INSERT INTO samples (at, build, role, class, priority, independent, weight, "
-            "probabilities, features) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._row(sample) for sample in samples),
-        )
+        """Keep samples of the traffic."""
+        rows = [self._row(sample) for sample in samples]
+        with self.transaction():
+            self._make_room(len(rows) * self._sample_bytes)
+            self._db.executemany(
+                "INSERT INTO samples (at, role, class, priority, independent, weight, "
+                "probabilities, features) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
 
     def _row(self, sample: Sample) -> tuple:
         role = sample.role
@@ -126,86 +106,182 @@ class TrafficLog:
             role = TRAIN  # it can never test, and would only crowd out what can
         elif role is None:
             role = int(self._rng.choice(list(ROLE_SHARES), p=list(ROLE_SHARES.values())))
-        features = [np.asarray(part, np.float16).tobytes() for part in sample.features]
         probabilities = np.asarray(sample.probabilities, np.float32)
         return (
             time.time(),
-            int(sample.build),
             role,
             int(probabilities.argmax()),
             float(self._rng.random()),
             int(sample.inclusion > 0),
             1 / sample.inclusion if sample.inclusion else 1.0,
             probabilities.tobytes(),
-            b"".join(features),
+            _bytes(sample.features),
         )
 
-    def commit(self) -> None:
-        """Everything until now survives a crash."""
-        self._db.commit()
+    def join(self, build: BuildSamples | None) -> None:
+        """Let a build's samples take part, in the reservoir, from the first time on that they are
+        seen here; those of another build are forgotten."""
+        digest = build and build.digest
+        with self.transaction():
+            if self.state("build") != digest:
+                self._db.execute("DELETE FROM samples WHERE build_row IS NOT NULL")
+                self._db.executemany(
+                    "INSERT INTO samples (at, build_row, role, class, priority, independent, "
+                    "weight) VALUES (?, ?, ?, ?, ?, 1, 1.0)",
+                    [] if build is None else self._build_rows(build),
+                )
+                self.set_state("build", digest)
+        self._build = build
 
-    def prune(self) -> None:
-        """Delete what has expired, and what is neither in the window nor in the reservoir."""
-        self._db.execute(
-            "DELETE FROM samples WHERE NOT build AND at < ?", (time.time() - self._expire_s,)
+    def _build_rows(self, build: BuildSamples) -> Iterator[tuple]:
+        priorities = self._rng.random(len(build.roles)).tolist()
+        pairs = zip(build.roles.tolist(), build.answers.tolist(), strict=True)
+        for i, (role, answer) in enumerate(pairs):
+            yield time.time(), i, role, answer, priorities[i]
+
+    def unrecorded(self, most: int) -> np.ndarray:
+        """Samples of the build whose features are still to be recorded, those first that the
+        reservoir needs most: all classes evenly, and test samples twice as fast as others."""
+        return self._unrecorded(f"ORDER BY filled / (1 + (role = {TEST})) LIMIT {most}")
+
+    def untestable(self, enough: int) -> int:
+        """How many of the first `enough` test samples of every class are among those."""
+        return len(self._unrecorded(f"AND role = {TEST} AND filled * {WANTED[TEST]} < {enough}"))
+
+    def _unrecorded(self, which: str) -> np.ndarray:
+        if self._build is None or self._build.complete:
+            return np.empty(0, int)
+        found = self._db.execute(
+            f"SELECT build_row FROM samples JOIN ({self._reservoir}) USING (id) "
+            f"WHERE build_row IS NOT NULL AND features IS NULL {which}"
         )
+        return np.array([row for (row,) in found], int)
+
+    def record(self, build_rows: np.ndarray, features: Sequence[np.ndarray]) -> None:
+        """Keep features `(n, *feature_shape)` at each cut point of samples of the build."""
+        with self.transaction():
+            self._make_room(len(build_rows) * self._sample_bytes)
+            self._db.executemany(
+                "UPDATE samples SET features = ? WHERE build_row = ?",
+                [
+                    (_bytes([part[i] for part in features]), int(row))
+                    for i, row in enumerate(build_rows)
+                ],
+            )
+
+    def tidy(self) -> None:
+        """Delete what has expired, and what is neither in the window nor in the reservoir; if that
+        is not enough, the oldest samples. To be called every minute or so."""
+        with self.transaction():
+            self._db.execute(
+                "DELETE FROM samples WHERE build_row IS NULL AND at < ?",
+                (time.time() - self._expire_s,),
+            )
+            self._prune()
+            self._make_room(0)
+        self._database.shrink()
+
+    def _prune(self) -> None:
         self._db.execute(
-            f"DELETE FROM samples WHERE id <= ? AND id NOT IN ({_RESERVOIR})",
+            f"DELETE FROM samples WHERE id <= ? AND id NOT IN (SELECT id FROM ({self._reservoir}))",
             (self._window_start(),),
         )
-        self.commit()
+
+    def _make_room(self, coming_bytes: int) -> None:
+        """Such that so much can be written and the file stays below its limit."""
+        if self._database.used_bytes() + coming_bytes <= self._max_bytes:
+            return
+        self._prune()
+        most = (1 - LEFT_FREE) * self._max_bytes - coming_bytes
+        while (excess := self._database.used_bytes() - most) > 0:
+            deleted = self._db.execute(
+                "DELETE FROM samples WHERE id IN "
+                "(SELECT id FROM samples WHERE build_row IS NULL ORDER BY id LIMIT ?)",
+                (1 + int(excess // self._sample_bytes),),
+            )
+            if not deleted.rowcount:
+                break
 
     def delete_samples(self) -> None:
         """Forget all samples of the traffic; the build's stay."""
-        self._db.execute("DELETE FROM samples WHERE NOT build")
-        self.commit()
-        self._db.execute("VACUUM")
+        with self.transaction():
+            self._db.execute("DELETE FROM samples WHERE build_row IS NULL")
+        self._database.rewrite()
 
     def window(self) -> Traffic:
         """The newest samples of the traffic, oldest first."""
-        return self._traffic("NOT build AND id > ?", (self._window_start(),))
+        return self._traffic(self._window_rows())
 
     def reservoir(self) -> Traffic:
         """Samples of every class and role that are not in the window."""
-        return self._traffic(
-            f"id IN ({_RESERVOIR}) AND (build OR id <= ?)", (self._window_start(),)
-        )
+        return self._traffic(self._reservoir_rows())
+
+    def window_and_reservoir(self) -> tuple[Traffic, Traffic]:
+        """Both as of the same moment, so that no sample is in both."""
+        with self.snapshot():
+            window, reservoir = self._window_rows(), self._reservoir_rows()
+        return self._traffic(window), self._traffic(reservoir)
+
+    def _window_rows(self) -> list[tuple]:
+        with self.snapshot():
+            return self._rows("build_row IS NULL AND id > ?", (self._window_start(),))
+
+    def _reservoir_rows(self) -> list[tuple]:
+        recorded = self._build is not None and self._build.complete
+        with self.snapshot():
+            return self._rows(
+                f"id IN (SELECT id FROM ({self._reservoir})) "
+                "AND CASE WHEN build_row IS NULL THEN id <= ? ELSE features IS NOT NULL OR ? END",
+                (self._window_start(), recorded),
+            )
+
+    def _rows(self, where: str, values: tuple) -> list[tuple]:
+        return self._db.execute(
+            "SELECT role, independent, weight, build_row, probabilities, features FROM samples "
+            f"WHERE {where} ORDER BY id",
+            values,
+        ).fetchall()
 
     def count(self, build: bool) -> int:
         """Samples that came from the build, or from the traffic."""
         return self._db.execute(
-            "SELECT count(*) FROM samples WHERE build = ?", (int(build),)
+            "SELECT count(*) FROM samples WHERE (build_row IS NOT NULL) = ?", (build,)
         ).fetchone()[0]
 
     def testable(self) -> int:
         """Samples in the window that a round may test on."""
         return self._db.execute(
-            "SELECT count(*) FROM samples WHERE NOT build AND independent AND role = ? AND id > ?",
+            "SELECT count(*) FROM samples "
+            "WHERE build_row IS NULL AND independent AND role = ? AND id > ?",
             (TEST, self._window_start()),
         ).fetchone()[0]
 
     def _window_start(self) -> int:
         row = self._db.execute(
-            "SELECT id FROM samples WHERE NOT build ORDER BY id DESC LIMIT 1 OFFSET ?",
+            "SELECT id FROM samples WHERE build_row IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?",
             (self._window,),
         ).fetchone()
         return row[0] if row else -1
 
-    def _traffic(self, where: str, values: tuple) -> Traffic:
-        rows = self._db.execute(
-            "SELECT role, independent, weight, probabilities, features FROM samples "
-            f"WHERE {where} ORDER BY id",
-            values,
-        ).fetchall()
-        sizes = [2 * int(np.prod(shape)) for shape in self._shapes]
-        ends = np.cumsum([0, *sizes])
+    def _traffic(self, rows: list[tuple]) -> Traffic:
+        ends = np.cumsum([0, *(2 * int(np.prod(shape)) for shape in self._shapes)])
         features = [np.empty((len(rows), *shape), np.float16) for shape in self._shapes]
         probabilities = np.empty((len(rows), self._classes), np.float32)
-        for i, row in enumerate(rows):
-            probabilities[i] = np.frombuffer(row[3], np.float32)
-            for j, shape in enumerate(self._shapes):
-                part = row[4][ends[j] : ends[j + 1]]
-                features[j][i] = np.frombuffer(part, np.float16).reshape(shape)
+        for i, (*_, said, at) in enumerate(rows):
+            if said is not None:
+                probabilities[i] = np.frombuffer(said, np.float32)
+            if at is not None:
+                for j, shape in enumerate(self._shapes):
+                    part = at[ends[j] : ends[j + 1]]
+                    features[j][i] = np.frombuffer(part, np.float16).reshape(shape)
+        build = [(i, row[3], row[5] is None) for i, row in enumerate(rows) if row[3] is not None]
+        if build:
+            places, build_rows, unread = map(np.array, zip(*build, strict=True))
+            probabilities[places] = self._build.probabilities(build_rows)
+            if unread.any():
+                read = self._build.features(build_rows[unread])
+                for part, found in zip(features, read, strict=True):
+                    part[places[unread]] = found
         return Traffic(
             features=features,
             probabilities=probabilities,
@@ -214,47 +290,6 @@ class TrafficLog:
             weights=np.array([row[2] for row in rows], np.float32),
         )
 
-    # --- the trainer's own -----------------------------------------------------------------------
 
-    def state(self, name: str, default=None):
-        """What `set_state` kept."""
-        row = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else default
-
-    def set_state(self, name: str, value) -> None:
-        """Keep a JSON value from the next `commit` on."""
-        self._db.execute("REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
-
-    @property
-    def tests(self) -> int:
-        """Tests of the promise that have been spent."""
-        return self.state("tests", 0)
-
-    def spend_test(self) -> None:
-        """Before any test sample is read: from now on this test's share of the error probability is
-        used, also if a crash cuts it short."""
-        self.set_state("tests", self.tests + 1)
-        self.commit()
-
-    def add_round(self, record: str) -> None:
-        """Keep a round's record, as JSON."""
-        self._db.execute("INSERT INTO rounds (record) VALUES (?)", (record,))
-        self.commit()
-
-    def count_rounds(self) -> int:
-        """All that have run."""
-        return self._db.execute("SELECT count(*) FROM rounds").fetchone()[0]
-
-    def rounds(self, last: int = 100) -> list[dict]:
-        """Records of the last rounds, oldest first, each with its number."""
-        rows = self._db.execute(
-            "SELECT number, record FROM rounds ORDER BY number DESC LIMIT ?", (last,)
-        ).fetchall()
-        return [{"round": number, **json.loads(record)} for number, record in reversed(rows)]
-
-
-_RESERVOIR = " UNION ALL ".join(
-    f"SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY class ORDER BY priority) AS place "
-    f"FROM samples WHERE role = {role}) WHERE place <= {kept}"
-    for role, kept in RESERVOIR.items()
-)
+def _bytes(features: Sequence[np.ndarray]) -> bytes:
+    return b"".join(np.asarray(part, np.float16).tobytes() for part in features)

@@ -33,9 +33,6 @@ if TYPE_CHECKING:  # not needed to look what there is
 
     from cache_models.cache.learned_cache import LearnedCache
 
-EXPLORATION = "exploration.csv"
-"""The table of all variants explored, kept beside the plan."""
-
 ABANDONED_S = 3600.0
 
 logger = logging.getLogger(__name__)
@@ -80,6 +77,10 @@ class CacheVersion:
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{file} cannot be read: {error}") from error
         return file
+
+    def checksum(self, name: str) -> str:
+        """SHA-256 of a file beside the plan, as it was published."""
+        return json.loads((self.folder / "manifest.json").read_text())[name]
 
     def tensors(self, name: str) -> "dict[str, Tensor]":
         """What was published for the trainer under `name`.
@@ -272,24 +273,6 @@ def fits(plan: Plan, deployed: Plan) -> bool:
     return same and [c.feature_shape for c in plan.caches] == [
         c.feature_shape for c in deployed.caches
     ]
-
-
-def working_copy(store: Store, folder: Path) -> Store:
-    """A copy of `store` under `folder` that may be written to; made where there is none yet."""
-    digest = hashlib.sha256()
-    for number in store.versions():
-        digest.update((store.folder / "versions" / str(number) / "manifest.json").read_bytes())
-    copy = folder / digest.hexdigest()[:16]
-    if not copy.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".copy.", dir=folder))
-        shutil.copytree(store.folder, partial, dirs_exist_ok=True)
-        partial.chmod(0o755)
-        try:
-            partial.rename(copy)
-        except OSError:  # somebody else was quicker
-            shutil.rmtree(partial)
-    return Store(copy)
 
 
 def _sha256(file: Path) -> str:

@@ -9,27 +9,25 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import torch
 
+from cache_models.build.evidence import say
 from cache_models.errors import ArtifactError
-from cache_models.follow import advice, reservoir
-from cache_models.follow.retraining import (
-    Candidate,
-    candidate_plan,
-    keeps_promise,
-    latency_and_compute_ms,
-    retrain,
-)
-from cache_models.follow.traffic import TEST, Traffic
+from cache_models.follow import advice
+from cache_models.follow.build_samples import BuildSamples, has_samples
+from cache_models.follow.input_features import input_features
+from cache_models.follow.recording import ENOUGH, record_missing
+from cache_models.follow.retraining import Candidate, candidate_plan, keeps_promise, retrain
+from cache_models.follow.said import load_said
+from cache_models.follow.standing import latency_and_compute_ms
+from cache_models.follow.traffic import Traffic
 from cache_models.follow.traffic_log import Sample, TrafficLog
 from cache_models.network.base_dnn import load
-from cache_models.network.features import extract
-from cache_models.network.preprocessing import as_tensor
 from cache_models.network.stages import INPUT
-from cache_models.promise import prior
-from cache_models.promise.prior import PriorRecord, calibrate_prior, load_said, say
+from cache_models.promise.prior import PriorRecord, calibrate_prior
 from cache_models.promise.promise import error_share, min_samples
+from cache_models.store.files import CALIBRATION
 from cache_models.store.plan import Plan
+from cache_models.store.strata import TEST
 from cache_models.store.versions import CacheVersion, Store, fits
 from deployments.follow.messages import Observation
 from deployments.follow.state import UNPROVEN
@@ -48,7 +46,7 @@ class Learner:
 
     Attributes:
         version: in service.
-        may_begin: whether enough of the build's samples are recorded for a round that forgets no
+        may_begin: whether enough of the build's samples can be read for a round that forgets no
             class.
     """
 
@@ -57,8 +55,10 @@ class Learner:
         self._limits = plan.promise.limits
         self._store = Store(store)
         self._log = log
-        self._recording = self._record_build()
-        self.may_begin = False
+        build = self._build()
+        log.join(build)
+        self.may_begin = not log.untestable(ENOUGH)
+        self._missing = self._record_missing(build)
         self._serve(self._store.serving(plan))
 
     def _serve(self, version: CacheVersion) -> None:
@@ -74,11 +74,8 @@ class Learner:
         features = []
         for name, asked in zip(self._deployed.cut_points, observation.asked, strict=True):
             if name == INPUT:
-                inputs = self._deployed.description.inputs(
-                    as_tensor(asked[None]), observation.resized
-                )
-                with torch.inference_mode():
-                    asked = extract(inputs)[0].numpy()
+                description = self._deployed.description
+                (asked,) = input_features(description, asked[None], observation.resized)
             features.append(asked)
         return Sample(features, observation.probabilities, observation.inclusion)
 
@@ -102,23 +99,34 @@ class Learner:
             excess,
         )
 
+    def _build(self) -> BuildSamples | None:
+        for version in filter(has_samples, self.versions()):
+            try:
+                return BuildSamples(version, self._rest)
+            except ArtifactError as error:
+                logger.error("rounds will have no samples of the build: %s", error)
+                break
+        return None
+
     def record_build(self, seconds: float) -> bool:
-        """Record the build's samples for so long, or a batch; True when all are there."""
+        """True when the build's samples can all be read. Where features are missing, which few
+        builds lack, they are recorded for so long, or a batch, once there is traffic."""
+        if len(self._log.unrecorded(1)) and not self._log.count(build=False):
+            return False
         stop = time.monotonic() + seconds
         try:
-            for enough in self._recording:
+            for enough in self._missing:
                 self.may_begin = enough
                 if time.monotonic() >= stop:
                     return False
         except ArtifactError as error:
-            logger.error("rounds will have no samples of the build: %s", error)
+            logger.error("rounds will have no more samples of the build: %s", error)
         self.may_begin = True
         return True
 
-    def _record_build(self) -> Iterator[bool]:
-        version = next(filter(reservoir.has_samples, self.versions()), None)
-        if version is not None:
-            yield from reservoir.record_build(version, load(self._deployed.model), self._log)
+    def _record_missing(self, build: BuildSamples | None) -> Iterator[bool]:
+        if len(self._log.unrecorded(1)):
+            yield from record_missing(build, load(self._deployed.model), self._log)
 
     def can_test(self) -> bool:
         """Whether a candidate without a mistake could pass; before that a round is in vain."""
@@ -146,7 +154,7 @@ class Learner:
             Its record.
         """
         began = time.time()
-        window, kept = self._log.window(), self._log.reservoir()
+        window, kept = self._log.window_and_reservoir()
         before, level = self.version, self._level()
         caches = [before.load(i) for i in range(len(before.plan.caches))]
         candidate = retrain(
@@ -215,7 +223,7 @@ class Learner:
         version = self._store.publish(
             plan,
             dict(zip(files, candidate.caches, strict=True)),
-            tensors={prior.FILE: said},
+            tensors={CALIBRATION: said},
         )
         self._serve(version)
         return version.number
@@ -223,7 +231,7 @@ class Learner:
     def retain(self, count: int) -> None:
         """Remove old versions but for the newest `count` and those with a build's samples."""
         kept = self.versions()
-        old = {v.number for v in kept[:-count] if not reservoir.has_samples(v)}
+        old = {v.number for v in kept[:-count] if not has_samples(v)}
         self._store.remove(old - {self.version.number})
 
     def roll_back(self, number: int) -> bool:
@@ -248,8 +256,8 @@ class Learner:
             self._log.spend_test,
         )
         unproven = set(self.unproven) - {number} if proven else {number, *self.unproven}
+        # first: a crash must not leave it in service unmarked
         self._log.set_state(UNPROVEN, sorted(unproven))
-        self._log.commit()  # first: a crash must not leave it in service unmarked
         self._serve(self._store.make_current(number))
         return proven
 

@@ -38,9 +38,9 @@ class TrainerState:
         changed = {name: value for name, value in told.items() if value != self._kept[name]}
         if not changed:
             return
-        for name, value in changed.items():
-            self._log.set_state(name, value)
-        self._log.commit()
+        with self._log.transaction():
+            for name, value in changed.items():
+                self._log.set_state(name, value)
         self._kept = told
 
     def _told(self) -> dict[str, Any]:

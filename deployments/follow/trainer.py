@@ -72,6 +72,8 @@ class Trainer:
             len(self._plan.description.classes),
             retraining.window,
             retraining.expire_s,
+            retraining.max_log_bytes,
+            retraining.reservoir_bytes,
         )
         self._state = TrainerState(self._log, self._args.mode)
         version = Store(self._args.store).serving(self._plan)
@@ -200,7 +202,7 @@ class Trainer:
         self._state.watch = self._policy.watch.state()
         await self._write(self._state.keep)
         if self._schedule.tidy_due():
-            await self._write(self._log.prune)
+            await self._write(self._log.tidy)
         if self._queue:
             learner = await self._have_learner()
             queue, self._queue = self._queue, []
@@ -211,7 +213,6 @@ class Trainer:
 
     def _write_down(self, learner: "Learner", queue: list[Observation]) -> None:
         self._log.add(map(learner.sample, queue))
-        self._log.commit()
 
     async def _next_work(self) -> None:
         try:
@@ -261,7 +262,7 @@ class Trainer:
 
     def _decided(self, learner: "Learner", record: dict[str, Any]) -> None:
         self._log.add_round(json.dumps(record))
-        self._log.prune()
+        self._log.tidy()
         learner.retain(self._args.retraining.kept_versions)
 
     def _serve_learned(self, learner: "Learner") -> None:

@@ -12,24 +12,30 @@ from PIL import Image
 
 from cache_models.__main__ import cli
 from cache_models.bench.evaluation import evaluate
+from cache_models.build.evidence import pick
 from cache_models.build.pipeline import build
 from cache_models.build.split import prepare
 from cache_models.cache.asking import ask
+from cache_models.cache.learned_cache import load_cache
 from cache_models.data.augmentation import Augmented
 from cache_models.data.recording import record
 from cache_models.data.samples import Samples
 from cache_models.errors import ArtifactError, DataError
-from cache_models.follow.reservoir import FILE, record_build
-from cache_models.follow.traffic import TEST
+from cache_models.follow.build_samples import BuildSamples
+from cache_models.follow.recording import ENOUGH, record_missing
+from cache_models.follow.said import load_said
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.base_dnn import load
 from cache_models.network.cutting import cut
 from cache_models.network.features import extract
 from cache_models.network.preprocessing import as_tensor
-from cache_models.promise.prior import load_said
+from cache_models.network.stages import INPUT
 from cache_models.promise.promise import Limits, cascade, exits_and_mistakes
+from cache_models.store.copies import working_copy
+from cache_models.store.files import EXPLORATION, SAMPLES
 from cache_models.store.plan import HopCost
-from cache_models.store.versions import EXPLORATION, Store, working_copy
+from cache_models.store.strata import TEST, WANTED
+from cache_models.store.versions import Store
 from tests.tiny import images
 
 FREE = HopCost(fixed_ms=0, per_mb_ms=0)
@@ -250,33 +256,89 @@ def test_one_answer_to_everything_is_noted_and_leaves_the_base_dnn_alone(tmp_pat
     assert "features at input, stem" in constant and "are the samples all alike" in constant
 
 
-def test_the_builds_samples_are_recorded_in_parts_and_in_their_roles(built, tmp_path):
-    version = built.current()
-    shapes = [cache.feature_shape for cache in version.plan.caches]
-    base, log = load("tests.tiny:tiny"), TrafficLog(tmp_path / "log.sqlite", shapes, 4)
-    assert len(list(islice(record_build(version, base, log), 2))) == 2
-    part = log.count(build=True)
-    assert list(record_build(version, base, log))
-    assert 0 < part < log.count(build=True)
+def log_for(version, folder):
+    return TrafficLog(folder / "log.sqlite", [c.feature_shape for c in version.plan.caches], 4)
+
+
+def test_the_builds_samples_come_with_the_version_in_their_roles_as_they_were_recorded(
+    built, tmp_path
+):
+    version, log = built.current(), log_for(built.current(), tmp_path)
+    build = BuildSamples(version)
+    log.join(build)
     kept = log.reservoir()
+    assert log.count(build=True) == len(kept.roles) == len(build.roles)
     pairs = set(zip(kept.roles.tolist(), kept.answers.tolist(), strict=True))
     assert len(pairs) == 3 * 4  # every role of every class
     tests = np.flatnonzero(kept.roles == TEST)
-    caches = [version.load(i) for i in range(len(shapes))]
+    caches = [version.load(i) for i in range(len(version.plan.caches))]
     said = [ask(cache, at, tests) for cache, at in zip(caches, kept.features, strict=True)]
     labels = cascade([s[0] for s in said], [s[1] for s in said], version.plan.promise.threshold)[1]
     assert (labels >= 0).mean() > 0.2
     assert ((labels >= 0) & (labels != kept.answers[tests])).mean() <= LIMITS.max_disagreement
 
+    inputs = np.concatenate(list(build.inputs(np.arange(len(build.roles)))))
+    base, names = load("tests.tiny:tiny"), version.plan.cut_points
+    recording = record(base, cut(base), names, inputs, tmp_path / "again")
+    for name, at in zip(names, kept.features, strict=True):
+        assert np.array_equal(at, recording.features[name])
+
+
+@pytest.fixture
+def older(built, tmp_path):
+    """A version deployed behind the input, whose build has kept no features."""
+    version = built.current()
+    plan = version.plan.model_copy(update={"caches": version.plan.alternatives[-1:]})
+    assert plan.cut_points != [INPUT]
+    (cache,) = plan.caches
+    weights = load_cache(version.folder / cache.file, cache.variant, cache.feature_shape, 4)
+    samples = version.tensors(SAMPLES)
+    samples = {name: samples[name] for name in ("inputs", "probabilities", "roles")}
+    return Store(tmp_path / "older").publish(plan, {cache.file: weights}, None, {SAMPLES: samples})
+
+
+def test_what_an_older_build_did_not_keep_is_recorded_in_parts_and_every_class_soon(
+    older, tmp_path
+):
+    base, log, build = load("tests.tiny:tiny"), log_for(older, tmp_path), BuildSamples(older)
+    log.join(build)
+    assert not build.complete and log.untestable(ENOUGH)
+    assert not len(log.reservoir().roles)
+    assert len(list(islice(record_missing(build, base, log), 2))) == 2
+    assert len(log.reservoir().roles) == 8
+
+    again = log_for(older, tmp_path)  # as after a crash
+    again.join(build)
+    told = list(record_missing(build, base, again))
+    assert told[-1] and not told[0]
+    kept = again.reservoir()
+    assert len(kept.roles) == len(build.roles)
+    inputs = np.concatenate(list(build.inputs(np.arange(len(build.roles)))))
+    recording = record(base, cut(base), older.plan.cut_points, inputs, tmp_path / "again")
+    (features,) = recording.features.values()
+    assert np.allclose(kept.features[0], features, atol=1e-2)
+
 
 def test_damaged_samples_are_refused_when_they_are_wanted_and_the_caches_serve_on(built, tmp_path):
     version = working_copy(built, tmp_path).current()
-    file = version.folder / FILE
+    file = version.folder / SAMPLES
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    log = TrafficLog(tmp_path / "log.sqlite", [c.feature_shape for c in version.plan.caches], 4)
     with pytest.raises(ArtifactError, match="differs from its checksum"):
-        next(record_build(version, load("tests.tiny:tiny"), log))
+        BuildSamples(version)
     assert Store(version.folder.parents[1]).current().number == version.number
+
+
+def test_samples_are_kept_of_all_classes_evenly_within_a_number_of_bytes(tmp_path):
+    base, samples = load("tests.tiny:tiny"), Samples(images(1600))
+    data = prepare(base, samples, LIMITS, tmp_path, cut_points=["stem"])
+    each = 64 + 2 * 4 + data.recording.features["stem"][0].nbytes
+    kept = pick(data, samples.images, [INPUT, "stem"], most_bytes=300 * each + 1)
+    assert sum(t.nbytes for t in kept.values()) == 300 * (each + 1)
+    answers, roles = kept["probabilities"].argmax(1).numpy(), kept["roles"].numpy()
+    by_stratum = np.zeros((3, 4), int)
+    np.add.at(by_stratum, (roles, answers), 1)
+    shares = by_stratum / np.array(list(WANTED.values()))[:, None]
+    assert shares.max() - shares.min() <= 2 / min(WANTED.values())
 
 
 def test_what_the_caches_said_of_the_calibration_samples_is_kept(built):

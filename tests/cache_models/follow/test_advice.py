@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from cache_models.build.evidence import keep
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.training import train_selector
 from cache_models.cache.variant import Variant
-from cache_models.follow import reservoir
-from cache_models.follow.advice import FILE, Adviser, keep
-from cache_models.promise import prior
+from cache_models.follow.advice import Adviser
+from cache_models.follow.build_samples import has_samples
+from cache_models.follow.said import load_said
 from cache_models.promise.promise import Limits, cascade
+from cache_models.store.files import ALTERNATIVES, SAMPLES
 from cache_models.store.versions import Store
 from tests.plans import plan_for
 
@@ -56,8 +58,8 @@ def build(tmp_path_factory):
         plan,
         dict(zip(files, caches, strict=True)),
         tensors={
-            FILE: keep(caches, [early, late], answers, select, calibration),
-            reservoir.FILE: {"inputs": torch.zeros(1, D)},
+            ALTERNATIVES: keep(caches, [early, late], answers, select, calibration),
+            SAMPLES: {"inputs": torch.zeros(1, D)},
         },
     )
 
@@ -83,9 +85,9 @@ def test_the_plan_proposed_keeps_the_promise_and_is_all_that_its_store_serves(bu
     served = store.current()
     assert served.plan.cut_points == advice.cut_points
     assert served.plan.alternatives == build.plan.alternatives
-    assert reservoir.has_samples(served)
+    assert has_samples(served)
     caches = [served.load(i) for i in range(len(served.plan.caches))]
-    said = prior.load_said(served)
+    said = load_said(served)
     assert len(said.scores) == len(caches)
 
     answers = np.random.default_rng(1).choice(K, N)

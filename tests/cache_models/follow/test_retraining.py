@@ -10,10 +10,11 @@ from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.variant import Variant
 from cache_models.follow import retraining
 from cache_models.follow.retraining import candidate_plan, keeps_promise, retrain
-from cache_models.follow.traffic import SELECT, TEST, Traffic
+from cache_models.follow.traffic import Traffic
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.promise import promise
 from cache_models.promise.promise import Limits
+from cache_models.store.strata import SELECT, TEST
 from tests.plans import plan_for
 
 K, D = 4, 8

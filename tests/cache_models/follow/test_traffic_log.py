@@ -2,33 +2,70 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 
-from cache_models.follow.traffic import TEST
-from cache_models.follow.traffic_log import RESERVOIR, Sample, TrafficLog
+from cache_models.cache.learned_cache import LearnedCache
+from cache_models.follow.build_samples import BuildSamples
+from cache_models.follow.recording import ENOUGH
+from cache_models.follow.traffic_log import Sample, TrafficLog
+from cache_models.store.files import SAMPLES, features_at
+from cache_models.store.strata import TEST, TRAIN, WANTED
+from cache_models.store.versions import Store
+from tests.plans import plan_for
 
 SHAPES = [(2, 3), (4,)]
+K = 3
 
 
 def sample(class_id=0, value=0.0, **more):
     return Sample(
-        [np.full(shape, value, np.float16) for shape in SHAPES], np.eye(3)[class_id], **more
+        [np.full(shape, value, np.float16) for shape in SHAPES], np.eye(K)[class_id], **more
     )
 
 
 @pytest.fixture
 def log(tmp_path):
-    return TrafficLog(tmp_path / "log.sqlite", SHAPES, 3, window=100, seed=0)
+    return TrafficLog(tmp_path / "log.sqlite", SHAPES, K, window=100, seed=0)
+
+
+def build_of(folder, answers, roles, kept=True):
+    """A build's samples, whose features at both cut points are the number of the sample."""
+    names, count = ("early", "late"), len(roles)
+    numbers = torch.arange(count, dtype=torch.float16)
+    tensors = {
+        "inputs": torch.arange(count, dtype=torch.float32)[:, None],
+        "probabilities": torch.eye(K, dtype=torch.float16)[torch.as_tensor(answers)],
+        "roles": torch.as_tensor(roles, dtype=torch.uint8),
+    }
+    for name, shape in zip(names if kept else (), SHAPES, strict=False):
+        at = numbers.view(-1, *(1 for _ in shape)).expand(count, *shape)
+        tensors[features_at(name)] = at.contiguous()
+    plan = plan_for(list(names), classes=("a", "b", "c"))
+    caches = {c.file: LearnedCache(c.variant, c.feature_shape, K) for c in plan.caches}
+    return BuildSamples(Store(folder).publish(plan, caches, None, {SAMPLES: tensors}))
+
+
+def as_picked(rare=WANTED[TEST]):
+    """Answers and roles as a build keeps them; of the last class there are `rare` test samples."""
+    kept = {(role, k): count for role, count in WANTED.items() for k in range(K)}
+    kept[TEST, K - 1] = rare
+    pairs = np.repeat(list(kept), list(kept.values()), axis=0)
+    roles, answers = np.random.default_rng(0).permutation(pairs).T
+    return answers, roles
 
 
 def test_samples_come_back_as_they_went_in(log):
     log.add([sample(1, 0.5, inclusion=0.25), sample(2, 1.5, inclusion=0.0, role=TEST)])
-    log.commit()
     window = log.window()
     assert window.answers.tolist() == [1, 2]
     assert [part[:, 0].ravel()[0] for part in window.features] == [0.5, 0.5]
@@ -38,37 +75,227 @@ def test_samples_come_back_as_they_went_in(log):
     assert window.roles[1] == TEST
 
 
+# --- several threads -----------------------------------------------------------------------------
+
+
+@contextmanager
+def another_thread():
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda function, *args, **more: pool.submit(function, *args, **more)
+
+
+def test_nobody_sees_or_publishes_half_of_what_another_thread_writes(tmp_path, log):
+    half, done = threading.Event(), threading.Event()
+
+    def writes_and_fails():
+        with log.transaction():
+            log.add([sample()])
+            half.set()
+            assert done.wait(30)
+            raise KeyError
+
+    with another_thread() as submit:
+        writing = submit(writes_and_fails)
+        assert half.wait(30)
+        assert log.count(build=False) == 0
+        with another_thread() as submit_more:
+            noting = submit_more(log.set_state, "watch", 1)  # waits for its turn
+            done.set()
+            noting.result(30)
+        with pytest.raises(KeyError):
+            writing.result(30)
+    assert log.state("watch") == 1
+    assert TrafficLog(tmp_path / "log.sqlite", SHAPES, K).count(build=False) == 0
+
+
+def test_what_is_read_together_is_of_one_moment(log):
+    log.add(sample(value=i) for i in range(150))
+    with another_thread() as submit, log.snapshot():
+        before = log.count(build=False)
+        submit(log.add, [sample() for _ in range(60)]).result(30)
+        assert log.count(build=False) == before
+    assert log.count(build=False) == before + 60
+
+
+def test_samples_can_be_deleted_while_other_threads_write(log):
+    open_, end = threading.Event(), threading.Event()
+
+    def writes():
+        with log.transaction():
+            log.add([sample()])
+            open_.set()
+            assert end.wait(30)
+
+    with another_thread() as submit, another_thread() as delete:
+        writing = submit(writes)
+        assert open_.wait(30)
+        deleting = delete(log.delete_samples)
+        end.set()
+        writing.result(30), deleting.result(60)
+    assert log.count(build=False) == 0
+
+    stop = threading.Event()
+
+    def writes_on():
+        while not stop.is_set():
+            log.add([sample()])
+
+    with another_thread() as submit:
+        writing = submit(writes_on)
+        for _ in range(20):
+            log.delete_samples()
+        stop.set()
+        writing.result(30)
+
+
+# --- bounds --------------------------------------------------------------------------------------
+
+
 def test_the_window_and_the_reservoir_are_bounded_and_no_class_is_lost(log):
     for class_id in (0, 1, 2):
         log.add(sample(class_id, i) for i in range(2_000))
-    log.prune()
+    log.tidy()
     assert len(log.window().roles) == 100
     kept = log.reservoir()
     for class_id in (0, 1):
         of_class = kept.roles[kept.answers == class_id]
-        assert np.bincount(of_class).tolist() == list(RESERVOIR.values())
+        assert np.bincount(of_class).tolist() == list(WANTED.values())
     assert len(log.window().roles) + len(kept.roles) == log.count(build=False)
     values = kept.features[1][kept.answers == 0, 0]
     assert 850 < values.mean() < 1150  # old and new alike
 
 
-def test_misses_that_nobody_chose_crowd_out_nothing_that_can_test(log):
-    log.add(sample(0, role=TEST, build=True) for _ in range(RESERVOIR[TEST]))
-    log.add(sample(0, inclusion=0.0) for _ in range(3_000))
-    log.prune()
+def test_where_bytes_do_not_suffice_the_reservoir_shrinks_evenly(tmp_path):
+    each = 2 * (6 + 4) + 4 * K
+    log = TrafficLog(tmp_path / "l", SHAPES, K, window=10, reservoir_bytes=200 * each, seed=0)
+    for class_id in (0, 1):
+        log.add(sample(class_id, i) for i in range(2_000))
+    log.add(sample(2, role=TRAIN) for _ in range(12))  # rare, and the window
+    log.tidy()
     kept = log.reservoir()
-    assert (kept.independent & (kept.roles == TEST)).sum() == RESERVOIR[TEST]
+    assert 190 <= len(kept.roles) <= 200
+    for class_id in (0, 1):
+        shares = np.bincount(kept.roles[kept.answers == class_id]) / list(WANTED.values())
+        assert shares.max() - shares.min() < 1.5 / min(WANTED.values())
+        assert 0.15 < shares.mean() < 0.25
+    assert len(log.window().roles) + len(kept.roles) == log.count(build=False)
+
+
+def test_misses_that_nobody_chose_crowd_out_nothing_that_can_test(log):
+    log.add(sample(0, role=TEST) for _ in range(WANTED[TEST]))
+    log.add(sample(0, inclusion=0.0) for _ in range(3_000))
+    log.tidy()
+    kept = log.reservoir()
+    assert (kept.independent & (kept.roles == TEST)).sum() == WANTED[TEST]
 
 
 def test_samples_expire_and_are_deleted_but_not_the_builds(tmp_path):
-    log = TrafficLog(tmp_path / "log.sqlite", SHAPES, 3, expire_s=0.0)
-    log.add([sample(), sample(build=True)])
+    log = TrafficLog(tmp_path / "log.sqlite", SHAPES, K, expire_s=0.0)
+    log.join(build_of(tmp_path / "store", [0], [TRAIN]))
+    log.add([sample()])
     time.sleep(0.01)
-    log.prune()
+    log.tidy()
     assert (log.count(build=False), log.count(build=True)) == (0, 1)
     log.add([sample()])
     log.delete_samples()
     assert (log.count(build=False), log.count(build=True)) == (0, 1)
+
+
+LARGE = [(64, 11, 11)]
+
+
+def large(value):
+    return Sample([np.full(LARGE[0], value, np.float16)], np.eye(K)[0])
+
+
+def test_the_file_stays_below_its_limit_though_nothing_prunes(tmp_path):
+    file, limit = tmp_path / "log.sqlite", 2**22
+    log = TrafficLog(file, LARGE, K, max_bytes=limit)
+    for i in range(100):
+        log.add(large(10 * i + j) for j in range(10))
+        log.add_round("{}")
+    newest = log.window().features[0][:, 0, 0, 0].tolist()
+    assert newest == list(range(1000 - len(newest), 1000))
+    assert 0.8 * limit < len(newest) * 2 * 64 * 11 * 11
+    log.tidy()
+    assert file.stat().st_size <= limit
+
+
+def test_what_is_in_neither_window_nor_reservoir_goes_first(tmp_path):
+    file, limit = tmp_path / "log.sqlite", 2**23
+    log = TrafficLog(file, LARGE, K, 20, max_bytes=limit, reservoir_bytes=2**22, seed=0)
+    for i in range(100):
+        log.add(large(10 * i + j) for j in range(10))
+    assert len(log.window().roles) == 20
+    assert log.reservoir().features[0][:, 0, 0, 0].mean() < 700  # old and new alike
+    assert file.stat().st_size <= limit
+
+
+def test_the_disk_gets_back_what_has_expired(tmp_path):
+    file = tmp_path / "log.sqlite"
+    log = TrafficLog(file, LARGE, K, expire_s=0.0)
+    log.add(large(i) for i in range(300))
+    full = file.stat().st_size
+    time.sleep(0.01)
+    log.tidy()
+    assert full > 2**22 > 16 * file.stat().st_size
+
+
+# --- the build's ---------------------------------------------------------------------------------
+
+
+def test_a_builds_samples_join_once_and_are_read_from_beside_its_version(tmp_path, log):
+    build = build_of(tmp_path / "store", [0, 1, 2, 2], [TRAIN, TEST, TEST, TRAIN])
+    log.add([sample(1, 7.0)])
+    for _ in range(2):
+        log.join(build)
+    assert (log.count(build=True), log.count(build=False)) == (4, 1)
+    assert not len(log.unrecorded(1)) and not log.untestable(ENOUGH)
+    kept = log.reservoir()
+    assert kept.answers.tolist() == [0, 1, 2, 2] and kept.roles.tolist() == [0, 2, 2, 0]
+    for part in kept.features:
+        assert part.reshape(4, -1)[:, -1].tolist() == [0, 1, 2, 3]
+    assert kept.independent.all() and (kept.weights == 1).all()
+    assert len(log.window().roles) == 1
+
+    log.join(build_of(tmp_path / "other", [0], [TEST]))
+    assert log.reservoir().roles.tolist() == [TEST]
+    log.join(None)
+    assert log.count(build=True) == 0
+
+
+def test_the_traffic_takes_over_from_the_build_in_the_reservoir(tmp_path, log):
+    log.join(build_of(tmp_path / "store", *as_picked()))
+    log.add(sample(0, i, role=TEST) for i in range(3_000))
+    log.tidy()
+    kept = log.reservoir()
+    tests = np.bincount(kept.answers[kept.roles == TEST])
+    assert 270 < tests[0] <= tests[1] == tests[2] == WANTED[TEST]  # some are in the window, too
+    assert K * sum(WANTED.values()) - 300 < log.count(build=True) < K * sum(WANTED.values()) - 200
+
+
+@pytest.mark.parametrize("rare", [WANTED[TEST], 30])
+def test_what_is_missing_is_recorded_such_that_every_class_can_soon_be_tested(tmp_path, log, rare):
+    answers, roles = as_picked(rare)
+    log.join(build_of(tmp_path / "store", answers, roles, kept=False))
+    order = log.unrecorded(10_000)
+    assert sorted(order) == list(range(len(roles)))
+    assert len(log.reservoir().roles) == 0
+    done = 0
+    while log.untestable(ENOUGH):
+        some = order[done : done + 50]
+        log.record(some, [np.tile(some[:, None, None], (1, 2, 3)), np.tile(some[:, None], (1, 4))])
+        done += len(some)
+    first = order[:done]
+    tests = np.bincount(answers[first][roles[first] == TEST])
+    assert (tests >= [ENOUGH, ENOUGH, min(ENOUGH, rare)]).all() and done < 0.6 * len(order)
+    assert np.bincount(answers[first][roles[first] == TRAIN], minlength=K).min() >= 40
+    kept = log.reservoir()
+    assert kept.features[1][:, 0].tolist() == sorted(first.tolist())
+    assert kept.answers.tolist() == answers[np.sort(first)].tolist()
+
+
+# --- crashes, and older files --------------------------------------------------------------------
 
 
 def test_roles_and_state_survive_a_restart(tmp_path, log):
@@ -76,7 +303,7 @@ def test_roles_and_state_survive_a_restart(tmp_path, log):
     log.set_state("watch", {"evidence": [1.5]})
     log.add_round('{"why": "test"}')
     before = log.window().roles
-    again = TrafficLog(tmp_path / "log.sqlite", SHAPES, 3, window=100)
+    again = TrafficLog(tmp_path / "log.sqlite", SHAPES, K, window=100)
     assert np.array_equal(again.window().roles, before)
     assert again.state("watch") == {"evidence": [1.5]}
     assert again.rounds() == [{"round": 1, "why": "test"}]
@@ -89,9 +316,9 @@ from cache_models.follow.traffic_log import Sample, TrafficLog
 log = TrafficLog(Path(sys.argv[1]), [(2, 3), (4,)], 3, window=100)
 i = 0
 while True:
-    log.add([Sample([np.full((2, 3), i), np.full(4, i)], np.eye(3)[0])])
-    log.set_state("count", i + 1)
-    log.commit()
+    with log.transaction():
+        log.add([Sample([np.full((2, 3), i), np.full(4, i)], np.eye(3)[0])])
+        log.set_state("count", i + 1)
     print(i + 1, flush=True)
     i += 1
 """
@@ -104,7 +331,7 @@ def test_a_kill_loses_nothing_that_was_committed(tmp_path):
         for _ in range(30):
             said = int(writer.stdout.readline())
         os.kill(writer.pid, signal.SIGKILL)
-    log = TrafficLog(file, SHAPES, 3, window=10_000)
+    log = TrafficLog(file, SHAPES, K, window=10_000)
     assert log.state("count") >= said
     assert log.count(build=False) == log.state("count")
 
@@ -112,12 +339,43 @@ def test_a_kill_loses_nothing_that_was_committed(tmp_path):
 def test_a_damaged_file_is_put_aside(tmp_path):
     file = tmp_path / "log.sqlite"
     file.write_bytes(b"not a database" * 1000)
-    log = TrafficLog(file, SHAPES, 3)
+    log = TrafficLog(file, SHAPES, K)
     assert log.count(build=False) == 0
     assert len(list(tmp_path.glob("log.sqlite.damaged-*"))) == 1
 
 
 def test_samples_of_other_cut_points_are_forgotten(tmp_path, log):
     log.add([sample()])
-    log.commit()
-    assert TrafficLog(tmp_path / "log.sqlite", [(5,)], 3).count(build=False) == 0
+    log.join(build_of(tmp_path / "store", [0], [TRAIN]))
+    again = TrafficLog(tmp_path / "log.sqlite", [(5,)], K)
+    assert (again.count(build=False), again.count(build=True)) == (0, 0)
+
+
+OLDER = """
+CREATE TABLE samples (
+    id INTEGER PRIMARY KEY, at REAL, build INTEGER, role INTEGER, class INTEGER, priority REAL,
+    independent INTEGER, weight REAL, probabilities BLOB, features BLOB);
+CREATE INDEX by_stratum ON samples (class, role, priority);
+CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE rounds (number INTEGER PRIMARY KEY, record TEXT);
+INSERT INTO state VALUES ('tests', '4'), ('layout', '{"shapes": [[2, 3], [4]], "classes": 3}');
+"""
+
+
+def test_a_file_of_the_older_layout_keeps_the_traffic_and_the_tests_spent(tmp_path):
+    file = tmp_path / "log.sqlite"
+    db = sqlite3.connect(file)
+    db.executescript(OLDER)
+    for build in (1, 0, 0):
+        features, said = np.full(10, 2, np.float16), np.eye(K, dtype=np.float32)[1]
+        db.execute(
+            "INSERT INTO samples VALUES (NULL, ?, ?, 2, 1, 0.5, 1, 1.0, ?, ?)",
+            (time.time(), build, said.tobytes(), features.tobytes()),
+        )
+    db.commit()
+    db.close()
+    log = TrafficLog(file, SHAPES, K)
+    assert (log.count(build=False), log.count(build=True), log.tests) == (2, 0, 4)
+    assert (log.window().features[0] == 2).all()
+    log.join(build_of(tmp_path / "store", [0], [TRAIN]))
+    assert log.reservoir().roles.tolist() == [TRAIN]

@@ -5,8 +5,9 @@ import torch
 
 from cache_models.cache.learned_cache import Selector
 from cache_models.promise.class_prior import MEMORY, SMOOTHING, Arrivals, ClassPrior, Excess
-from cache_models.promise.prior import STRICTEST, Said, calibrate_prior
+from cache_models.promise.prior import calibrate_prior
 from cache_models.promise.promise import Limits
+from cache_models.promise.streams import STRICTEST, Said
 
 K = 10
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cache_models.network.stages import LookUp
-from cache_models.store.versions import Store, working_copy
+from cache_models.store.copies import working_copy
+from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE, sample
 from deployments.config import Compute, LaneArgs
 from deployments.graph.lookup import Lookup

@@ -69,7 +69,7 @@ def _late_binding(name: str, settings: Settings) -> dict[str, Any]:
         case "gati" | "gati-unbatched":
             stores.copy_of(version, folder)
         case "gati-retraining":
-            stores.recorded_copy(settings.store, settings.base, folder, settings.device)
+            stores.whole_copy(settings.store, folder)
         case "entropy":
             stores.entropy_store(version, folder)
     partition: dict[str, Any] = {"device": settings.device, "threads": settings.threads}

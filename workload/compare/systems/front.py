@@ -6,6 +6,7 @@ split, and its threshold is calibrated to the same promise. It is made on demand
 
 import hashlib
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cache_models.data.datasets import cache_home
 from cache_models.data.recording import record
 from cache_models.data.samples import open_samples
 from cache_models.errors import DataError
-from cache_models.follow import reservoir
+from cache_models.follow.build_samples import BuildSamples, has_samples
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import cut
 from cache_models.network.preprocessing import as_tensor
@@ -119,10 +120,11 @@ def _probabilities(
 ) -> np.ndarray:
     """The base DNN's, `(N, K)` float32."""
     known = {}
-    if reservoir.has_samples(version):
-        held = version.tensors(reservoir.FILE)
-        inputs, said = held["inputs"].numpy(), held["probabilities"].float().numpy()
-        known = {x.tobytes(): p for x, p in zip(inputs, said, strict=True)}
+    if has_samples(version):
+        build = BuildSamples(version)
+        rows = np.arange(len(build.roles))
+        inputs = chain.from_iterable(build.inputs(rows))
+        known = {x.tobytes(): p for x, p in zip(inputs, build.probabilities(rows), strict=True)}
     found = np.empty((len(images), len(base.description.classes)), np.float32)
     unknown: list[int] = []
     for i, image in enumerate(images):

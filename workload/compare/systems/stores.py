@@ -5,17 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from cache_models.cache.learned_cache import LearnedCache, Selector
 from cache_models.cache.novelty import NoveltyGate
-from cache_models.data.datasets import cache_home
-from cache_models.follow import reservoir
-from cache_models.follow.traffic_log import TrafficLog
-from cache_models.network.base_dnn import BaseDNN
-from cache_models.promise import prior
+from cache_models.follow.said import load_said
 from cache_models.promise.promise import calibrate
-from cache_models.store.versions import CacheVersion, Store, working_copy
+from cache_models.store.versions import CacheVersion, Store
 
 LOG = "traffic.sqlite"
 """Beside the versions, as the trainer calls it."""
@@ -35,21 +30,10 @@ def copy_of(version: CacheVersion, folder: Path) -> Store:
     return store
 
 
-def recorded_copy(store: Store, base: BaseDNN, folder: Path, device: str = "cpu") -> Store:
-    """A copy of `store` at `folder` as it is after some hours of service without requests: its
-    trainer has recorded the build's samples. They are recorded once and kept on disk, so that no
-    trainer does it while others are measured."""
-    kept = working_copy(store, cache_home() / "compare" / "stores")
-    version = kept.current()
-    if reservoir.has_samples(version):
-        plan = version.plan
-        shapes = [cache.feature_shape for cache in plan.caches]
-        log = TrafficLog(kept.folder / LOG, shapes, len(plan.description.classes))
-        batches = reservoir.record_build(version, base, log, device)
-        for _ in tqdm(batches, desc="the build's samples", unit="batch"):
-            pass
-        del log  # which closes its file
-    shutil.copytree(kept.folder, folder)
+def whole_copy(store: Store, folder: Path) -> Store:
+    """A copy of `store` at `folder` with all versions, and without what somebody's trainer keeps
+    beside them."""
+    shutil.copytree(store.folder, folder, ignore=shutil.ignore_patterns(LOG + "*"))
     return Store(folder)
 
 
@@ -62,7 +46,7 @@ def entropy_store(version: CacheVersion, folder: Path) -> Store:
         ArtifactError: the version lacks what its caches said of the calibration samples.
     """
     plan = version.plan
-    said = prior.load_said(version)
+    said = load_said(version)
     selector = entropy_selector()
     with torch.inference_mode():
         confidences = [selector(scores).numpy() for scores in said.scores]

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from cache_models.promise.prior import load_said
+from cache_models.follow.said import load_said
 from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
 from workload.compare.systems import stores
@@ -33,3 +33,12 @@ def test_entropy_exits_trust_by_entropy_alone_and_keep_the_promise(tmp_path):
     assert hits.mean() > 0.3
     assert wrong.sum() == made.plan.promise.disagreements
     assert wrong.mean() < made.plan.promise.limits.max_disagreement
+
+
+def test_a_whole_copy_has_all_versions_and_nothing_of_a_trainers(tmp_path):
+    store = stores.whole_copy(Store(STORE), tmp_path / "first")
+    (store.folder / stores.LOG).touch()
+    copy = stores.whole_copy(store, tmp_path / "second")
+    assert copy.versions() == store.versions()
+    assert copy.current().plan == store.current().plan
+    assert not (copy.folder / stores.LOG).exists()

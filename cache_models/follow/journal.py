@@ -1,0 +1,65 @@
+"""What else the trainer remembers, beside samples: its state, tests that are spent, and rounds."""
+
+import json
+import sqlite3
+from contextlib import AbstractContextManager
+
+from cache_models.follow.database import Database
+
+
+class Journal:
+    """
+    Args:
+        database: with its tables.
+    """
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        return self._database.connection
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """What this thread writes within is there as a whole or not at all; see `Database`. A call
+        that writes is a transaction of its own, or a part of the one that it is within."""
+        return self._database.transaction()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """All that this thread reads within is of the same moment."""
+        return self._database.snapshot()
+
+    def state(self, name: str, default=None):
+        """What `set_state` kept."""
+        row = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        return json.loads(row[0]) if row else default
+
+    def set_state(self, name: str, value) -> None:
+        """Keep a JSON value."""
+        self._db.execute("REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
+
+    @property
+    def tests(self) -> int:
+        """Tests of the promise that have been spent."""
+        return self.state("tests", 0)
+
+    def spend_test(self) -> None:
+        """Before any test sample is read: from now on this test's share of the error probability is
+        used, also if a crash cuts it short."""
+        with self.transaction():
+            self.set_state("tests", self.tests + 1)
+
+    def add_round(self, record: str) -> None:
+        """Keep a round's record, as JSON."""
+        self._db.execute("INSERT INTO rounds (record) VALUES (?)", (record,))
+
+    def count_rounds(self) -> int:
+        """All that have run."""
+        return self._db.execute("SELECT count(*) FROM rounds").fetchone()[0]
+
+    def rounds(self, last: int = 100) -> list[dict]:
+        """Records of the last rounds, oldest first, each with its number."""
+        rows = self._db.execute(
+            "SELECT number, record FROM rounds ORDER BY number DESC LIMIT ?", (last,)
+        ).fetchall()
+        return [{"round": number, **json.loads(record)} for number, record in reversed(rows)]
