@@ -1,0 +1,58 @@
+"""The learner begins with what the build has left, and needs the base DNN for none of it."""
+
+import numpy as np
+import pytest
+import torch
+
+from cache_models.follow.build_samples import BuildSamples
+from cache_models.follow.traffic_log import TrafficLog
+from cache_models.store.copies import working_copy
+from cache_models.store.files import CALIBRATION, SAMPLES
+from cache_models.store.strata import TEST
+from cache_models.store.versions import Store
+from cache_models.zoo.fashion import STORE
+from deployments.follow import learner as module
+from deployments.follow.learner import Learner
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    return working_copy(Store(STORE), tmp_path)
+
+
+@pytest.fixture
+def log(tmp_path, shipped):
+    plan = shipped.current().plan
+    shapes = [cache.feature_shape for cache in plan.caches]
+    return TrafficLog(tmp_path / "traffic.sqlite", shapes, len(plan.description.classes))
+
+
+def test_rounds_can_begin_at_once_with_the_shipped_store(shipped, log, monkeypatch):
+    monkeypatch.setattr(module, "load", None)  # the base DNN is not asked for
+    version = shipped.current()
+    learner = Learner(version.plan, str(shipped.folder), log, lambda: None)
+    assert learner.may_begin
+    assert learner.record_build(0.0)
+    assert log.count(build=True) == len(BuildSamples(version).roles) > 5_000
+
+
+def test_without_its_samples_rounds_go_on_with_the_traffic_alone(shipped, log):
+    version = shipped.current()
+    file = version.folder / SAMPLES
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    learner = Learner(version.plan, str(shipped.folder), log, lambda: None)
+    assert learner.may_begin
+    assert log.count(build=True) == 0
+
+
+def test_the_shipped_samples_features_are_those_that_the_caches_know(shipped):
+    """What the calibration samples' features made the caches say is in the store, too."""
+    version = shipped.current()
+    build, said = BuildSamples(version), version.tensors(CALIBRATION)
+    rows = np.flatnonzero(build.roles == TEST)[:40]
+    (features,) = build.features(rows)
+    with torch.inference_mode():
+        scores = version.load(0).predictor(torch.from_numpy(features)).log_softmax(1)
+    known = said["scores.0"].float()
+    nearest = (known[None] - scores[:, None]).abs().amax(2).amin(1)
+    assert nearest.max() < 1e-3
