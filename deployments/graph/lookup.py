@@ -8,7 +8,7 @@ import numpy as np
 from ray import serve
 
 from cache_models.errors import ArtifactError
-from cache_models.network.stages import LookUp, Message, Stage, Verdict
+from cache_models.network.stages import LookUp, Message, Reply, Stage, Verdict
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from deployments.config import Compute, LaneArgs
@@ -58,7 +58,7 @@ class Lookup(Replica):
         """
         await self._loaded.get(version)
 
-    async def _reply(self, message: Message, until: float | None) -> Verdict:
+    async def _reply(self, message: Message, until: float | None) -> Reply:
         assert isinstance(message, LookUp)
         batch, version, log_ratio, threshold, resized = message
         cache = await self._loaded.get(version)

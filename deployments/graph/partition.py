@@ -3,7 +3,7 @@
 import numpy as np
 from ray import serve
 
-from cache_models.network.stages import Activation, Answer, Message, Run, Stage
+from cache_models.network.stages import Activation, Answer, Message, Reply, Run, Stage
 from cache_models.store.plan import Plan
 from deployments.config import Compute, LaneArgs
 from deployments.graph.replica import Replica
@@ -34,6 +34,7 @@ class Partition(Replica):
         from cache_models.network.engine import fast
         from cache_models.network.slice import Slice
 
+        assert stage.takes is not None, "partitions take something"
         device = resolve(compute.device)
         base = load(plan.model)
         plan.check_base(base)
@@ -45,7 +46,7 @@ class Partition(Replica):
         for rows in [*range(compute.max_batch_rows, 1, -1), *[1] * 5]:
             self._slice(self._slice.zeros(rows))
 
-    async def _reply(self, message: Message, until: float | None) -> Activation | Answer:
+    async def _reply(self, message: Message, until: float | None) -> Reply:
         assert isinstance(message, Run)
         return await self._computed(until, *message)
 

@@ -1,7 +1,7 @@
 """What partitions and lookups have in common: a thread that computes, batches, and an end of the
 transport."""
 
-from collections.abc import Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ class Replica:
         quick: whether a batch takes so little time that it may be computed on the event loop.
     """
 
-    _endpoint: Endpoint | None = None
+    _compute: Callable[..., Reply]
+    """`(batch, *arguments)` → the reply to it, where this replica computes."""
 
     def __init__(self, compute: Compute, lane: LaneArgs, store: str, quick: bool = False):
         self._thread = ComputeThread(compute.threads)
@@ -56,7 +57,7 @@ class Replica:
     def __del__(self) -> Coroutine[Any, Any, None] | None:
         """Serve calls it, and awaits what it returns, when the replica is to stop: after calls by
         handle have ended, and before the process is killed."""
-        endpoint = self._endpoint  # none, if the constructor has failed
+        endpoint = self.__dict__.get("_endpoint")  # none, if the constructor has failed
         return endpoint.drain() if endpoint is not None and endpoint.listening else None
 
     async def _reply(self, message: Message, until: float | None) -> Reply:
@@ -64,10 +65,6 @@ class Replica:
         Args:
             until: of `time.monotonic`; what has not begun by then is not computed.
         """
-        raise NotImplementedError
-
-    def _compute(self, batch: np.ndarray, *args: Hashable) -> Reply:
-        """The reply to a batch, where this replica computes."""
         raise NotImplementedError
 
     async def _computed(self, until: float | None, batch: np.ndarray, *args: Hashable) -> Reply:

@@ -21,7 +21,7 @@ class Breaker:
         failures: of lookups, by cut point.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.failures: Counter[str] = Counter()
         self._in_a_row: Counter[str] = Counter()
         self._closed_until: dict[str, float] = {}

@@ -64,6 +64,7 @@ class Deployed:
         self._row_bytes = max((d.reply_row_bytes for d in deployments.values()), default=0)
         self._breaker = Breaker()
         self._following: asyncio.Task[None] | None = None
+        self._clients = [(d.handle, d.client) for d in deployments.values() if d.client]
 
     async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
         """The reply of one stage.
@@ -121,9 +122,8 @@ class Deployed:
 
     def _follow(self) -> None:
         """Begin to look for replicas to connect to, unless that has begun."""
-        if self._following is None:
-            clients = [(d.handle, d.client) for d in self._deployments.values() if d.client]
-            self._following = replicas.begin(clients) if clients else asyncio.Future()
+        if self._following is None and self._clients:
+            self._following = replicas.begin(self._clients)
 
 
 class StageReplicas:

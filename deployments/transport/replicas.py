@@ -12,7 +12,7 @@ version has it otherwise, no replica is ever found here, and every question goes
 import asyncio
 import contextvars
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import ray
@@ -50,14 +50,14 @@ class Follower(Protocol):
         ...
 
 
-def begin(followers: list[tuple[DeploymentHandle, Follower]]) -> asyncio.Task[None]:
+def begin(followers: Sequence[tuple[DeploymentHandle, Follower]]) -> asyncio.Task[None]:
     """Tell followers for ever, on the running event loop."""
     # In a context of its own: in that of a request, it would be cancelled with the request.
     loop = asyncio.get_running_loop()
     return loop.create_task(_tell_for_ever(followers), context=contextvars.Context())
 
 
-async def _tell_for_ever(followers: list[tuple[DeploymentHandle, Follower]]) -> None:
+async def _tell_for_ever(followers: Sequence[tuple[DeploymentHandle, Follower]]) -> None:
     retry_s = RETRY_S
     while True:
         try:
@@ -72,7 +72,7 @@ async def _tell_for_ever(followers: list[tuple[DeploymentHandle, Follower]]) -> 
         retry_s = min(2 * retry_s, MAX_RETRY_S)
 
 
-async def _changes(handles: list[DeploymentHandle]):
+async def _changes(handles: list[DeploymentHandle]) -> AsyncIterator[tuple[Any, Any]]:
     """Keys of the long poll and their values: as they are first, then whenever one changes."""
     from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
     from ray.serve._private.long_poll import LongPollNamespace, LongPollState

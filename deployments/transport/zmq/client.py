@@ -26,7 +26,7 @@ class Client:
 
     def __init__(self, key: Key, node_id: str):
         self._key, self._node_id = key, node_id
-        self._context = zmq.Context.instance()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._connections: dict[str, Connection] = {}
         self._admission = Admission(self._reserve, Connection.release)
         self._max_queued = -1
