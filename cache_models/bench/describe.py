@@ -107,7 +107,8 @@ def describe_exploration(records: list[ExplorationRecord], plan: Plan) -> str:
 
 def describe_evaluation(result: Evaluation) -> str:
     """Disagreement, exits and milliseconds of a cascade in one process."""
-    worst = max(result.disagreement_by_class, key=result.disagreement_by_class.get)
+    by_class = result.disagreement_by_class
+    worst = max(by_class, key=lambda name: by_class[name])
     exits = ", ".join(f"{name} {share:.1%}" for name, share in result.exits.items())
     return "\n".join(
         [

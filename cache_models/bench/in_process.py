@@ -55,8 +55,8 @@ class InProcess:
 
     async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
         if isinstance(message, LookUp):
-            batch, _, *rest = message
-            return self.lookups[stage.name](batch, *rest)
+            batch, _, log_ratio, threshold, resized = message
+            return self.lookups[stage.name](batch, log_ratio, threshold, resized)
         return self.slices[stage.name](*message)
 
     def answer(

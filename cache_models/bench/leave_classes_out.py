@@ -81,9 +81,9 @@ def leave_classes_out(
             if promise.threshold is not None:
                 labels = [labels for labels, _ in tested]
                 confidences = [confidences for _, confidences in tested]
-                _, labels = cascade(labels, confidences, promise.threshold)
-                hits = labels >= 0
-                wrong = hits & (labels != test.answers)
+                _, given = cascade(labels, confidences, promise.threshold)
+                hits = given >= 0
+                wrong = hits & (given != test.answers)
             made.append(
                 Trial(
                     known=tuple(known.tolist()),

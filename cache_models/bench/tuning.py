@@ -183,7 +183,8 @@ def _calls(
         batch = stage.zeros(rows)
         return lambda: stage(batch)
 
-    return {name: partial(call, stage) for name, stage in {**place.slices, **place.lookups}.items()}
+    stages: dict[str, Slice | CacheLookup] = {**place.slices, **place.lookups}
+    return {name: partial(call, stage) for name, stage in stages.items()}
 
 
 def _paused(call: Callable[[], object]) -> Call:

@@ -26,7 +26,8 @@ def ask(
             probabilities, confidences = cache(batch)
             top, labels = probabilities.max(1)
             said.append((labels.numpy(), confidences.numpy(), top.numpy()))
-    return tuple(np.concatenate(part) for part in zip(*said, strict=True))
+    labels, confidences, tops = (np.concatenate(part) for part in zip(*said, strict=True))
+    return labels, confidences, tops
 
 
 def asking_ms(cache: LearnedCache, shape: tuple[int, ...], rows: int) -> float:

@@ -54,9 +54,10 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
 
     store = store or (STORE if model == "default" else None)
     version = Store(store).current() if store else None
-    plan = version.plan if version else None
-    click.echo(describe_cut_points(cut(load(model)), device, plan))
+    described = describe_cut_points(cut(load(model)), device, version and version.plan)
+    click.echo(described)
     if version:
+        plan = version.plan
         has_table = (version.folder / EXPLORATION).is_file()
         records = read_table(version.file(EXPLORATION).read_text()) if has_table else []
         if records:

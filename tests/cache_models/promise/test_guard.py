@@ -23,13 +23,14 @@ def test_false_alarms_are_at_least_so_many_samples_apart_on_average():
 
 @pytest.mark.parametrize(("disagreement", "within"), [(0.05, 600), (0.10, 160), (0.30, 40)])
 def test_a_change_is_noticed(disagreement, within):
-    delays = detection_delays(0.01, 100_000, disagreement, trials=100)
+    # soon after the start, when there is the least evidence to build on
+    delays = detection_delays(0.01, 100_000, disagreement, before=200, trials=100)
     assert np.median(delays) <= within
 
 
 def test_long_good_service_does_not_delay_the_alarm():
     short = detection_delays(0.01, 100_000, 0.1, before=100, trials=60)
-    long = detection_delays(0.01, 100_000, 0.1, before=20_000, trials=60, seed=1)
+    long = detection_delays(0.01, 100_000, 0.1, before=5_000, trials=60, seed=1)
     assert np.mean(long) <= 1.3 * np.mean(short)
 
 
