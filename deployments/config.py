@@ -46,11 +46,17 @@ class LaneArgs(Strict):
 
 
 class HttpLimits(Strict):
-    """What a request may be."""
+    """What a request may be.
+
+    Attributes:
+        max_image_pixels: of a decoded picture; 50 million take 0.7 GB while they are resized.
+        timeout_s: from a request's first byte to its answer; after that it gets a 504.
+    """
 
     max_body_bytes: int = Field(10 * 1024 * 1024, ge=1)
     max_image_pixels: int = Field(50_000_000, ge=1)
     max_batch_rows: int = Field(1024, ge=1)
+    timeout_s: float = Field(60, gt=0)
 
 
 class Sampling(Strict):

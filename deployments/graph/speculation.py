@@ -84,7 +84,7 @@ class _Choice:
         """
         if self._kind != "auto":
             return self._kind == "speculative"
-        if None in (self._hit_rate, self._lookup_ms, self._slice_ms):
+        if self._hit_rate is None or self._lookup_ms is None or self._slice_ms is None:
             return False
         saved_ms = (1 - self._hit_rate) * min(self._lookup_ms, self._slice_ms)
         return saved_ms > self._hit_rate * busy * self._slice_ms

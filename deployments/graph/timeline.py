@@ -14,6 +14,11 @@ class Timeline:
         self._start = start
         self._steps: list[tuple] = []
 
+    @property
+    def ms(self) -> float:
+        """Since the start."""
+        return (time.perf_counter() - self._start) * 1e3
+
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """One that is done here."""
@@ -35,7 +40,7 @@ class Timeline:
         told = {"step": name, "at_ms": round(at_ms, 3), "ms": round(ms, 3)}
         if rows:
             told["rows"] = rows
-        if reply is not None and reply.queued_ms is not None:
+        if reply and reply.queued_ms is not None and reply.compute_ms is not None:
             queued_ms, compute_ms = float(reply.queued_ms[0]), float(reply.compute_ms[0])
             told |= {
                 "queued_ms": round(queued_ms, 3),

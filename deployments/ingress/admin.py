@@ -1,39 +1,122 @@
-"""What operators may ask for over HTTP, and who may."""
+"""Endpoints for operators: what they may ask for, and who may."""
+
+from __future__ import annotations
 
 import hmac
-import json
 import os
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from fastapi import Request
-from pydantic import StrictBool, TypeAdapter, ValidationError
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, Field, StrictBool, ValidationError
 
-from deployments.ingress.errors import InvalidInput, NotFound, RequestError
+from deployments.ingress.decoding import read_body
+from deployments.ingress.documents import problems, takes
+from deployments.ingress.errors import (
+    NOTHING_HERE,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
+from deployments.ingress.service import Service
 
 TOKEN = "GATI_ADMIN_TOKEN"
 """Environment variable of the bearer token; without it there are no `/admin` paths."""
+MAX_BODY_BYTES = 4096
 
-FIELDS = {
-    "mode": TypeAdapter(Literal["serve", "shadow", "off"]),
-    "pinned": TypeAdapter(StrictBool),
-    "version": TypeAdapter(int),
-}
+B = TypeVar("B", bound=BaseModel)
 
 
-class Unauthorized(RequestError):
-    """No bearer token, or another."""
-
-    status = 401
+class Mode(BaseModel):
+    mode: Literal["serve", "shadow", "off"] = Field(examples=["shadow"])
 
 
-class Refused(RequestError):
-    """What was asked for cannot be done in the state of things."""
-
-    status = 409
+class Pin(BaseModel):
+    pinned: StrictBool = Field(examples=[True])
 
 
-async def only(request: Request) -> None:
-    """For paths that need the token."""
+class Rollback(BaseModel):
+    version: int = Field(examples=[1])
+
+
+class Retrain(BaseModel):
+    retrain: str = "as soon as the trainer is free; see /admin/rounds"
+
+
+class Deleted(BaseModel):
+    samples: Literal["deleted"] = "deleted"
+
+
+BODIES = (Mode, Pin, Rollback)
+
+
+def add(app: FastAPI, service: Service) -> None:
+    """Add their paths."""
+    router = APIRouter(
+        prefix="/admin",
+        tags=["operators"],
+        dependencies=[Depends(_only), Depends(HTTPBearer(auto_error=False))],
+        responses=problems(Unauthorized, NotFound, Unavailable),
+    )
+    wrong_body, refused = problems(InvalidInput), problems(Conflict)
+
+    @router.get("/versions", summary="Versions, and what they were tested on")
+    async def versions() -> list[dict[str, Any]]:
+        return await service.ask_trainer("versions")
+
+    @router.get("/rounds", summary="Why each round ran, and what it decided")
+    async def rounds() -> list[dict[str, Any]]:
+        return await service.ask_trainer("rounds")
+
+    @router.post("/retrain", summary="Ask for a round", status_code=202)
+    async def retrain() -> Retrain:
+        await service.ask_trainer("retrain")
+        return Retrain()
+
+    @router.post(
+        "/rollback",
+        summary="Serve another version",
+        responses=wrong_body | refused,
+        openapi_extra=takes(Rollback),
+    )
+    async def rollback(request: Request) -> dict[str, Any]:
+        asked = await _body(request, Rollback)
+        return await service.ask_trainer("roll_back", asked.version)
+
+    @router.post(
+        "/pin",
+        summary="Publish nothing until false",
+        responses=wrong_body,
+        openapi_extra=takes(Pin),
+    )
+    async def pin(request: Request) -> Pin:
+        asked = await _body(request, Pin)
+        await service.ask_trainer("pin", asked.pinned)
+        return asked
+
+    @router.post(
+        "/mode",
+        summary="Let caches answer, be judged, or rest",
+        responses=wrong_body,
+        openapi_extra=takes(Mode),
+    )
+    async def mode(request: Request) -> Mode:
+        asked = await _body(request, Mode)
+        await service.ask_trainer("set_mode", asked.mode)
+        return asked
+
+    @router.delete("/samples", summary="Delete all stored samples", responses=refused)
+    async def delete_samples() -> Deleted:
+        await service.ask_trainer("delete_samples")
+        return Deleted()
+
+    app.include_router(router)
+
+
+async def _only(request: Request) -> None:
+    """For those who have the token."""
     check_token(request.headers.get("authorization"), os.environ.get(TOKEN))
 
 
@@ -47,22 +130,31 @@ def check_token(authorization: str | None, token: str | None) -> None:
         NotFound, Unauthorized
     """
     if not token:
-        raise NotFound("Not Found")
+        raise NotFound(NOTHING_HERE)
     if not hmac.compare_digest((authorization or "").encode(), f"Bearer {token}".encode()):
         raise Unauthorized("send the header 'Authorization: Bearer <token>' with the admin token")
 
 
-def field(body: bytes, name: str) -> Any:
-    """The field `name`, one of `FIELDS`, of a JSON object.
+async def _body(request: Request, model: type[B]) -> B:
+    return parse(await read_body(request, MAX_BODY_BYTES), model)
+
+
+def parse(body: bytes, model: type[B]) -> B:
+    """What an operator asks for, with a single field.
 
     Raises:
         InvalidInput: names the field, what it got and what it may be.
     """
+    ((name, field),) = model.model_fields.items()
     try:
-        value = json.loads(body or b"{}")[name]
-        return FIELDS[name].validate_python(value)
+        return model.model_validate_json(body or b"{}")
     except ValidationError as error:
-        details = error.errors()[0]
-        raise InvalidInput(f"{name}: {details['msg']}, not {details['input']!r}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f'the body must be a JSON object such as {{"{name}": …}}') from error
+        first = error.errors(include_url=False)[0]
+        if first["loc"] == (name,) and first["type"] != "missing":
+            message = f"{name}: {first['msg']}, not {first['input']!r}"
+        else:
+            example = model.model_construct(
+                **{name: (field.examples or ["…"])[0]}
+            ).model_dump_json()
+            message = f"the body must be a JSON object such as {example}"
+        raise InvalidInput(message) from error

@@ -1,10 +1,19 @@
-"""Every way in which a request can be wrong, with its HTTP status."""
+"""Every way in which a request can end without an answer, with its HTTP status.
+
+Whatever goes wrong, the body is `{"error": …}`.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+NOTHING_HERE = "there is nothing at this path; /docs lists what there is"
 
 
 class RequestError(Exception):
     """A request that cannot be served as it is; the message says what is wrong and what may be."""
 
     status = 400
+    headers: ClassVar[Mapping[str, str]] = {}
 
 
 class InvalidInput(RequestError):
@@ -13,10 +22,23 @@ class InvalidInput(RequestError):
     status = 422
 
 
+class Unauthorized(RequestError):
+    """No bearer token, or another."""
+
+    status = 401
+    headers: ClassVar = {"WWW-Authenticate": "Bearer"}
+
+
 class NotFound(RequestError):
-    """An unknown model or version."""
+    """An unknown path, model or version."""
 
     status = 404
+
+
+class Conflict(RequestError):
+    """What was asked for cannot be done in the state of things."""
+
+    status = 409
 
 
 class BodyTooLarge(RequestError):
@@ -31,7 +53,20 @@ class UnsupportedMedia(RequestError):
     status = 415
 
 
+class BaseFailed(RequestError):
+    """The base DNN raised on this request: the one internal error there is."""
+
+    status = 500
+
+
 class Unavailable(RequestError):
-    """The base DNN cannot answer now."""
+    """No answer now, but there may be one soon: replicas are gone, or as busy as they may be."""
 
     status = 503
+    headers: ClassVar = {"Retry-After": "1"}
+
+
+class TooLate(RequestError):
+    """The deadline passed before the answer came."""
+
+    status = 504

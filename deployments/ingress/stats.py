@@ -1,81 +1,169 @@
-"""What one router has answered, in a form that adds up over routers."""
+"""What routers have answered: each keeps a `Stats`, whose snapshots add up, and `/stats`, the
+metrics and whoever else wants figures read such a snapshot.
+"""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from hdrh.histogram import HdrHistogram
+from pydantic import BaseModel, ConfigDict
+
+from cache_models.network.stages import BASE
 
 MAX_LATENCY_US = 600_000_000
 
 
-def _histogram() -> HdrHistogram:
-    return HdrHistogram(1, MAX_LATENCY_US, 2)
+@dataclass(frozen=True)
+class Snapshot:
+    """Of one router, or of several together; holds values that travel.
+
+    Attributes:
+        latencies: by exit, an encoded histogram of microseconds.
+        errors: by HTTP status.
+        lookup_failures: by cut point.
+        hops: by deployment, how many calls went which way.
+    """
+
+    latencies: Mapping[str, bytes]
+    errors: Mapping[int, int]
+    lookup_failures: Mapping[str, int]
+    hops: Mapping[str, Mapping[str, int]]
+
+
+class Latency(BaseModel):
+    """Of requests, a batch's rows each, in milliseconds; without requests there is but a count."""
+
+    count: int
+    mean: float | None = None
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+class Traffic(BaseModel):
+    """A snapshot, for people and programs to read.
+
+    Attributes:
+        hit_rate: share of requests that a cache has answered; None without requests.
+        latency_ms, exits: of all, and by exit.
+        errors: by HTTP status.
+        lookup_failures: lookups that failed or were late, by cut point.
+        hops: calls by deployment and way.
+    """
+
+    requests: int
+    hit_rate: float | None
+    latency_ms: Latency
+    exits: dict[str, Latency]
+    errors: dict[str, int]
+    lookup_failures: dict[str, int]
+    hops: dict[str, dict[str, int]]
+
+
+class Report(Traffic):
+    """Of all routers since each started, with what the trainer says of itself besides.
+
+    Attributes:
+        routers: that have answered for themselves.
+        model: its name in the Open Inference Protocol.
+        guard: what the guard has seen, or that the trainer does not answer.
+        mode: `serve`, `shadow` or `off`.
+        cache_version: in service.
+        plan: as the store has it, without the names of classes.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    routers: int
+    model: str
+    guard: dict[str, Any]
+    mode: str | None = None
+    cache_version: int
+    plan: dict[str, Any]
 
 
 class Stats:
     """Counts and latency histograms by exit; a batch counts once a row."""
 
     def __init__(self):
-        self._by_exit: dict[str, HdrHistogram] = {}
+        self._latencies: dict[str, HdrHistogram] = {}
         self._errors: Counter[int] = Counter()
 
-    def count(self, exits: list[str], latency_ms: float) -> None:
+    def count(self, exits: Sequence[str], latency_ms: float) -> None:
         for name, rows in Counter(exits).items():
-            histogram = self._by_exit.setdefault(name, _histogram())
+            histogram = self._latencies.setdefault(name, _histogram())
             histogram.record_value(min(max(int(latency_ms * 1e3), 1), MAX_LATENCY_US), rows)
 
     def count_error(self, status: int) -> None:
         self._errors[status] += 1
 
-    def snapshot(self, lookup_failures: dict[str, int], hops: dict[str, dict[str, int]]) -> dict:
-        """All of it, as values that travel.
-
-        Args:
-            hops: by deployment, how many calls went which way.
-        """
-        return {
-            "by_exit": {name: h.encode() for name, h in self._by_exit.items()},
-            "errors": dict(self._errors),
-            "lookup_failures": dict(lookup_failures),
-            "hops": hops,
-        }
+    def snapshot(
+        self, lookup_failures: Mapping[str, int], hops: Mapping[str, Mapping[str, int]]
+    ) -> Snapshot:
+        """All of it, with what others have counted."""
+        latencies = {name: histogram.encode() for name, histogram in self._latencies.items()}
+        return Snapshot(latencies, dict(self._errors), dict(lookup_failures), dict(hops))
 
 
-def merge(snapshots: list[dict]) -> dict:
-    """The stats of all routers together, for people and programs to read."""
-    by_exit: dict[str, HdrHistogram] = {}
+def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """Their sum."""
+    latencies: dict[str, HdrHistogram] = {}
     errors: Counter[int] = Counter()
     failures: Counter[str] = Counter()
     hops: dict[str, Counter[str]] = defaultdict(Counter)
     for snapshot in snapshots:
-        for name, encoded in snapshot["by_exit"].items():
-            by_exit.setdefault(name, _histogram()).decode_and_add(encoded)
-        errors.update(snapshot["errors"])
-        failures.update(snapshot["lookup_failures"])
-        for name, by_way in snapshot["hops"].items():
+        for name, encoded in snapshot.latencies.items():
+            latencies.setdefault(name, _histogram()).decode_and_add(encoded)
+        errors.update(snapshot.errors)
+        failures.update(snapshot.lookup_failures)
+        for name, by_way in snapshot.hops.items():
             hops[name].update(by_way)
-    total = _histogram()
-    for histogram in by_exit.values():
-        total.add(histogram)
+    return Snapshot(
+        {name: histogram.encode() for name, histogram in latencies.items()}, errors, failures, hops
+    )
+
+
+def traffic(snapshot: Snapshot) -> Traffic:
+    """What a snapshot says."""
+    by_exit, total = {}, _histogram()
+    for name, encoded in sorted(snapshot.latencies.items()):
+        by_exit[name] = HdrHistogram.decode(encoded)
+        total.add(by_exit[name])
     count = total.get_total_count()
-    base = by_exit["base"].get_total_count() if "base" in by_exit else 0
-    return {
-        "requests": count,
-        "hit_rate": (count - base) / count if count else None,
-        "latency_ms": _summary(total),
-        "exits": {name: _summary(histogram) for name, histogram in sorted(by_exit.items())},
-        "errors": {str(status): n for status, n in sorted(errors.items())},
-        "lookup_failures": dict(failures),
-        "hops": {name: dict(by_way) for name, by_way in hops.items()},
-    }
+    base = by_exit[BASE].get_total_count() if BASE in by_exit else 0
+    return Traffic(
+        requests=count,
+        hit_rate=(count - base) / count if count else None,
+        latency_ms=_latency(total),
+        exits={name: _latency(histogram) for name, histogram in by_exit.items()},
+        errors={str(status): n for status, n in sorted(snapshot.errors.items())},
+        lookup_failures=dict(snapshot.lookup_failures),
+        hops={name: dict(by_way) for name, by_way in snapshot.hops.items()},
+    )
 
 
-def _summary(histogram: HdrHistogram) -> dict:
+def _histogram() -> HdrHistogram:
+    return HdrHistogram(1, MAX_LATENCY_US, 2)
+
+
+def _latency(histogram: HdrHistogram) -> Latency:
     count = histogram.get_total_count()
     if not count:
-        return {"count": 0}
-    return {
-        "count": count,
-        "mean": round(histogram.get_mean_value() / 1e3, 3),
-        **{f"p{p}": round(histogram.get_value_at_percentile(p) / 1e3, 3) for p in (50, 90, 95, 99)},
-        "max": round(histogram.get_max_value() / 1e3, 3),
-    }
+        return Latency(count=0)
+
+    def at(percentile: float) -> float:
+        return round(histogram.get_value_at_percentile(percentile) / 1e3, 3)
+
+    return Latency(
+        count=count,
+        mean=round(histogram.get_mean_value() / 1e3, 3),
+        p50=at(50),
+        p90=at(90),
+        p95=at(95),
+        p99=at(99),
+        max=round(histogram.get_max_value() / 1e3, 3),
+    )

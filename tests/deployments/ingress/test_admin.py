@@ -27,17 +27,18 @@ def test_the_token_opens():
     [
         (b'{"mode": "fast"}', "mode: Input should be 'serve', 'shadow' or 'off', not 'fast'"),
         (b"{}", 'a JSON object such as {"mode"'),
+        (b"", 'a JSON object such as {"mode":"shadow"}'),
         (b"[1]", 'a JSON object such as {"mode"'),
         (b"mode", 'a JSON object such as {"mode"'),
     ],
 )
 def test_a_wrong_field_is_named(body, says):
     with pytest.raises(InvalidInput) as error:
-        admin.field(body, "mode")
+        admin.parse(body, admin.Mode)
     assert says in str(error.value)
 
 
 def test_fields_are_read():
-    assert admin.field(b'{"mode": "off"}', "mode") == "off"
-    assert admin.field(b'{"pinned": true}', "pinned") is True
-    assert admin.field(b'{"version": 3}', "version") == 3
+    assert admin.parse(b'{"mode": "off"}', admin.Mode).mode == "off"
+    assert admin.parse(b'{"pinned": true}', admin.Pin).pinned is True
+    assert admin.parse(b'{"version": 3}', admin.Rollback).version == 3

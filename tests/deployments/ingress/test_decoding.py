@@ -2,11 +2,12 @@
 
 import io
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.ingress.decoding import decode_image
+from deployments.ingress import decoding
 from deployments.ingress.errors import RequestError
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
@@ -21,7 +22,7 @@ def encode(image: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def decode(data: bytes, channels: int = 3, max_pixels: int = 1000) -> np.ndarray:
-    return decode_image(data, channels, max_pixels)
+    return decoding.decode(decoding.open_image(data, max_pixels), channels)
 
 
 def test_grey_stays_one_channel_and_colour_stays_colour():
@@ -58,4 +59,28 @@ def test_16_bit_grey_keeps_its_upper_8_bits():
 def test_what_cannot_be_decoded_is_named(data, status, message):
     with pytest.raises(RequestError, match=message) as caught:
         decode(data)
+    assert caught.value.status == status
+
+
+def multipart(name: str, content: bytes) -> tuple[dict[str, str], bytes]:
+    request = httpx.Request("POST", "http://x", files={name: ("picture", content)})
+    return {"content-type": request.headers["content-type"]}, request.read()
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_the_image_is_the_body_or_a_field_of_it(size):
+    assert decoding.image_bytes({"content-type": "image/png"}, bytes(size)) == bytes(size)
+    assert decoding.image_bytes(*multipart("image", bytes(size))) == bytes(size)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "message"),
+    [
+        (multipart("picture", b"x"), 422, r"the fields \['picture'\], not 'image'"),
+        (({"content-type": "multipart/form-data"}, b"x"), 400, "boundary"),
+    ],
+)
+def test_a_multipart_body_without_an_image_is_named(request_, status, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        decoding.image_bytes(*request_)
     assert caught.value.status == status

@@ -81,7 +81,8 @@ def test_the_parameter_cache_is_on_or_off():
 def test_the_response_holds_the_outputs_asked_for_and_every_rows_exit():
     request, _ = parse(body(id="7", outputs=[{"name": "label"}]), IMAGES, 8)
     answers = Answers(np.array([1, 0]), np.array([[0.1, 0.9], [0.8, 0.2]]), ["layer1.0", "base"], 4)
-    assert response(request, "r", answers, IMAGES, "pets", "1") == {
+    given = response(request, "r", answers, IMAGES.classes, "pets", "1", {})
+    assert json.loads(given) == {
         "model_name": "pets",
         "model_version": "1",
         "id": "7",
@@ -95,3 +96,19 @@ def test_a_model_without_preprocessing_takes_tensors_only():
     assert [i["name"] for i in metadata(TENSORS, "m", "1")["inputs"]] == ["input"]
     with pytest.raises(RequestError, match="it may be input"):
         parse(body(), TENSORS, 8)
+
+
+def test_numbers_may_come_after_all_else_or_under_another_key_first():
+    tensor = b'"name": "input", "shape": [1, 2], "datatype": "FP32"'
+    for content in (
+        b'{"inputs": [{"data": [0.5, 1], %b}]}' % tensor,
+        b'{"parameters": {"data": [3]}, "inputs": [{%b, "data": [0.5, 1]}]}' % tensor,
+        b'{"id": "\\"data\\": [3]", "inputs": [{%b, "data": [[0.5, 1]]}]}' % tensor,
+        b'{"inputs": [{%b, "data" : [ 0.5,\n1 ] }]}' % tensor,
+    ):
+        assert parse(content, TENSORS, 8)[1].tolist() == [[0.5, 1.0]]
+
+
+def test_whole_numbers_of_64_bits_are_floats_like_others():
+    _, batch = parse(body("input", [1, 2], "FP32", [2**63, 1]), TENSORS, 8)
+    assert batch.tolist() == [[2.0**63, 1.0]]

@@ -1,0 +1,43 @@
+"""Whether requests would be answered; everything that is asked about readiness asks here."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+
+from cache_models.network.stages import Stage
+from deployments.ingress.errors import Unavailable
+
+PING_S = 2.0
+
+
+class Readiness:
+    """Of one router.
+
+    Args:
+        ping: returns once a replica of each stage is there to answer.
+        warm: done once the router itself has all that it needs.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        ping: Callable[[Sequence[Stage]], Awaitable[object]],
+        warm: Future[None],
+    ):
+        self._stages, self._ping, self._warm = stages, ping, warm
+        self._lookups_seen = False
+
+    async def check(self) -> None:
+        """All partitions answer, and every lookup has once: one lost later costs only hits.
+
+        Raises:
+            Unavailable: not so.
+        """
+        needed = [s for s in self._stages if not (s.is_lookup and self._lookups_seen)]
+        try:
+            async with asyncio.timeout(PING_S):
+                await asyncio.shield(asyncio.wrap_future(self._warm))
+                await self._ping(needed)
+        except Exception as error:
+            raise Unavailable(f"not all deployments answer yet: {error!r}") from error
+        self._lookups_seen = True

@@ -1,0 +1,64 @@
+"""What the endpoints call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from deployments.config import HttpLimits
+from deployments.graph.timeline import Timeline
+from deployments.ingress.inputs import Inputs
+from deployments.ingress.resizing import Input
+from deployments.ingress.stats import Report
+from deployments.ingress.workers import Workers
+
+if TYPE_CHECKING:
+    from cache_models.cascade import Answers
+    from cache_models.network.description import ModelDescription
+
+
+class Service(Protocol):
+    """A router, as its endpoints see it."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        ...
+
+    @property
+    def description(self) -> ModelDescription: ...
+
+    @property
+    def limits(self) -> HttpLimits: ...
+
+    @property
+    def inputs(self) -> Inputs: ...
+
+    @property
+    def workers(self) -> Workers: ...
+
+    async def answer(self, given: Input, use_caches: bool, timeline: Timeline) -> Answers:
+        """Answers, until `limits.timeout_s` after the timeline's start.
+
+        Raises:
+            PlaceError, TimeoutError: the base DNN has not answered.
+        """
+        ...
+
+    async def check_ready(self) -> None:
+        """
+        Raises:
+            Unavailable: not ready.
+        """
+        ...
+
+    async def report(self) -> Report: ...
+
+    async def ask_trainer(self, method: str, *args) -> Any:
+        """
+        Raises:
+            Conflict: the trainer refuses.
+            Unavailable: it does not answer.
+        """
+        ...
+
+    def count_error(self, status: int) -> None: ...

@@ -1,0 +1,281 @@
+"""Whatever comes, the answer is JSON with the right status; `/docs` says which."""
+
+import asyncio
+import json
+import re
+from types import SimpleNamespace
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from cache_models.cascade import Answers
+from cache_models.network.description import ModelDescription
+from cache_models.network.preprocessing import Preprocessing
+from deployments.config import HttpLimits
+from deployments.ingress.admin import TOKEN
+from deployments.ingress.endpoints import build
+from deployments.ingress.errors import NOTHING_HERE, Conflict, Unavailable
+from deployments.ingress.inputs import Inputs
+from deployments.ingress.stats import Report, Stats, merge, traffic
+from deployments.ingress.workers import Workers
+from deployments.transport.errors import Failed, Lost, Refused
+from tests.deployments.ingress.test_decoding import encode
+
+PICTURE = encode(Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)))
+TENSOR = {"name": "image", "shape": [2, 1, 1, 1], "datatype": "UINT8", "data": [1, 2]}
+OPERATOR = {"Authorization": "Bearer secret"}
+
+
+class FakeService:
+    """Says that everything is a dog, or raises `error`."""
+
+    def __init__(self, timeout_s: float = 60):
+        self.name, self.limits = "pets", HttpLimits(timeout_s=timeout_s)
+        self.description = ModelDescription((3, 8, 8), ("cat", "dog"), Preprocessing((8, 8)))
+        self.workers = Workers()
+        self.inputs = Inputs(self.description, self.limits, self.workers)
+        self.error: Exception | None = None
+        self.stats, self.asked, self.wait = Stats(), [], asyncio.Event()
+        self.wait.set()
+
+    async def answer(self, given, use_caches, timeline):
+        await self.wait.wait()
+        if self.error is not None:
+            raise self.error
+        rows = len(given.batch)
+        exit = "input" if use_caches else "base"
+        probabilities = np.tile(np.float32([0.25, 0.75]), (rows, 1))
+        return Answers(np.ones(rows, int), probabilities, [exit] * rows, 3)
+
+    async def check_ready(self):
+        if self.error is not None:
+            raise self.error
+
+    async def report(self):
+        known = traffic(merge([self.stats.snapshot({}, {})])).model_dump(exclude_unset=True)
+        return Report(
+            routers=1, **known, model="pets", guard={"caches": "on"}, cache_version=3, plan={}, x=1
+        )
+
+    async def ask_trainer(self, method, *args):
+        if self.error is not None:
+            raise self.error
+        self.asked.append((method, *args))
+        return [{"a": 1}] if method in ("versions", "rounds") else {"method": method}
+
+    def count_error(self, status):
+        self.stats.count_error(status)
+
+    @property
+    def errors(self) -> dict[str, int]:
+        return traffic(self.stats.snapshot({}, {})).errors
+
+
+class Client:
+    """Asks an application in this process."""
+
+    def __init__(self, service: FakeService):
+        self._transport = httpx.ASGITransport(build(service), raise_app_exceptions=False)
+
+    def request(self, method: str, path: str, **more) -> httpx.Response:
+        async def ask():
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://x") as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str, **more) -> httpx.Response:
+        return self.request("GET", path, **more)
+
+    def post(self, path: str, **more) -> httpx.Response:
+        return self.request("POST", path, **more)
+
+
+@pytest.fixture
+def service():
+    return FakeService()
+
+
+@pytest.fixture
+def client(service, monkeypatch):
+    monkeypatch.setenv(TOKEN, "secret")
+    return Client(service)
+
+
+def test_a_picture_is_answered(client):
+    answer = client.post("/predict", content=PICTURE, headers={"X-Request-ID": "mine"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    body = answer.json()
+    assert body.pop("latency_ms") > 0
+    assert list(body.items()) == [
+        ("label", "dog"),
+        ("class_id", 1),
+        ("probability", 0.75),
+        ("exit", "input"),
+        ("cache_version", 3),
+        ("request_id", "mine"),
+    ]
+
+
+def test_no_cache_has_a_version_where_none_answered_and_a_trace_is_told_if_asked_for(client):
+    answer = client.post("/predict?cache=off", content=PICTURE, headers={"X-Trace": "1"}).json()
+    assert (answer["exit"], answer["cache_version"]) == ("base", None)
+    assert [step["step"] for step in answer["trace"]] == ["read", "decode"]
+    assert answer["trace"][0].keys() == {"step", "at_ms", "ms"}
+
+
+def test_a_batch_is_answered(client):
+    for path in ("/v2/models/pets/infer", "/v2/models/pets/versions/1/infer"):
+        answer = client.post(path, json={"id": "7", "inputs": [TENSOR]}).json()
+        assert answer["id"] == "7"
+        assert answer["parameters"] == {"exits": "input,input", "cache_version": 3}
+        assert [output["data"] for output in answer["outputs"]] == [
+            [0.25, 0.75, 0.25, 0.75],
+            ["dog", "dog"],
+        ]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (Failed("ValueError('too odd')"), 500, "base DNN failed on this request.*too odd.*log"),
+        (Lost("gone"), 503, "cannot answer now: gone"),
+        (Refused("all are busy"), 503, "at its limit.*all are busy"),
+        (TimeoutError(), 504, r"no answer within 60 s.*http\.timeout_s"),
+        (ZeroDivisionError("x"), 500, "its mistake.*ZeroDivisionError"),
+    ],
+)
+def test_every_way_to_fail_has_its_status_and_is_counted(client, service, error, status, message):
+    service.error = error
+    for path, content in (
+        ("/predict", PICTURE),
+        ("/v2/models/pets/infer", json.dumps({"inputs": [TENSOR]})),
+    ):
+        answer = client.post(path, content=content)
+        assert answer.status_code == status
+        assert answer.json().keys() == {"error"}
+        assert re.search(message, answer.json()["error"])
+        assert ("retry-after" in answer.headers) == (status == 503)
+    assert service.errors == {str(status): 2}
+
+
+def test_after_the_deadline_nobody_waits():
+    service = FakeService(timeout_s=0.05)
+    service.wait.clear()
+    answer = Client(service).post("/predict", content=PICTURE)
+    assert answer.status_code == 504
+    assert "0.05 s" in answer.json()["error"]
+
+
+def test_a_replica_that_was_lost_at_the_deadline_was_too_late():
+    service = FakeService(timeout_s=1e-9)
+    service.error = Lost("Partition0 has not answered")
+    assert Client(service).post("/predict", content=PICTURE).status_code == 504
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("GET", "/nowhere", 404, NOTHING_HERE),
+        ("GET", "/predict", 405, "GET is not for this path; it may be POST"),
+        ("GET", "/v2/models/cars", 404, "no model 'cars'; there is 'pets'"),
+        ("GET", "/v2/models/pets/versions/2/ready", 404, "no version '2'"),
+        ("POST", "/predict", 422, "empty"),
+        ("GET", "/admin/versions", 401, "Authorization: Bearer"),
+        ("POST", "/admin/mode", 401, "Authorization: Bearer"),
+    ],
+)
+def test_all_refusals_look_the_same(client, method, path, status, message):
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.json().keys() == {"error"}
+    assert message in answer.json()["error"]
+
+
+def test_without_a_token_operators_find_nothing(client, monkeypatch):
+    unknown = client.get("/nowhere")
+    monkeypatch.delenv(TOKEN)
+    for method, path, content in (
+        ("GET", "versions", b""),
+        ("POST", "mode", b'{"mode": "off"}'),
+        ("POST", "mode", b"no JSON"),
+        ("DELETE", "samples", b""),
+    ):
+        answer = client.request(method, f"/admin/{path}", content=content, headers=OPERATOR)
+        assert (answer.status_code, answer.content) == (404, unknown.content)
+
+
+def test_operators_are_understood(client, service):
+    def ask(method, path, **more):
+        return client.request(method, f"/admin/{path}", headers=OPERATOR, **more)
+
+    assert ask("GET", "versions").json() == [{"a": 1}]
+    assert ask("GET", "rounds").json() == [{"a": 1}]
+    assert ask("POST", "retrain").status_code == 202
+    assert ask("POST", "rollback", json={"version": 2}).json() == {"method": "roll_back"}
+    assert ask("POST", "pin", json={"pinned": True}).json() == {"pinned": True}
+    assert ask("POST", "mode", json={"mode": "off"}).json() == {"mode": "off"}
+    assert ask("DELETE", "samples").json() == {"samples": "deleted"}
+    assert service.asked[2:] == [
+        ("retrain",),
+        ("roll_back", 2),
+        ("pin", True),
+        ("set_mode", "off"),
+        ("delete_samples",),
+    ]
+    for error, status in ((Conflict("no such version"), 409), (Unavailable("gone"), 503)):
+        service.error = error
+        answer = ask("POST", "rollback", json={"version": 2})
+        assert (answer.status_code, answer.json()) == (status, {"error": str(error)})
+    assert ask("POST", "pin", json={"pinned": 1}).status_code == 422
+    assert ask("POST", "pin", content=bytes(10_000)).status_code == 413
+
+
+def test_health_and_metadata(client, service):
+    assert client.get("/v2").json() == {"name": "gati", "version": "0.1.0", "extensions": []}
+    assert client.get("/v2/health/live").json() == {"live": True}
+    assert client.get("/v2/health/ready").json() == {"ready": True}
+    assert client.get("/v2/models/pets/ready").json() == {"name": "pets", "ready": True}
+    assert client.get("/v2/models/pets").json()["versions"] == ["1"]
+    service.error = Unavailable("not yet")
+    for path in ("health/ready", "models/pets/ready", "models/pets/versions/1/ready"):
+        assert client.get(f"/v2/{path}").status_code == 503
+
+
+def test_stats_hold_what_is_known_and_nothing_that_is_not(client):
+    stats = client.get("/stats").json()
+    assert stats["latency_ms"] == {"count": 0}
+    assert stats["hit_rate"] is None
+    assert stats["x"] == 1
+    assert "mode" not in stats
+
+
+def test_the_schema_names_every_body_and_only_our_errors(client):
+    schema = client.get("/openapi.json").json()
+    models = schema["components"]["schemas"]
+    text = json.dumps(schema)
+    assert "HTTPValidationError" not in text
+    for reference in set(re.findall(r"#/components/schemas/(\w+)", text)):
+        assert reference in models
+    assert "InferRequest" in models
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], path
+            if method == "post" and path != "/admin/retrain":
+                assert operation["requestBody"]["content"], path
+            for status, response in operation["responses"].items():
+                if not status.startswith("2"):
+                    (content,) = response["content"].values()
+                    assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, path
+    assert client.get("/docs").status_code == 200
+
+
+def test_a_model_of_tensors_takes_no_pictures():
+    service = FakeService()
+    service.description = SimpleNamespace(preprocessing=None, classes=("cat", "dog"))
+    answer = Client(service).post("/predict", content=PICTURE)
+    assert answer.status_code == 422
+    assert "/v2/models/pets/infer" in answer.json()["error"]

@@ -1,0 +1,142 @@
+"""What is large once decoded is read in a worker, however few bytes came, with the same result."""
+
+import asyncio
+import io
+import json
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, PngImagePlugin
+
+from cache_models.network.description import ModelDescription
+from cache_models.network.pixels import pixels
+from cache_models.network.preprocessing import Preprocessing, as_tensor
+from deployments.config import HttpLimits
+from deployments.ingress import inputs, resizing
+from deployments.ingress.inputs import INLINE_JSON_BYTES, INLINE_PIXELS, Inputs
+from deployments.ingress.workers import Workers
+
+PREPROCESSING = Preprocessing((160, 160), mean=(0.5,) * 3, std=(0.5,) * 3, resize_size=170)
+DESCRIPTION = ModelDescription((3, 160, 160), ("cat", "dog"), PREPROCESSING)
+SIDE = int(INLINE_PIXELS**0.5)
+RNG = np.random.default_rng(0)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **more) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **more)
+    return buffer.getvalue()
+
+
+def noise(*shape: int) -> Image.Image:
+    return Image.fromarray(RNG.integers(0, 256, shape, np.uint8))
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Reads a body; says what came, and whether the loop's own thread did the work."""
+    threads = set()
+
+    def watch(module, name):
+        original = getattr(module, name)
+
+        def watched(*args):
+            threads.add(threading.get_ident())
+            return original(*args)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch(inputs, "decode")
+    watch(inputs, "smallest_form")
+    watch(inputs.protocol, "parse")
+
+    def read(ask):
+        threads.clear()
+        given = asyncio.run(ask(Inputs(DESCRIPTION, HttpLimits(), Workers())))
+        return given, threading.get_ident() in threads
+
+    return read
+
+
+def picture(body: bytes):
+    return lambda reader: reader.picture({}, body)
+
+
+def tensor(batch: np.ndarray):
+    given = {"name": "image", "shape": batch.shape, "datatype": "UINT8", "data": batch.tolist()}
+    body = json.dumps({"inputs": [given]}).encode()
+    return body, lambda reader: reader.tensor(body)
+
+
+def test_a_small_picture_is_decoded_at_once(read):
+    image = noise(SIDE, SIDE, 3)
+    given, on_the_loop = read(picture(encoded(image)))
+    assert on_the_loop
+    assert not given.resized
+    assert np.array_equal(given.batch, np.asarray(image)[None])
+
+
+def test_49_megapixels_of_one_colour_are_not_decoded_on_the_loop(read):
+    body = encoded(Image.new("L", (7000, 7000), 30), compress_level=1)
+    assert len(body) < 500_000
+    given, on_the_loop = read(picture(body))
+    assert not on_the_loop
+    assert given.resized
+    assert np.array_equal(given.batch, np.full((1, 160, 160, 1), 30))
+
+
+def test_a_tiny_body_that_expands_with_its_header_or_in_many_scans_is_not_read_on_the_loop(read):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("note", " " * 900_000, zip=True)
+    for body in (
+        encoded(noise(8, 8, 3), pnginfo=text),
+        encoded(noise(8, 8, 3), "JPEG", progressive=True),
+    ):
+        assert len(body) < 10_000
+        assert not read(picture(body))[1]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("shape", [(SIDE, SIDE + 1, 3), (300, 400, 3), (300, 400)])
+def test_a_large_picture_is_read_in_a_worker_and_looks_the_same(read, kind, shape):
+    body = encoded(noise(*shape), kind)
+    given, on_the_loop = read(picture(body))
+    assert not on_the_loop
+    expected = pixels(Image.open(io.BytesIO(body)), 3)[None]
+    if given.resized:
+        resized = PREPROCESSING.resize(as_tensor(expected))
+        expected = resized.permute(0, 2, 3, 1).numpy()
+    assert given.resized == (shape[0] > 160)
+    assert np.array_equal(given.batch, expected)
+
+
+def test_small_tensors_are_read_at_once_and_larger_ones_in_a_worker(read):
+    small = RNG.integers(0, 256, (1, 28, 28, 1), np.uint8)
+    large = RNG.integers(0, 256, (20, 28, 28, 1), np.uint8)
+    for batch in (small, large):
+        body, ask = tensor(batch)
+        (_, given), on_the_loop = read(ask)
+        assert on_the_loop == (len(body) <= INLINE_JSON_BYTES)
+        assert np.array_equal(given.batch, batch)
+        assert not given.resized
+
+
+def test_images_in_tensors_are_resized_in_a_worker(read):
+    batch = RNG.integers(0, 256, (2, 200, 170, 3), np.uint8)
+    (_, given), on_the_loop = read(tensor(batch)[1])
+    assert not on_the_loop
+    expected = PREPROCESSING.resize(as_tensor(batch)).permute(0, 2, 3, 1).numpy()
+    assert given.resized
+    assert np.array_equal(given.batch, expected)
+
+
+def test_workers_resize_with_one_thread_each():
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(2, before))
+    try:
+        threads = asyncio.run(Workers(resizing.use_one_thread).run(torch.get_num_threads))
+    finally:
+        torch.set_num_threads(before)
+    assert threads == 1
