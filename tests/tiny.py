@@ -13,7 +13,7 @@ CLASSES = ("left", "right", "top", "bottom")
 class Tiny(nn.Module):
     """A stem and some blocks; weights are random, so answers are learnable but not trivial."""
 
-    def __init__(self, blocks: int):
+    def __init__(self, blocks: int = 3):
         super().__init__()
         self.stem = nn.Conv2d(1, 8, 3, padding=1)
         self.blocks = nn.Sequential(

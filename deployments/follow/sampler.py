@@ -8,6 +8,7 @@ are told of, too.
 """
 
 import asyncio
+import contextvars
 import logging
 import random
 import time
@@ -86,7 +87,9 @@ class Sampler:
     def waiting(self) -> Iterator[None]:
         """While a client waits for its answer, sampled requests do not run."""
         if self._loop is None:
-            self._loop = asyncio.get_running_loop().create_task(self._run_on())
+            # In a context of its own: in that of a request, it would be cancelled with the request.
+            loop, context = asyncio.get_running_loop(), contextvars.Context()
+            self._loop = loop.create_task(self._run_on(), context=context)
         self._active += 1
         self._busy.change(1)
         self._idle.clear()
