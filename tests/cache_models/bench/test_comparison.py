@@ -14,8 +14,6 @@ from cache_models.__main__ import cli
 from cache_models.build import exploration
 from tests.tiny import images
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 PROMISE = ["--max-disagreement", "0.05", "--max-class-disagreement", "0.3"]
 
 

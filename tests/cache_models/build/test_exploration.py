@@ -12,8 +12,6 @@ from cache_models.data.recording import Recording
 from cache_models.promise.promise import Limits
 from cache_models.store.plan import CutPointRecord
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TRAIN, SELECT = np.arange(300), np.arange(300, 600)
 
 

@@ -39,13 +39,12 @@ from cache_models.store.versions import Store
 from tests.tiny import images
 
 FREE = HopCost(fixed_ms=0, per_mb_ms=0)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 LIMITS = Limits(max_disagreement=0.05, max_class_disagreement=0.3)
 
 
 @pytest.fixture(scope="module")
-def built(one_thread, tmp_path_factory):
+def built(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
     base = load("tests.tiny:tiny")
     # a lookup costs more than this base DNN; the composition is told that a slice costs 100 ms

@@ -9,8 +9,6 @@ from cache_models.cache.novelty import fit_gate
 from cache_models.cache.training import train_cache
 from cache_models.cache.variant import Variant
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CLASSES = 6
 
 

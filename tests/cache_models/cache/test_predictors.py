@@ -8,8 +8,6 @@ from cache_models.cache.predictors import Predictor, variants_for
 from cache_models.cache.training import train_cache
 from cache_models.cache.variant import Variant
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SHAPES = [(2, 24, 24), (6, 5, 5), (6, 1, 1), (10, 12), (1, 12), (20,)]
 
 

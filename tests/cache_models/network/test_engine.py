@@ -22,8 +22,6 @@ from cache_models.network.features import extract
 from cache_models.network.layout import channels_last
 from cache_models.network.preprocessing import Preprocessing
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def agree(got, expected):
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()

@@ -30,7 +30,7 @@ MODEL = "tests.tiny:tiny"
 
 
 @pytest.fixture
-def base(one_thread):
+def base():
     return load(MODEL)
 
 

@@ -14,7 +14,7 @@ from workload.compare.systems import front
 TINY = "tests.tiny:tiny"
 
 
-def test_the_model_cascade_is_made_once_and_keeps_the_promise(tmp_path, monkeypatch, one_thread):
+def test_the_model_cascade_is_made_once_and_keeps_the_promise(tmp_path, monkeypatch):
     monkeypatch.setenv("GATI_HOME", str(tmp_path))
     np.save(tmp_path / "data.npy", images(1000))
     base = load(TINY)
