@@ -1,13 +1,7 @@
-"""A real `serve run` in its own process, on loopback."""
+"""What end-to-end tests share: one server, the base DNN's own answers, and how to ask."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 
 import httpx
 import numpy as np
@@ -17,16 +11,26 @@ import yaml
 from cache_models.bench.evaluation import base_answers
 from cache_models.network.base_dnn import load
 from cache_models.zoo.fashion import sample
-
-ROOT = Path(__file__).parents[2]
-READY_S = 180
-TOKEN = "for-the-tests"
+from tests.e2e.server import ROOT, TOKEN, Server
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["lane", "handles"])
-def lane(request) -> dict:
-    """`lane` of the configuration: what rests on it is tested with the lane and without."""
-    return {"enabled": request.param}
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    """For applications of every module, one after another: `with server.application(…) as url`."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped in order
+    server = Server(tmp_path_factory.mktemp("server"))
+    try:
+        yield server
+    finally:
+        server.stop()
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def shipped(server) -> Iterator[str]:
+    """The URL of the shipped application, which all modules share that change nothing in it."""
+    with server.application(shipped_application()) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -36,48 +40,16 @@ def asked() -> tuple[np.ndarray, np.ndarray]:
     return images, base_answers(load("default"), images)
 
 
-@contextmanager
-def serve_run(config: Path, log: Path) -> Iterator[str]:
-    """The URL of a ready server that runs `config`; it is stopped, with its Ray, at the end."""
-    http = yaml.safe_load(config.read_text())["http_options"]
-    url = f"http://{http['host']}:{http['port']}"
-    environment = os.environ | {
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy machine is no failure
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
-        "PYTHONPATH": str(ROOT),
-        "GATI_HOME": str(log.parent / "home"),
-        "GATI_ADMIN_TOKEN": TOKEN,
+def shipped_application() -> dict:
+    """The application of `serve_config.yaml`, but for two things that would blur what is tested: on
+    a busy machine a lookup may be late, which is a miss, and the class prior follows the requests
+    of earlier tests, so that the same picture may exit elsewhere a second later."""
+    application = yaml.safe_load((ROOT / "serve_config.yaml").read_text())["applications"][0]
+    application["args"] |= {
+        "lookup_timeout_ms": 10_000,
+        "retraining": {"prior": False, "rounds": False},
     }
-    command = [str(Path(sys.executable).with_name("serve")), "run", str(config)]
-    with open(log, "w") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        _wait_until_ready(url, process, log)
-        yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            pytest.fail(f"serve run ended with {process.returncode}:\n{log.read_text()[-4000:]}")
-        try:
-            if httpx.get(f"{url}/v2/health/ready", timeout=5).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.5)
-    pytest.fail(f"not ready within {READY_S} s:\n{log.read_text()[-4000:]}")
+    return application
 
 
 def admin(url: str, method: str, path: str, token: str = TOKEN, **more) -> httpx.Response:
@@ -90,8 +62,8 @@ def stats(url: str) -> dict:
     return httpx.get(f"{url}/stats", timeout=60).json()
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.5)
+def by_way(url: str) -> dict[str, int]:
+    """How many calls of the shipped application's router went which way."""
+    hops = stats(url)["hops"]
+    assert hops.keys() == {"Partition0", "Lookup0"}
+    return {way: sum(hop[way] for hop in hops.values()) for way in ("lane", "handle")}

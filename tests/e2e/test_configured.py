@@ -1,44 +1,43 @@
 """Caches at hidden layers, float32 activations and two routers, first in shadow mode; operators."""
 
-import time
-
 import httpx
 import numpy as np
 import pytest
-import yaml
 
 from cache_models.follow.advice import Advice, Adviser
 from cache_models.network.base_dnn import load
 from cache_models.promise.promise import Limits
 from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE, sample
-from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
+from tests.e2e.conftest import admin, shipped_application, stats
+from tests.e2e.server import wait_until
 from workload.client.protocols import png
 
 HIDDEN = ["layer2.1", "layer4.0"]
 
 
 @pytest.fixture(scope="module")
-def url(lane, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("configured")
-    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    config["http_options"]["port"] = 8017
-    shipped = Store(STORE).current()
-    adviser, limits = Adviser(shipped), Limits()
-    caches = [c for c in shipped.plan.alternatives if c.cut_point in HIDDEN]
+def url(server, tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("configured") / "store")
+    built = Store(STORE).current()
+    caches = [c for c in built.plan.alternatives if c.cut_point in HIDDEN]
     advice = Advice(HIDDEN, 0.0, 0.0, caches)
-    assert adviser.propose(advice, Store(folder / "store"), limits).plan.cut_points == HIDDEN
-    app = config["applications"][0]
-    app["args"]["store"] = str(folder / "store")
-    app["args"] |= {"activation_dtype": "float32", "mode": "shadow", "sampling": {"rate": 1.0}}
-    app["args"]["lane"] = lane
-    next(d for d in app["deployments"] if d["name"] == "Router")["num_replicas"] = 2
-    app["deployments"] += [
+    assert Adviser(built).propose(advice, store, Limits()).plan.cut_points == HIDDEN
+    application = shipped_application() | {"name": "configured", "route_prefix": "/configured"}
+    del application["args"]["lookup_timeout_ms"], application["args"]["retraining"]
+    application["args"] |= {
+        "store": str(store.folder),
+        "activation_dtype": "float32",
+        "mode": "shadow",
+        "sampling": {"rate": 1.0},
+    }
+    deployments = application["deployments"]
+    next(d for d in deployments if d["name"] == "Router")["num_replicas"] = 2
+    deployments += [
         {"name": name, "ray_actor_options": {"num_cpus": 0.1}}
         for name in ("Partition1", "Partition2", "Lookup1")
     ]
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    with serve_run(folder / "config.yaml", folder / "serve.log") as url:
+    with server.application(application) as url:
         yield url
 
 
@@ -56,25 +55,20 @@ def test_stats_speak_for_all_routers(url):
     body = png(sample()[0][0])
     for _ in range(20):  # a connection each, so that both routers get some
         assert httpx.post(f"{url}/predict", content=body, timeout=60).status_code == 200
-    stats = httpx.get(f"{url}/stats", timeout=60).json()
-    assert stats["routers"] == 2
-    assert stats["requests"] == 20
+    told = stats(url)
+    assert told["routers"] == 2
+    assert told["requests"] == 20
 
 
 def test_in_shadow_mode_the_base_dnn_answers_and_the_caches_are_judged(url, asked):
     images, answers = (part[600:700] for part in asked)
-    before = httpx.get(f"{url}/stats", timeout=60).json()["guard"]["sampled"]
+    before = stats(url)["guard"]["sampled"]
     with httpx.Client(base_url=url, timeout=60) as client:
         given = [client.post("/predict", content=png(image)).json() for image in images]
     assert {answer["exit"] for answer in given} == {"base"}
     assert np.array_equal([answer["class_id"] for answer in given], answers)
-    deadline = time.monotonic() + 120
-    while True:
-        guard = httpx.get(f"{url}/stats", timeout=60).json()["guard"]
-        if guard["sampled"] >= before + 100:
-            break
-        assert time.monotonic() < deadline, guard
-        time.sleep(0.5)
+    wait_until(lambda: stats(url)["guard"]["sampled"] >= before + 100, "not all are sampled")
+    guard = stats(url)["guard"]
     assert guard["caches"] == "shadow"
     recent = guard["recent"]
     assert recent["exits"].get("base", 0) < recent["sampled"] / 2
@@ -103,18 +97,25 @@ def test_hidden_layers_answer_once_they_may(url, asked):
     images, answers = (part[500:700] for part in asked)
     assert admin(url, "POST", "mode", json={"mode": "serve"}).status_code == 200
     wait_until(lambda: stats(url)["guard"]["caches"] == "serve", "caches stay off")
-    time.sleep(2)  # both routers have exchanged with the trainer
-    tensor = {"name": "image", "shape": [8, 28, 28, 1], "datatype": "UINT8"}
+    batches = [asked[0][start : start + 8] for start in range(0, 160, 8)]
+    wait_until(lambda: all(hits_in(url, b) for b in batches), "a router asks no cache")
     classes, given, exits = load("default").description.classes, [], []
     for start in range(0, len(images), 8):
-        data = images[start : start + 8].flatten().tolist()
-        answer = httpx.post(
-            f"{url}/v2/models/fashion-mnist/infer",
-            json={"inputs": [tensor | {"data": data}]},
-            timeout=60,
-        ).json()
+        answer = infer(url, images[start : start + 8])
         labels = next(o for o in answer["outputs"] if o["name"] == "label")["data"]
         given += [classes.index(label) for label in labels]
         exits += answer["parameters"]["exits"].split(",")
     assert set(exits) == {*HIDDEN, "base"}
     assert np.mean(np.array(given) != answers) <= 0.03
+
+
+def infer(url, batch) -> dict:
+    """The answer to one batch, on a connection of its own, so that any router may get it."""
+    tensor = {"name": "image", "shape": batch.shape, "datatype": "UINT8"}
+    body = {"inputs": [tensor | {"data": batch.ravel().tolist()}]}
+    return httpx.post(f"{url}/v2/models/fashion-mnist/infer", json=body, timeout=60).json()
+
+
+def hits_in(url, batch) -> bool:
+    """Whether the router that answers has been told that caches may."""
+    return set(infer(url, batch)["parameters"]["exits"].split(",")) != {"base"}

@@ -7,14 +7,12 @@ fails, one version is served everywhere again, and the store opens.
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 from dataclasses import replace
 
 import httpx
 import pytest
-import yaml
 
 from cache_models.build import cold_start
 from cache_models.build.survey import survey
@@ -23,19 +21,20 @@ from cache_models.network.stages import INPUT
 from cache_models.promise.promise import Limits
 from cache_models.store.plan import HopCost
 from cache_models.store.versions import Store
-from tests.e2e.conftest import ROOT, admin, serve_run, stats, wait_until
+from tests.e2e.conftest import admin, shipped_application, stats
+from tests.e2e.server import wait_until
 from tests.tiny import images
 from workload.client.protocols import png
 
 KILLS = int(os.environ.get("GATI_KILLS", 2))
-VICTIMS = ("ray::Trainer", "ray::ServeReplica:gati:Lookup0")
+NAME = "kills"
 EVERYWHERE_S = 10.0
 """From when the process that was killed has been replaced."""
 ROWS = 16
 
 
 @pytest.fixture(scope="module")
-def store(lane, tmp_path_factory):
+def store(tmp_path_factory):
     """Of untrained caches, so that whatever a round learns is better; the base DNN seems slow."""
     store = Store(tmp_path_factory.mktemp("kills") / "store")
     with pytest.MonkeyPatch.context() as patch:
@@ -46,28 +45,23 @@ def store(lane, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url(lane, store):
-    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    config["http_options"]["port"] = 8018
-    app = config["applications"][0]
-    app["args"] = {
+def url(server, store):
+    application = shipped_application() | {"name": NAME, "route_prefix": f"/{NAME}"}
+    application["args"] = {
         "name": "tiny",
         "model": "tests.tiny:tiny",
         "store": str(store.folder),
         "lookup_timeout_ms": 1000,
-        "lane": lane,
         "retraining": {"prior": False, "new_samples": 600, "min_interval_s": 0}
         | {"window": 2000, "kept_versions": 1000},
         "partition": {"threads": 1},
     }
-    app["deployments"] = [
+    application["deployments"] = [
         {"name": name, "num_replicas": count, "ray_actor_options": {"num_cpus": 0.1}}
         | {"health_check_period_s": 1}  # so that a loss is soon noticed
         for name, count in {"Router": 2, "Partition0": 1, "Lookup0": 2}.items()
     ]
-    folder = store.folder.parent
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    with serve_run(folder / "config.yaml", folder / "serve.log") as url:
+    with server.application(application) as url:
         yield url
 
 
@@ -104,24 +98,28 @@ class Load:
             time.sleep(0.1)
 
 
-def test_kills_in_rounds_cost_no_request_and_leave_one_version_everywhere(url, store):
+def test_kills_in_rounds_cost_no_request_and_leave_one_version_everywhere(server, url, store):
+    victims = [
+        ("the trainer", lambda: server.trainer(NAME)),
+        ("a lookup", lambda: server.replicas(NAME, "Lookup0")),
+    ]
     rng, round_s = random.Random(0), 0.0
     with Load(url) as load:
         wait_until(lambda: store.current().number > 1, "the first caches come from the traffic")
         wait_until(lambda: same_everywhere(url, store), "the first caches are everywhere")
         for i in range(KILLS + 1):
-            before, start = max(store.versions()), time.monotonic()
+            newest, start = max(store.versions()), time.monotonic()
             wait_until(lambda: ask_for_a_round(url), "the trainer takes orders")
             if i == 0:  # nobody is killed, to know how long a round takes
-                wait_until(lambda n=before: store.current().number > n, "a round publishes")
+                wait_until(lambda n=newest: store.current().number > n, "a round publishes")
                 round_s = time.monotonic() - start
                 print(f"a round took {round_s:.1f} s")
                 continue
-            time.sleep(rng.uniform(0, round_s))
-            victim = VICTIMS[i % 2]
-            alive = processes(victim)
-            os.kill(rng.choice(sorted(alive)), signal.SIGKILL)
-            wait_until(lambda v=victim, a=alive: renewed(v, a), "it is replaced")
+            time.sleep(rng.uniform(0, round_s))  # at any moment of a round
+            victim, living = victims[i % 2]
+            before = living()
+            os.kill(before[rng.choice(sorted(before))], signal.SIGKILL)
+            wait_until(lambda now=living, b=before: renewed(now(), b), f"{victim} is replaced")
             wait_until(lambda: "trainer" not in stats(url)["guard"], "the trainer answers")
             ready = time.monotonic()
             wait_until(lambda: same_everywhere(url, store), "one version everywhere", EVERYWHERE_S)
@@ -159,12 +157,6 @@ def same_everywhere(url, store) -> bool:
     return (hits, told, serving) == (expected, {current.number}, {current.number})
 
 
-def renewed(title, before) -> bool:
-    now = processes(title)
-    return len(now) == len(before) and bool(now - before)
-
-
-def processes(title) -> set[int]:
-    """Of this test's server, which no other runs beside."""
-    found = subprocess.run(["pgrep", "-f", f"^{title}"], capture_output=True, text=True)
-    return {int(pid) for pid in found.stdout.split()}
+def renewed(now, before) -> bool:
+    """Whether as many live as before, of whom somebody is new."""
+    return len(now) == len(before) and bool(now.keys() - before.keys())

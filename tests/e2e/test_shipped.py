@@ -1,18 +1,15 @@
-"""`serve run serve_config.yaml`, as a stranger runs it, but for two things that would blur what is
-tested here: on a busy machine a lookup may be late, which is a miss, and the class prior follows
-the requests of earlier tests, so that the same picture may exit elsewhere a second later."""
+"""The application of `serve_config.yaml` at its own address, as a stranger meets it."""
 
 import json
-import time
 
 import httpx
 import numpy as np
 import pytest
-import yaml
 
 from cache_models.network.base_dnn import load
 from cache_models.zoo.fashion import FOLDER, sample
-from tests.e2e.conftest import ROOT, serve_run, wait_until
+from tests.e2e.conftest import by_way
+from tests.e2e.server import wait_until
 from workload.client.protocols import png
 from workload.run.agreement import ask
 
@@ -20,20 +17,8 @@ MODEL = "/v2/models/fashion-mnist"
 
 
 @pytest.fixture(scope="module")
-def client(lane, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shipped")
-    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    config["applications"][0]["args"] |= {
-        "lookup_timeout_ms": 10_000,
-        "retraining": {"prior": False, "rounds": False},
-        "lane": lane,
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    with (
-        serve_run(folder / "config.yaml", folder / "serve.log") as url,
-        httpx.Client(base_url=url, timeout=60) as client,
-    ):
-        client.by_lane = lane["enabled"]
+def client(shipped):
+    with httpx.Client(base_url=shipped, timeout=60) as client:
         yield client
 
 
@@ -58,11 +43,11 @@ def test_a_multipart_field_and_the_callers_request_id_are_taken(client):
     assert answer.json()["request_id"] == "mine"
 
 
-def test_answers_agree_with_the_base_dnn_as_promised(client, asked):
+def test_answers_agree_with_the_base_dnn_as_promised(shipped, asked):
     """500 of the sample: with caches off (fp16 activations) and on, at most what 1 % disagreement
     exceeds with probability 0.05; and half of them hit."""
     images, answers = (part[:500] for part in asked)
-    sides = ask(str(client.base_url), images)
+    sides = ask(shipped, images)
     assert (np.array(sides["off"].class_ids) != answers).sum() <= 9
     assert (np.array(sides["on"].class_ids) != answers).sum() <= 9
     assert set(sides["off"].exits) == {"base"}
@@ -70,10 +55,8 @@ def test_answers_agree_with_the_base_dnn_as_promised(client, asked):
 
 
 def test_some_requests_are_sampled_and_the_guard_keeps_the_caches_on(client):
-    deadline = time.monotonic() + 60
-    while not (guard := client.get("/stats").json()["guard"])["sampled"]:
-        assert time.monotonic() < deadline, guard
-        time.sleep(0.5)
+    wait_until(lambda: client.get("/stats").json()["guard"]["sampled"], "no sampled request", 60)
+    guard = client.get("/stats").json()["guard"]
     assert guard["caches"] == "serve"
     assert guard["alarms"] == 0
 
@@ -127,21 +110,12 @@ def test_a_tensor_is_answered_like_the_image_it_was_made_from(client):
     ]
 
 
-def test_calls_go_the_way_that_is_set(client):
-    def ways():
-        hops = client.get("/stats").json()["hops"]
-        assert hops.keys() == {"Partition0", "Lookup0"}
-        return {way: sum(hop[way] for hop in hops.values()) for way in ("lane", "handle")}
-
-    if client.by_lane:
-        wait_until(lambda: client.get("/stats").json()["hops"]["Lookup0"]["connected"], "the lane")
-    before, body = ways(), png(sample()[0][0])
+def test_calls_go_by_lane(client, shipped):
+    wait_until(lambda: client.get("/stats").json()["hops"]["Lookup0"]["connected"], "no lane")
+    before, body = by_way(shipped), png(sample()[0][0])
     for _ in range(10):
         assert client.post("/predict", content=body).status_code == 200
-    after = ways()
-    assert after["lane"] - before["lane"] >= 10 * client.by_lane
-    if not client.by_lane:
-        assert after["lane"] == 0
+    assert by_way(shipped)["lane"] - before["lane"] >= 10
 
 
 def test_a_trace_says_where_the_time_went(client):

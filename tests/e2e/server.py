@@ -1,0 +1,206 @@
+"""A real `serve run` with a Ray of its own, into which tests deploy their applications.
+
+1. `serve_run` starts Ray, Serve and HAProxy with the README's flags and with `serve_config.yaml`,
+   but for its applications, on ports that are free.
+2. `Server.application` deploys one and waits until it is ready; in the end it is removed.
+3. Whatever happened, `serve run` is interrupted as a user would do it, and nothing that it started
+   is left.
+"""
+
+import os
+import random
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "for-the-tests"
+STARTED_S, READY_S, STOPPED_S = 120.0, 180.0, 60.0
+MARK = "GATI_HOME"
+"""A variable that all processes of a server inherit, whose value tells them from all others."""
+FLAGS = {
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+}
+"""As in the README's command."""
+
+
+class Server:
+    """One `serve run`, which begins with the first application that a test asks for.
+
+    Args:
+        folder: for configuration, log, and what applications keep.
+
+    Attributes:
+        address: of Ray.
+        url: of the proxy.
+        environment: of a program that is to meet this Ray.
+    """
+
+    def __init__(self, folder: Path):
+        http, fallback, gcs, metrics, pages = free_ports(5)
+        first_replica = random.randrange(20_000, 29_000)
+        self._folder, self._log = folder, folder / "serve.log"
+        self._home = str(folder / "home")
+        self._ray_folder = Path(tempfile.mkdtemp(prefix="gati-"))  # a socket's path is short
+        self._config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+        self._config["http_options"]["port"] = http
+        self._applications: dict[str, dict] = {}
+        self._process: subprocess.Popen | None = None
+        self.address = f"127.0.0.1:{gcs}"
+        self.url = f"http://{self._config['http_options']['host']}:{http}"
+        self.environment = {
+            **os.environ,
+            **FLAGS,
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
+            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_replica + 999),
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(pages),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+            "RAY_GCS_SERVER_PORT": str(gcs),
+            "RAY_TMPDIR": str(self._ray_folder),
+            "RAY_ADDRESS": self.address,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "PYTHONPATH": str(ROOT),
+            "GATI_ADMIN_TOKEN": TOKEN,
+            MARK: self._home,
+        }
+
+    def start(self) -> None:
+        """Run what has been asked for so far; nothing if it runs."""
+        if self._process is None:
+            self._process = self._serve_run()
+        wait_until(self._has_submitted, "serve run does not start", STARTED_S)
+
+    def _serve_run(self) -> subprocess.Popen:
+        file = self._folder / "config.yaml"
+        file.write_text(yaml.safe_dump(self._configured()))
+        with open(self._log, "w") as output:
+            return subprocess.Popen(
+                [str(Path(sys.executable).with_name("serve")), "run", str(file)],
+                cwd=ROOT,
+                env={k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # who interrupts the tests lets them end it in order
+            )
+
+    def _has_submitted(self) -> bool:
+        log = self._log.read_text()
+        if self._process.poll() is not None:
+            pytest.fail(f"serve run ended with {self._process.returncode}:\n{log[-4000:]}")
+        return "Submitted deploy config successfully" in log
+
+    @contextmanager
+    def application(self, application: dict) -> Iterator[str]:
+        """The URL of an entry of `applications` in `serve_config.yaml`, from when it is ready until
+        it is removed."""
+        name, prefix = application["name"], application["route_prefix"]
+        is_first = self._process is None
+        self._applications[name] = application
+        self.start()
+        try:
+            if not is_first:
+                self._deploy()
+            url = self.url + prefix.rstrip("/")
+            wait_until(lambda: self._is_ready(name, url), f"{name} is not ready", READY_S)
+            yield url
+        finally:
+            del self._applications[name]
+            self._deploy()
+
+    def _configured(self) -> dict:
+        return self._config | {"applications": list(self._applications.values())}
+
+    def _deploy(self) -> None:
+        answer = self._dashboard.put("/api/serve/applications/", json=self._configured())
+        assert answer.status_code == 200, answer.text
+
+    @cached_property
+    def _dashboard(self) -> httpx.Client:
+        """Ray's, which takes orders for Serve and knows all actors."""
+        found = re.search(r"dashboard at \S*?(http://[\d.]+:\d+)", self._log.read_text())
+        assert found, self._log.read_text()[-4000:]
+        headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
+        return httpx.Client(base_url=found[1], headers=headers, timeout=60)
+
+    def _is_ready(self, name: str, url: str) -> bool:
+        found = self._dashboard.get("/api/serve/applications/").json()["applications"].get(name, {})
+        if found.get("status") == "DEPLOY_FAILED":
+            pytest.fail(f"{name}: {found['message']}")
+        try:
+            return httpx.get(f"{url}/v2/health/ready", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def replicas(self, application: str, deployment: str) -> dict[str, int]:
+        """The process of each that lives, by the actor's id."""
+        return self._living(f"ServeReplica:{application}:{deployment}")
+
+    def trainer(self, application: str) -> dict[str, int]:
+        """Likewise, of the one that lives."""
+        return self._living("Trainer", f"::{application}::")
+
+    def _living(self, class_name: str, in_name: str = "") -> dict[str, int]:
+        wanted = {
+            "filter_keys": "class_name",
+            "filter_predicates": "=",
+            "filter_values": class_name,
+        }
+        answer = self._dashboard.get("/api/v0/actors", params=wanted)
+        assert answer.status_code == 200, answer.text
+        return {
+            actor["actor_id"]: actor["pid"]
+            for actor in answer.json()["data"]["result"]["result"]
+            if actor["state"] == "ALIVE" and in_name in actor["name"]
+        }
+
+    def stop(self) -> None:
+        """As a user interrupts it; then end what is left, such as HAProxy."""
+        if self._process:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(STOPPED_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        for file in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if f"{MARK}={self._home}" in file.read_text(errors="replace").split("\0"):
+                    os.kill(int(file.parent.name), signal.SIGKILL)
+            except OSError:  # it has ended, or is another user's
+                continue
+        shutil.rmtree(self._ray_folder, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Of loopback."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    """Returns as soon as the condition holds; fails, saying `what` is wrong, if it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.5)
