@@ -1,10 +1,10 @@
 """A real `serve run` with a Ray of its own, into which tests deploy their applications.
 
-1. `serve_run` starts Ray, Serve and HAProxy with the README's flags and with `serve_config.yaml`,
-   but for its applications, on ports that are free.
-2. `Server.application` deploys one and waits until it is ready; in the end it is removed.
-3. Whatever happened, `serve run` is interrupted as a user would do it, and nothing that it started
-   is left.
+1. It starts with the first application that a test asks for, by the README's command, with
+   `serve_config.yaml` but for the applications, on ports that nobody else uses.
+2. Later ones are deployed into it by Serve's REST API, and removed when their tests are over.
+3. In the end, whatever happened, it is interrupted as a user would do it, and then whatever it has
+   left behind is ended.
 """
 
 import os
@@ -32,12 +32,13 @@ TOKEN = "for-the-tests"
 STARTED_S, READY_S, STOPPED_S = 120.0, 180.0, 60.0
 MARK = "GATI_HOME"
 """A variable that all processes of a server inherit, whose value tells them from all others."""
-FLAGS = {
-    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
-}
-"""As in the README's command."""
+
+
+def readme_flags() -> dict[str, str]:
+    """The variables that the README's command sets."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    command = next(line for line in lines if line.endswith("serve run serve_config.yaml"))
+    return dict(re.findall(r"(RAY_\w+)=(\S+)", command))
 
 
 class Server:
@@ -66,7 +67,7 @@ class Server:
         self.url = f"http://{self._config['http_options']['host']}:{http}"
         self.environment = {
             **os.environ,
-            **FLAGS,
+            **readme_flags(),
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_replica + 999),
