@@ -88,7 +88,7 @@ class Server:
         """Run what has been asked for so far; nothing if it runs."""
         if self._process is None:
             self._process = self._serve_run()
-        wait_until(self._has_submitted, "serve run does not start", STARTED_S)
+        wait_until(self._has_submitted, f"serve run does not start, see {self._log}", STARTED_S)
 
     def _serve_run(self) -> subprocess.Popen:
         file = self._folder / "config.yaml"
@@ -121,7 +121,9 @@ class Server:
             if not is_first:
                 self._deploy()
             url = self.url + prefix.rstrip("/")
-            wait_until(lambda: self._is_ready(name, url), f"{name} is not ready", READY_S)
+            wait_until(
+                lambda: self._is_ready(name, url), f"{name} is not ready, see {self._log}", READY_S
+            )
             yield url
         finally:
             del self._applications[name]
