@@ -7,25 +7,14 @@ import time
 import httpx
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from cache_models.zoo.fashion import sample
-from tests.e2e.conftest import ROOT, serve_run
 from workload.client.protocols import png
 
 SIDE = 7000
 """49 megapixels."""
 LONGEST_S = 0.3
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("large")
-    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    with serve_run(folder / "config.yaml", folder / "serve.log") as url:
-        yield url
 
 
 def encoded(image: Image.Image, kind: str) -> bytes:
@@ -40,14 +29,14 @@ def picture() -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_no_small_request_waits_for_49_megapixels(url, picture, kind):
+def test_no_small_request_waits_for_49_megapixels(shipped, picture, kind):
     large, small = encoded(picture.convert("RGB"), kind), png(sample()[0][0])
     answers, waits_s = [], []
 
     def ask():
-        answers.append(httpx.post(f"{url}/predict", content=large, timeout=120))
+        answers.append(httpx.post(f"{shipped}/predict", content=large, timeout=120))
 
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=shipped, timeout=60) as client:
         for _ in range(50):  # until all that a small one needs is warm
             label = client.post("/predict", content=small).json()["label"]
         thread = threading.Thread(target=ask)
