@@ -1,11 +1,13 @@
 """What end-to-end tests share: one server, the base DNN's own answers, and how to ask."""
 
+import os
 import signal
 from collections.abc import Iterator
 
 import httpx
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from cache_models.bench.evaluation import base_answers
@@ -36,8 +38,11 @@ def shipped(server) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def asked() -> tuple[np.ndarray, np.ndarray]:
     """700 of the sample images, and the base DNN's labels, which take a while."""
-    images = sample()[0][:700]
-    return images, base_answers(load("default"), images)
+    images, threads = sample()[0][:700], torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    answers = base_answers(load("default"), images)
+    torch.set_num_threads(threads)
+    return images, answers
 
 
 def shipped_application() -> dict:

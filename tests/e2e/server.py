@@ -128,6 +128,7 @@ class Server:
         finally:
             del self._applications[name]
             self._deploy()
+            wait_until(lambda: name not in self._running(), f"{name} does not go, see {self._log}")
 
     def _configured(self) -> dict:
         return self._config | {"applications": list(self._applications.values())}
@@ -144,8 +145,12 @@ class Server:
         headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
         return httpx.Client(base_url=found[1], headers=headers, timeout=60)
 
+    def _running(self) -> dict[str, dict]:
+        """What Serve says of each application."""
+        return self._dashboard.get("/api/serve/applications/").json()["applications"]
+
     def _is_ready(self, name: str, url: str) -> bool:
-        found = self._dashboard.get("/api/serve/applications/").json()["applications"].get(name, {})
+        found = self._running().get(name, {})
         if found.get("status") == "DEPLOY_FAILED":
             pytest.fail(f"{name}: {found['message']}")
         try:
@@ -178,6 +183,7 @@ class Server:
     def stop(self) -> None:
         """As a user interrupts it; then end what is left, such as HAProxy."""
         if self._process:
+            self._dashboard.close()
             self._process.send_signal(signal.SIGINT)
             try:
                 self._process.wait(STOPPED_S)

@@ -28,6 +28,7 @@ def url(server, tmp_path_factory):
     application["args"] |= {
         "store": str(store.folder),
         "activation_dtype": "float32",
+        "partition": {"threads": 1},  # of three, the threads of one would keep the next waiting
         "mode": "shadow",
         "sampling": {"rate": 1.0},
     }
