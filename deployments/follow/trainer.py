@@ -43,9 +43,8 @@ Result = TypeVar("Result")
 
 TICK_S = 1.0
 RECORD_S, RECORD_BESIDE_S = 2.0, 0.25
-"""The build's samples are recorded so long at a time while there are no requests, and so much of a
-tick beside them: even at the lowest priority it doubles the latency of those that it meets, so that
-a quarter of the time costs the mean no more than a quarter."""
+"""Features that a build has not left are recorded so long at a time while nobody asks, and
+so much of a tick beside them: what meets a request doubles its latency, so a quarter may."""
 QUEUED = 2_000
 """Observations with features that wait to be written down; more are dropped."""
 LOG = "traffic.sqlite"
