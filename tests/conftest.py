@@ -11,6 +11,7 @@ torch.set_num_threads(1)
 END_TO_END = Path(__file__).parent / "e2e"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process runs all tests of a file, which share what takes long to make. End-to-end tests
     come last and in one process, since their server wants the machine for itself."""
