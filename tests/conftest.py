@@ -1,4 +1,4 @@
-"""For all tests, run one after another or by several processes (`pytest -n 2 --dist loadgroup`)."""
+"""For all tests, run one after another or by two processes: `pytest -n 2`."""
 
 from pathlib import Path
 
@@ -11,11 +11,21 @@ torch.set_num_threads(1)
 END_TO_END = Path(__file__).parent / "e2e"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests of a file, which share what takes long to make. End-to-end tests
-    come last and in one process, since their server wants the machine for itself."""
+    """End-to-end tests come last, since their server wants the machine for itself."""
     items.sort(key=lambda item: END_TO_END in item.path.parents)
-    for item in items:
-        end_to_end = END_TO_END in item.path.parents
-        item.add_marker(pytest.mark.xdist_group("e2e" if end_to_end else str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """One process runs all tests of a file, which share what takes long to make, and one all that
+    are end-to-end, which share a server."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "e2e" if file.startswith("tests/e2e/") else file
+
+    config.option.loadscopereorder = False  # end-to-end tests stay last
+    return ByFile(config, log)
