@@ -9,8 +9,8 @@ all that binds them. This actor only connects:
 - `Learner`, which computes, and is made when there is first something to learn from.
 
 The event loop only counts. What needs PyTorch or the disk is done by two threads: one writes
-samples down as they come, one learns, at the lowest priority and one thing after another. After a
-crash Serve starts the actor anew; what it wrote down at most `TICK_S` before is there again.
+samples down as they come, one learns, at the lowest priority. After a crash Serve starts the actor
+anew; what it wrote down at most `TICK_S` before is there again.
 """
 
 import asyncio
@@ -47,6 +47,8 @@ RECORD_S, RECORD_BESIDE_S = 2.0, 0.25
 so much of a tick beside them: what meets a request doubles its latency, so a quarter may."""
 QUEUED = 2_000
 """Observations with features that wait to be written down; more are dropped."""
+FIRST = 100
+"""Of those, before a learner is made while there are requests; after a second without, at once."""
 LOG = "traffic.sqlite"
 
 
@@ -91,8 +93,6 @@ class Trainer:
         self._ticking: asyncio.Task[None] | None = None
         self._work: asyncio.Task[None] | None = None
 
-    # --- routers ---------------------------------------------------------------------------------
-
     async def exchange(self, observations: Sequence[Observation], answered: int) -> Instructions:
         """Take in what a router observed among the `answered` requests since its last exchange."""
         if self._ticking is None:
@@ -102,8 +102,6 @@ class Trainer:
         whole = [o for o in observations if o.asked is not None]
         self._queue += whole[: QUEUED - len(self._queue)]
         return self._policy.instructions(self._state.mode)
-
-    # --- operators -------------------------------------------------------------------------------
 
     async def status(self) -> dict[str, Any]:
         """For `/stats`."""
@@ -186,8 +184,6 @@ class Trainer:
         self._queue.clear()
         await self._write(self._log.delete_samples)
 
-    # --- work ------------------------------------------------------------------------------------
-
     async def _tick_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
@@ -202,13 +198,18 @@ class Trainer:
         await self._write(self._state.keep)
         if self._schedule.tidy_due():
             await self._write(self._log.tidy)
-        if self._queue:
+        if self._queue and not self._waits:
             learner = await self._have_learner()
             queue, self._queue = self._queue, []
             await self._write(self._write_down, learner, queue)
             self._schedule.new_samples += len(queue)
         if self._work is None or self._work.done():
             self._work = asyncio.get_running_loop().create_task(self._next_work())
+
+    @property
+    def _waits(self) -> bool:
+        """Whether the learner may come later: loading PyTorch should not meet the first requests."""
+        return self._learner is None and not self._idle and len(self._queue) < FIRST
 
     def _write_down(self, learner: "Learner", queue: list[Observation]) -> None:
         self._log.add(map(learner.sample, queue))
@@ -220,6 +221,8 @@ class Trainer:
             logger.exception("the trainer's work failed")
 
     async def _do_what_is_due(self) -> None:
+        if self._waits:
+            return
         seen = self._policy.seen()
         if self._schedule.prior_due(seen):
             await self._judge_prior()
@@ -268,8 +271,6 @@ class Trainer:
         """The learner's version is in service from the next exchange on."""
         self._policy.serve(learner.version)
         self._schedule.version_changed()
-
-    # --- threads ---------------------------------------------------------------------------------
 
     async def _have_learner(self) -> "Learner":
         if self._learner is None:

@@ -14,7 +14,6 @@ import torch
 
 from cache_models.build import cold_start
 from cache_models.build.survey import survey
-from cache_models.cache import training
 from cache_models.follow import retraining
 from cache_models.network.base_dnn import load
 from cache_models.network.preprocessing import as_tensor
@@ -37,12 +36,10 @@ strictest threshold would refuse one candidate in twelve."""
 
 @pytest.fixture(scope="module", autouse=True)
 def in_a_hurry():
-    """Short ticks, the shortest training, few priors to choose from, and no other process that
-    comes before all that."""
+    """Short ticks, few priors to choose from, and no other process that comes before all that."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TICK_S", 0.02)
         patch.setattr(module, "lowest_priority", None)
-        patch.setattr(training, "EPOCHS", training.LEAST_EPOCHS)
         patch.setattr(prior, "LEAST_SHARES", (1.0, 0.1))
         yield
 
