@@ -45,10 +45,9 @@ TICK_S = 1.0
 RECORD_S, RECORD_BESIDE_S = 2.0, 0.25
 """Features that a build has not left are recorded so long at a time while nobody asks, and
 so much of a tick beside them: what meets a request doubles its latency, so a quarter may."""
-QUEUED = 2_000
-"""Observations with features that wait to be written down; more are dropped."""
-FIRST = 100
-"""Of those, before a learner is made while there are requests; after a second without, at once."""
+QUEUED, FIRST = 2_000, 100
+"""Observations with features that wait to be written down, at most, and that there must be for a
+learner to be made beside requests."""
 LOG = "traffic.sqlite"
 
 
@@ -208,7 +207,7 @@ class Trainer:
 
     @property
     def _waits(self) -> bool:
-        """Whether the learner may come later: loading PyTorch should not meet the first requests."""
+        """Whether the learner may come later, for PyTorch should not meet the first requests."""
         return self._learner is None and not self._idle and len(self._queue) < FIRST
 
     def _write_down(self, learner: "Learner", queue: list[Observation]) -> None:
