@@ -17,8 +17,12 @@ class NotAClassifierError(CacheModelsError):
     """A module whose output is not one row of class scores for every input."""
 
 
-class CompilationError(CacheModelsError):
-    """A machine on which torch.compile does not work."""
+class EngineError(CacheModelsError):
+    """An engine that does not work on this machine, or not with this graph."""
+
+
+class ExportError(CacheModelsError):
+    """A module that cannot become a graph; it runs in PyTorch."""
 
 
 class DataError(CacheModelsError):

@@ -14,7 +14,7 @@ from cache_models.cache.learned_cache import Selector
 from cache_models.cache.predictors import Predictor
 from cache_models.cache.training import epochs_for, fit_predictor, train_selector
 from cache_models.network.engine import fast
-from cache_models.network.features import rows_in_batches
+from cache_models.network.recorded import rows_in_batches
 
 Measure = Literal["entropy", "probability"]
 LONGER = 1.4

@@ -17,7 +17,7 @@ from cache_models.cache.novelty import SAFETY, fit_gate
 from cache_models.cache.training import train_cache
 from cache_models.cache.variant import Variant
 from cache_models.data.recording import Recording
-from cache_models.network.features import rows_in_batches
+from cache_models.network.recorded import rows_in_batches
 from cache_models.promise.promise import Limits, calibrate, cascade
 
 CURVE = (1.0, 1.25, SAFETY, 1.75, 2.0, 2.5)

@@ -58,7 +58,7 @@ def cold_start(
                 variant=cache.variant,
                 feature_shape=shape,
                 memory_bytes=module_bytes(cache),
-                lookup_ms=asking_ms(cache, shape, 1) + costs.features_ms(point, 1),
+                lookup_ms=asking_ms(cache, 1) + costs.features_ms(point, 1),
                 agreement=0.0,
             )
         )

@@ -12,7 +12,7 @@ from cache_models.build.measurement import Explored
 from cache_models.build.split import LearningData
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.training import scores_of
-from cache_models.network.features import rows_in_batches
+from cache_models.network.recorded import rows_in_batches
 from cache_models.network.stages import INPUT
 from cache_models.store.files import features_at
 from cache_models.store.strata import SELECT, TEST, TRAIN, kept

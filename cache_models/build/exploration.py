@@ -24,7 +24,7 @@ from cache_models.cache.training import RECIPE, train_cache
 from cache_models.cache.variant import Variant
 from cache_models.data.recording import Recording
 from cache_models.errors import DataError
-from cache_models.network.features import is_constant
+from cache_models.network.recorded import is_constant
 
 
 @dataclass(frozen=True)

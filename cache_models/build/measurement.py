@@ -69,7 +69,7 @@ def measure(
         cache, point = made.cache, points[made.cut_point]
         features = recording.features[point.name]
         lookup_ms = {
-            rows: asking_ms(cache, features.shape[1:], rows) + costs.features_ms(point, rows)
+            rows: asking_ms(cache, rows) + costs.features_ms(point, rows)
             for rows in BATCHES
         }
         predictions, confidences, _ = ask(cache, features, select)

@@ -17,7 +17,8 @@ from cache_models.build.survey import survey
 from cache_models.cache.asking import ask
 from cache_models.data.samples import Samples
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.features import feature_shape, is_constant
+from cache_models.network.features import feature_shape
+from cache_models.network.recorded import is_constant
 from cache_models.promise.promise import Limits, calibrate
 from cache_models.store.files import ALTERNATIVES, CALIBRATION, EXPLORATION, SAMPLES
 from cache_models.store.plan import CacheRecord, HopCost, Plan

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from cache_models.cache.fast_cache import InputFeatures
 from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import BATCHES, median_ms, slice_costs, slice_flops
 from cache_models.network.cutting import CutModel
-from cache_models.network.preprocessing import as_tensor
+from cache_models.network.features import input_features
+from cache_models.network.slice_engines import slice_engines
 from cache_models.network.stages import INPUT
 from cache_models.store.plan import CutPointRecord
 
@@ -53,7 +52,8 @@ def survey(
         images: samples of the input, `(N, h, w, C)` uint8 or `(N, *input_shape)` float32.
     """
     points = [model[name] for name in candidate_names(model)]
-    costs = slice_costs(model, [point.name for point in points], device)
+    engines = slice_engines(base, model, [point.name for point in points], device=device)
+    costs = slice_costs(engines, base.description.input_shape)
     reached = np.cumsum([cost[1] for cost in costs])
     return Survey(
         [
@@ -76,10 +76,8 @@ def survey(
 
 
 def _input_features_ms(base: BaseDNN, images: np.ndarray, rows: int) -> float:
-    batch = as_tensor(np.resize(images[:rows], (rows, *images.shape[1:])))
-    features = InputFeatures(base.description)
-    with torch.inference_mode():
-        return median_ms(lambda: features(batch))
+    batch = np.resize(images[:rows], (rows, *images.shape[1:]))
+    return median_ms(lambda: input_features(base.description, batch))
 
 
 def candidate_names(model: CutModel, only: Sequence[str] | None = None) -> list[str]:

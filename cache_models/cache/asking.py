@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cache_models.cache.fast_cache import FastCache
+from cache_models.cache.graph import cache_graph
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.network.cost import median_ms
-from cache_models.network.features import rows_in_batches
+from cache_models.network.engine.interface import Engine
+from cache_models.network.engine.onnx_runtime import OnnxRuntime
+from cache_models.network.recorded import rows_in_batches
 
 Asked = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A learned cache, or what is called as one: features `(B, *feature_shape)` to class probabilities
@@ -30,14 +32,17 @@ def ask(
     return labels, confidences, tops
 
 
-def asking_ms(cache: LearnedCache, shape: tuple[int, ...], rows: int) -> float:
+def served(cache: LearnedCache, threads: int = 1) -> Engine:
+    """A cache in the engine in which lookups ask it."""
+    weights = {name: value.numpy() for name, value in cache.state_dict().items()}
+    graph = cache_graph(cache.variant, cache.feature_shape, cache.classes, weights)
+    return OnnxRuntime(graph, threads)
+
+
+def asking_ms(cache: LearnedCache, rows: int) -> float:
     """Median milliseconds of asking `cache` about so many rows of features, with one thread, as
     lookups are served."""
-    features = torch.zeros(rows, *shape, dtype=torch.float16)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        served = FastCache(cache)
-        return median_ms(lambda: served(features))
-    finally:
-        torch.set_num_threads(threads)
+    engine = served(cache)
+    features = np.zeros((rows, *cache.feature_shape), np.float16)
+    ratio = np.zeros(cache.classes, np.float32)
+    return median_ms(lambda: engine(features, ratio))

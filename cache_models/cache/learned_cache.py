@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cache_models.cache.architecture import LEAST_LOG_P, STATISTICS
 from cache_models.cache.novelty import NoveltyGate
 from cache_models.cache.predictors import Predictor
 from cache_models.cache.variant import Variant
@@ -20,11 +21,9 @@ class Selector(nn.Module):
     logistic regression on them and their products.
     """
 
-    STATISTICS = 5
-
     def __init__(self):
         super().__init__()
-        terms = self.STATISTICS + self.STATISTICS * (self.STATISTICS + 1) // 2
+        terms = STATISTICS + STATISTICS * (STATISTICS + 1) // 2
         self.register_buffer("mean", torch.zeros(terms))
         self.register_buffer("scale", torch.ones(terms))
         self.linear = nn.Linear(terms, 1)
@@ -33,15 +32,15 @@ class Selector(nn.Module):
         """Predictor scores `(B, K)` → probability of agreement `(B,)`."""
         return self.linear((self.terms(scores) - self.mean) * self.scale).squeeze(1).sigmoid()
 
-    @classmethod
-    def terms(cls, scores: Tensor) -> Tensor:
+    @staticmethod
+    def terms(scores: Tensor) -> Tensor:
         log_p = scores.log_softmax(1)
-        top = log_p.topk(min(3, log_p.shape[1]), dim=1).values.clamp(min=-20)
-        top = F.pad(top, (0, 3 - top.shape[1]), value=-20.0)
+        top = log_p.topk(min(3, log_p.shape[1]), dim=1).values.clamp(min=LEAST_LOG_P)
+        top = F.pad(top, (0, 3 - top.shape[1]), value=LEAST_LOG_P)
         margin = top[:, :1] - top[:, 1:2]
         entropy = -(log_p.exp() * log_p).sum(1, keepdim=True)
         x = torch.cat([top, margin, entropy], dim=1)
-        rows, columns = torch.triu_indices(cls.STATISTICS, cls.STATISTICS)
+        rows, columns = torch.triu_indices(STATISTICS, STATISTICS)
         return torch.cat([x, x[:, rows] * x[:, columns]], dim=1)
 
 
@@ -58,6 +57,7 @@ class LearnedCache(nn.Module):
         super().__init__()
         self.variant = variant
         self.feature_shape = feature_shape
+        self.classes = classes
         self.predictor = Predictor(variant, feature_shape, classes)
         self.selector = Selector()
         self.gate = gate or NoveltyGate(feature_shape, classes)

@@ -1,12 +1,10 @@
 """What a lookup computes, wherever it runs: a learned cache, from question to verdict."""
 
 import numpy as np
-import torch
 
-from cache_models.cache.fast_cache import FastCache, InputFeatures
-from cache_models.cache.learned_cache import LearnedCache
 from cache_models.network.description import ModelDescription
-from cache_models.network.preprocessing import as_tensor
+from cache_models.network.engine.interface import Engine
+from cache_models.network.features import input_features
 from cache_models.network.stages import Stage, Verdict
 
 
@@ -15,6 +13,7 @@ class CacheLookup:
 
     Args:
         stage: the lookup.
+        engine: of the cache, as `cache.graph` describes what it takes and returns.
         threshold: of the probability of agreement; None for caches that never hit.
     """
 
@@ -22,16 +21,13 @@ class CacheLookup:
         self,
         stage: Stage,
         description: ModelDescription,
-        cache: LearnedCache,
+        engine: Engine,
         threshold: float | None,
-        device: torch.device,
     ):
-        self._stage, self._description, self._device = stage, description, device
-        self._cache = FastCache(cache, device)
+        self._stage, self._description, self._engine = stage, description, engine
         self._threshold = np.inf if threshold is None else threshold
-        self._input_features = InputFeatures(description, device) if stage.at_input else None
+        self._no_ratio = np.zeros(len(description.classes), np.float32)
 
-    @torch.inference_mode()
     def __call__(
         self,
         batch: np.ndarray,
@@ -40,11 +36,11 @@ class CacheLookup:
         resized: bool = False,
     ) -> Verdict:
         """Arguments as of `LookUp`."""
-        if self._input_features is not None:
-            features = self._input_features(as_tensor(batch), resized)
-        else:
-            features = torch.tensor(batch, device=self._device)
-        probabilities, confidence = self._cache(features, log_ratio)
+        features = batch
+        if self._stage.at_input:
+            features = input_features(self._description, batch, resized)
+        ratio = self._no_ratio if log_ratio is None else np.asarray(log_ratio, np.float32)
+        probabilities, confidence = self._engine(features, ratio)
         hits = confidence >= (self._threshold if threshold is None else threshold)
         return Verdict(hits, probabilities.argmax(1), probabilities)
 

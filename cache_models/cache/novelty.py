@@ -19,15 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cache_models.network.features import (
-    finest_grid,
-    pool_further,
-    rows_in_batches,
-    standardisation,
-)
+from cache_models.cache.architecture import gate_grid
+from cache_models.network.pooling import pool_further
+from cache_models.network.recorded import rows_in_batches, standardisation
 
 COMPONENTS = 16
-MAX_VALUES = 2048
 RIDGE = 0.01
 KNOWN_FROM = 20
 """Training samples from which a class is known."""
@@ -49,7 +45,7 @@ class NoveltyGate(nn.Module):
         unseen: bool = False,
     ):
         super().__init__()
-        self.grid = finest_grid(feature_shape, MAX_VALUES)
+        self.grid = gate_grid(feature_shape)
         values = pool_further(torch.zeros(1, *feature_shape), self.grid).numel()
         components = min(components, values)
         self.register_buffer("mean", torch.zeros(values))

@@ -13,8 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from cache_models.cache.learned_cache import LearnedCache, Selector
 from cache_models.cache.novelty import NoveltyGate
 from cache_models.cache.variant import Variant
-from cache_models.network.features import rows_in_batches
-from cache_models.network.layout import channels_last
+from cache_models.network.recorded import rows_in_batches
 
 PEAK_RATE = 4e-3
 EPOCHS, LEAST_EPOCHS, STEPS, BATCH = 25, 10, 8_600, 128
@@ -90,7 +89,7 @@ def fit_predictor(
         Its scores of the samples `select`, at the best epoch, which it is left in.
     """
     epochs = epochs or epochs_for(len(train))
-    channels_last(predictor)
+    predictor.to(memory_format=torch.channels_last)  # in which convolutions are quicker
     best, best_scores, best_loss, best_epoch = None, None, float("inf"), 0
     if warm:
         best, best_scores = (
@@ -111,7 +110,10 @@ def fit_predictor(
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
             optimizer.zero_grad(set_to_none=True)
-            scores = predictor(channels_last(torch.from_numpy(features[rows])))
+            values = torch.from_numpy(features[rows])
+            if values.dim() == 4:
+                values = values.to(memory_format=torch.channels_last)
+            scores = predictor(values)
             F.cross_entropy(scores, targets[rows]).backward()
             optimizer.step()
             if schedule:

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from cache_models.data.augmentation import Augmented
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import CutModel
-from cache_models.network.features import extract, feature_shape
-from cache_models.network.layout import channels_last
-from cache_models.network.preprocessing import as_tensor
+from cache_models.network.features import feature_shape, input_features
+from cache_models.network.slice_engines import slice_engines
 
 
 @dataclass(frozen=True)
@@ -70,22 +68,24 @@ def record(
     }
     classes = len(base.description.classes)
     probabilities = memmap("probabilities.npy", np.float32, (classes,))
-    slices = model.fast_slices(names, device)
-    bar = tqdm(total=len(images), initial=done, desc="record", unit="image")
-    with torch.inference_mode(), bar:
+    engines = slice_engines(base, model, names, device=device) if done < len(images) else []
+    with tqdm(total=len(images), initial=done, desc="record", unit="image") as bar:
         for start in range(done, len(images), batch):
             rows = slice(start, start + batch)
-            activation = channels_last(base.inputs(as_tensor(images[rows]).to(device)))
-            for name, module in zip(names, slices, strict=False):
-                activation = module(activation)
-                features[name][rows] = extract(activation).cpu().numpy()
-            scores = slices[-1](activation)
-            probabilities[rows] = base.description.probabilities(scores).cpu().numpy()
+            given = images[rows]
+            activation = base.description.inputs(given)
+            for name, engine in zip(names, engines, strict=False):
+                if engine is None:
+                    features[name][rows] = input_features(base.description, given)
+                else:
+                    features[name][rows], activation = engine(activation)
+            assert engines[-1] is not None
+            _, probabilities[rows] = engines[-1](activation)
             for array in (*features.values(), probabilities):
                 array.flush()
-            done = start + len(scores)
+            done = start + len(given)
             progress.write_text(json.dumps({"recording": digest.hexdigest(), "done": done}))
-            bar.update(len(scores))
+            bar.update(len(given))
     return Recording(features, np.array(probabilities), digest.hexdigest())
 
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -201,8 +200,7 @@ def _resize(
     picture: Image.Image, preprocessing: Preprocessing, shape: tuple[int, ...]
 ) -> np.ndarray:
     array = pixels(picture, shape[2])
-    tensor = torch.from_numpy(array.transpose(2, 0, 1).copy())
-    resized = preprocessing.shrink(tensor).permute(1, 2, 0).numpy()
+    (resized,) = preprocessing.shrink(array[None])
     return np.ascontiguousarray(np.broadcast_to(resized, shape))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from cache_models.errors import ArtifactError
+from cache_models.network.features import input_features
 from cache_models.network.stages import INPUT
 from cache_models.store.files import SAMPLES, features_at
 from cache_models.store.versions import CacheVersion
@@ -93,8 +94,6 @@ class BuildSamples:
             return held.get_tensor(features_at(name))[rows]
 
     def _at_input(self, rows: np.ndarray) -> np.ndarray:
-        from cache_models.follow.input_features import input_features  # which needs PyTorch
-
         found = []
         for inputs in self.inputs(rows):
             found.append(input_features(self._description, inputs))

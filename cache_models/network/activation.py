@@ -1,23 +1,26 @@
 """Activations on their way from one partition to the next: arrays in the precision that travels."""
 
+from typing import Literal
+
+import ml_dtypes
 import numpy as np
-import torch
-from torch import Tensor
+
+Precision = Literal["float32", "float16", "bfloat16"]
+DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+LARGEST = float(np.finfo(np.float16).max)
 
 
-def pack(activation: Tensor, dtype: torch.dtype) -> np.ndarray:
-    """A tensor as an array of `dtype`; bfloat16, which numpy lacks, as its bits in int16."""
-    if dtype == torch.float16:
-        limit = torch.finfo(dtype).max
-        activation = activation.clamp(-limit, limit)
-    packed = activation.to(dtype).contiguous().cpu()
-    return (packed.view(torch.int16) if dtype == torch.bfloat16 else packed).numpy()
+def pack(activation: np.ndarray, precision: Precision) -> np.ndarray:
+    """A float32 activation in the precision that travels; bfloat16, which few readers of arrays
+    know, as its bits in int16. Values beyond what float16 holds are clamped."""
+    if precision == "float16":
+        activation = activation.clip(-LARGEST, LARGEST)
+    packed = activation.astype(DTYPES[precision], copy=False)
+    return packed.view(np.int16) if precision == "bfloat16" else packed
 
 
-def unpack(array: np.ndarray, device: torch.device) -> Tensor:
-    """The float32 tensor on `device` that `pack` made `array` from; always a copy, since what
-    travelled may be read-only and layers may work in place."""
-    tensor = torch.tensor(array, device=device)
-    if tensor.dtype == torch.int16:
-        tensor = tensor.view(torch.bfloat16)
-    return tensor.float()
+def unpack(array: np.ndarray) -> np.ndarray:
+    """The float32 activation that `pack` made `array` from."""
+    if array.dtype == np.int16:
+        array = array.view(ml_dtypes.bfloat16)
+    return array.astype(np.float32, copy=False)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -42,9 +43,9 @@ class BaseDNN:
     module: nn.Module
     description: ModelDescription
 
-    def inputs(self, images: Tensor) -> Tensor:
-        """Decoded images `(B, C, h, w)` uint8, or ready tensors, → `(B, *input_shape)` float32."""
-        return self.description.inputs(images)
+    def inputs(self, given: np.ndarray) -> Tensor:
+        """Decoded images `(B, h, w, C)` uint8, or ready inputs, → `(B, *input_shape)` float32."""
+        return torch.from_numpy(self.description.inputs(given))
 
     def fingerprint(self) -> str:
         """SHA-256 over the names, shapes and values of all parameters and buffers."""

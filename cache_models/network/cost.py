@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cache_models.network.cutting import CutModel
-from cache_models.network.layout import channels_last
+from cache_models.network.engine.interface import Engine
 
 BATCHES = (1, 8)
 
@@ -23,38 +24,36 @@ def median_ms(call: Callable[[], object], repetitions: int = 15, warm_up: int = 
     for _ in range(repetitions):
         start = time.perf_counter()
         call()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return statistics.median(times) * 1e3
 
 
 def slice_costs(
-    model: CutModel, names: Sequence[str], device: str = "cpu", batches: Sequence[int] = BATCHES
+    engines: Sequence[Engine | None], input_shape: tuple[int, ...], batches: Sequence[int] = BATCHES
 ) -> list[dict[int, float]]:
-    """Median milliseconds of each slice between the named cut points, by batch size.
+    """Median milliseconds of each slice, by batch size.
 
     Each slice runs right after the one before it, as it does for a request, so that its input is
     as warm in the processor's caches as it will be.
 
-    Returns:
-        `len(names) + 1` dictionaries from batch size to milliseconds.
+    Args:
+        engines: of consecutive slices, as `network.partition_module` describes what they return;
+            None for a slice that is nothing to run.
+        input_shape: of the first one.
     """
-    slices = model.fast_slices(names, device)
-    costs: list[dict[int, float]] = [{} for _ in slices]
+    costs: list[dict[int, float]] = [{} for _ in engines]
+    generator = np.random.default_rng(0)
     for batch in batches:
-        inputs = channels_last(torch.randn(batch, *model.input_shape_of(None), device=device))
-        times: list[list[float]] = [[] for _ in slices]
-        with torch.inference_mode():
-            for repetition in range(3 + 15):
-                activation = inputs.clone()
-                for module, spent in zip(slices, times, strict=True):
-                    start = time.perf_counter()
-                    activation = module(activation)
-                    if activation.is_cuda:
-                        torch.cuda.synchronize()
-                    if repetition >= 3:
-                        spent.append(time.perf_counter() - start)
+        inputs = generator.standard_normal((batch, *input_shape), np.float32)
+        times: list[list[float]] = [[] for _ in engines]
+        for repetition in range(3 + 15):
+            activation = inputs
+            for engine, spent in zip(engines, times, strict=True):
+                start = time.perf_counter()
+                if engine is not None:
+                    _, activation = engine(activation)
+                if repetition >= 3:
+                    spent.append(time.perf_counter() - start)
         for cost, spent in zip(costs, times, strict=True):
             cost[batch] = statistics.median(spent) * 1e3
     return costs

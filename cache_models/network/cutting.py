@@ -17,7 +17,6 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from cache_models.errors import UntraceableModelError
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.engine import fast
 from cache_models.network.stages import INPUT
 
 
@@ -89,16 +88,6 @@ class CutModel:
             modules.append(_slice(self._graph_module, start, between) if between else nn.Identity())
             start = end
         return modules
-
-    def fast_slices(
-        self, names: Sequence[str], device: torch.device | str = "cpu", compiled: bool = False
-    ) -> list[nn.Module]:
-        """The same in the form in which they are served, on `device`; see `network.engine`."""
-        starts = [None, *names]
-        return [
-            fast(module, self.input_shape_of(start), device, compiled)
-            for start, module in zip(starts, self.slices(names), strict=True)
-        ]
 
     def input_shape_of(self, name: str | None) -> tuple[int, ...]:
         """Shape without the batch of what the slice after cut point `name` takes."""

@@ -1,18 +1,14 @@
 """What a base DNN takes and returns: what a user says of a module of their own.
 
-Plans carry it, and who only reads a plan need not wait for PyTorch, which is imported where tensors
-are touched.
+Plans carry it, and who serves one needs no PyTorch.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
 
 from cache_models.network.preprocessing import Preprocessing
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -31,18 +27,13 @@ class ModelDescription:
     preprocessing: Preprocessing | None = None
     scores: Literal["logits", "probabilities"] = "logits"
 
-    def inputs(self, images: Tensor, resized: bool = False) -> Tensor:
-        """Decoded images `(B, C, h, w)` uint8, or ready tensors, → `(B, *input_shape)` float32.
+    def inputs(self, given: np.ndarray, resized: bool = False) -> np.ndarray:
+        """Decoded images `(B, h, w, C)` uint8, or ready inputs, → `(B, *input_shape)` float32.
 
         Args:
             resized: whether images have the size of `input_shape` already.
         """
-        import torch
-
-        if images.dtype != torch.uint8 or self.preprocessing is None:
-            return images
-        return self.preprocessing.normalise(images) if resized else self.preprocessing(images)
-
-    def probabilities(self, scores: Tensor) -> Tensor:
-        """The module's output `(B, K)` as probabilities."""
-        return scores.softmax(1) if self.scores == "logits" else scores
+        if given.dtype != np.uint8 or self.preprocessing is None:
+            return given.astype(np.float32, copy=False)
+        preprocessing = self.preprocessing
+        return preprocessing.normalise(given) if resized else preprocessing(given)

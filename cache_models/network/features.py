@@ -1,19 +1,21 @@
-"""Features: the small pooled form of an activation that every cache variant reads."""
+"""Features: the small pooled form of an activation that every cache variant reads.
+
+Those of a hidden layer are made beside it, by `network.pooling`; those of the input here, by whoever
+learns from inputs and whoever serves them, so that both see the same.
+"""
 
 import math
-from collections.abc import Iterable, Iterator
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+
+from cache_models.network.description import ModelDescription
 
 MAX_VALUES = 8192
 """16 KB in fp16."""
 MAX_SIDE = 32
 """Of a map: finer ones, which only inputs have, are slow to look at and tell little more."""
 GRIDS = (32, 16, 8, 4, 3, 2)
-READ_BATCH = 500
+LARGEST = float(np.finfo(np.float16).max)
 
 
 def feature_shape(activation_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -31,46 +33,6 @@ def feature_shape(activation_shape: tuple[int, ...]) -> tuple[int, ...]:
     return (min(math.prod(activation_shape), MAX_VALUES),)
 
 
-def extract(activation: Tensor) -> Tensor:
-    """`(B, *activation_shape)` → `(B, *feature_shape(activation_shape))` float16.
-
-    A map is pooled adaptively to a smaller map. Of tokens the first is kept, since it may be a
-    class token, and the others are pooled in order. A vector stays as it is. Values beyond what
-    fp16 can hold are clamped.
-    """
-    shape = feature_shape(tuple(activation.shape[1:]))
-    match shape:
-        case (_, height, width):
-            pooled = F.adaptive_avg_pool2d(activation, (height, width))
-        case (tokens, _) if tokens < activation.shape[1] and tokens > 1:
-            rest = F.adaptive_avg_pool1d(activation[:, 1:].transpose(1, 2), tokens - 1)
-            pooled = torch.cat([activation[:, :1], rest.transpose(1, 2)], dim=1)
-        case (tokens, _):
-            pooled = activation[:, :tokens]
-        case (length,):
-            flat = activation.flatten(1)
-            pooled = flat if flat.shape[1] == length else F.adaptive_avg_pool1d(flat, length)
-    limit = torch.finfo(torch.float16).max
-    return pooled.clamp(-limit, limit).to(torch.float16)
-
-
-def pool_further(features: Tensor, grid: int) -> Tensor:
-    """Features pooled to at most `grid` x `grid`; of tokens the first, and `grid` of the others.
-
-    Args:
-        features: `(B, *feature_shape)` float32; a vector stays as it is.
-    """
-    if features.dim() == 2:
-        return features
-    if features.dim() == 4:
-        height, width = features.shape[-2:]
-        return F.adaptive_avg_pool2d(features, (min(grid, height), min(grid, width)))
-    first, rest = features[:, :1], features[:, 1:]
-    if rest.shape[1] > grid:
-        rest = F.adaptive_avg_pool1d(rest.transpose(1, 2), grid).transpose(1, 2)
-    return torch.cat([first, rest], dim=1)
-
-
 def finest_grid(feature_shape: tuple[int, ...], max_values: int) -> int:
     """The finest grid of `pool_further` that leaves at most `max_values`; 1 if none does."""
     match feature_shape:
@@ -83,30 +45,59 @@ def finest_grid(feature_shape: tuple[int, ...], max_values: int) -> int:
     return next((g for g, values in sizes.items() if values <= max_values), 1)
 
 
-def rows_in_batches(features: np.ndarray, rows: np.ndarray) -> Iterator[Tensor]:
-    """Some samples of recorded features, in order, a part at a time, so that memory is bounded."""
-    for start in range(0, len(rows), READ_BATCH):
-        yield torch.from_numpy(features[rows[start : start + READ_BATCH]])
+def input_features(
+    description: ModelDescription, given: np.ndarray, resized: bool = False
+) -> np.ndarray:
+    """Of what requests bring, `(B, *feature_shape(input_shape))` float16.
 
+    Pixels are pooled before they are scaled, since few are left then, and those of a grey image
+    once for all channels.
 
-def is_constant(features: np.ndarray) -> bool:
-    """Whether all recorded samples have the same features."""
-    return all(
-        bool((batch == torch.from_numpy(features[:1])).all())
-        for batch in rows_in_batches(features, np.arange(len(features)))
-    )
-
-
-def standardisation(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean of each value over `(B, ...)` float32 batches, and the inverse of its deviation.
-
-    A value that hardly varies is not blown up: a hundredth of the mean deviation is added.
+    Args:
+        given: decoded images `(B, h, w, 1 or C)` uint8, or inputs `(B, *input_shape)` float32.
+        resized: whether images have the size of `input_shape` already.
     """
-    count, total, squares = 0, 0.0, 0.0
-    for batch in batches:
-        count += len(batch)
-        total = total + batch.double().sum(0)
-        squares = squares + batch.double().square().sum(0)
-    mean = total / count
-    variance = (squares / count - mean**2).clamp(min=0)
-    return mean.float(), (1 / (variance.sqrt() + 1e-2 * variance.mean().sqrt() + 1e-6)).float()
+    preprocessing = description.preprocessing
+    if given.dtype != np.uint8 or preprocessing is None:
+        return _as_half(_pooled(given.astype(np.float32, copy=False)))
+    images = given if resized else preprocessing.resize(given)
+    _, *size = feature_shape(description.input_shape)
+    pooled = _mean(_mean(images, 1, size[0]), 2, size[1]).transpose(0, 3, 1, 2)
+    mean, std = (
+        np.array(of_channels, np.float32).reshape(-1, 1, 1)
+        for of_channels in (preprocessing.mean, preprocessing.std)
+    )
+    return _as_half((pooled / 255 - mean) / std)
+
+
+def _pooled(inputs: np.ndarray) -> np.ndarray:
+    """As `network.pooling.extract` pools activations."""
+    shape = feature_shape(inputs.shape[1:])
+    match shape:
+        case (_, height, width):
+            return _mean(_mean(inputs, 2, height), 3, width)
+        case (tokens, _) if 1 < tokens < inputs.shape[1]:
+            return np.concatenate([inputs[:, :1], _mean(inputs[:, 1:], 1, tokens - 1)], axis=1)
+        case (tokens, _):
+            return inputs[:, :tokens]
+    return _mean(inputs.reshape(len(inputs), -1), 1, *shape)
+
+
+def _mean(values: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """Means of `size` windows along an axis, as adaptive pooling has them, float32."""
+    length = values.shape[axis]
+    if length == size:
+        return values.astype(np.float32, copy=False)
+    if length % size == 0:
+        shape = (*values.shape[:axis], size, length // size, *values.shape[axis + 1 :])
+        return values.reshape(shape).mean(axis + 1, dtype=np.float32)
+    steps = np.arange(size + 1) * length
+    starts, ends = steps[:-1] // size, -(-steps[1:] // size)
+    before = np.zeros_like(values.take([0], axis), np.float64)
+    sums = np.concatenate([before, values.cumsum(axis, dtype=np.float64)], axis)
+    counts = (ends - starts).reshape(-1, *(1,) * (values.ndim - axis - 1))
+    return ((sums.take(ends, axis) - sums.take(starts, axis)) / counts).astype(np.float32)
+
+
+def _as_half(features: np.ndarray) -> np.ndarray:
+    return features.clip(-LARGEST, LARGEST).astype(np.float16)

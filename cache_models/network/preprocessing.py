@@ -1,24 +1,19 @@
-"""From a decoded image to the base DNN's input tensor, in two steps that may run in two places.
+"""From a decoded image to the base DNN's input, in two steps that may run in two places.
 
-1. `resize`: uint8 image of any size → uint8 image of the base DNN's size.
-2. `normalise`: uint8 images → float32 batch with the channels, mean and deviation it learned on.
+1. `resize`: uint8 images of any size → uint8 images of the base DNN's size.
+2. `normalise`: uint8 images → a float32 batch with the channels, mean and deviation it learned on.
 
 The result of each depends on its input alone, not on where it ran: a small image travels as it is
 and is resized beside the base DNN, a large one is resized before it travels.
 
-Resizing is PyTorch's antialiased bilinear interpolation, as torchvision's presets use it. PyTorch
-is imported where pixels are touched: who only reads what a plan says need not wait for it.
+Resizing is Pillow's bilinear interpolation, which is antialiased: what torchvision's presets do to
+a picture. Everything that learns, tests or serves uses this, so all see the same input.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -38,73 +33,69 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     resize_size: int | None = None
 
-    def resize(self, image: Tensor) -> Tensor:
-        """`(..., C, h, w)` uint8 → `(..., C, H, W)` uint8 with `(H, W) = crop_size`."""
+    def resize(self, images: np.ndarray) -> np.ndarray:
+        """`(B, h, w, C)` uint8 → `(B, H, W, C)` uint8 with `(H, W) = crop_size`."""
         if self.resize_size is None:
-            return _interpolate(image, self.crop_size)
-        return _centre(self._shorter_side_resized(image), self.crop_size)
+            return _interpolate(images, self.crop_size)
+        return _centre(self._shorter_side_resized(images), self.crop_size)
 
-    def shrink(self, image: Tensor) -> Tensor:
-        """The smallest image of which `resize` makes what it makes of `image`: to keep samples as,
-        `(..., C, h, w)` uint8 → `(..., C, *kept_size)` uint8."""
+    def shrink(self, images: np.ndarray) -> np.ndarray:
+        """The smallest images of which `resize` makes what it makes of `images`: to keep samples
+        as, `(B, h, w, C)` uint8 → `(B, *kept_size, C)` uint8."""
         if self.resize_size is None:
-            return _interpolate(image, self.crop_size)
-        return _centre(self._shorter_side_resized(image), self.kept_size)
+            return _interpolate(images, self.crop_size)
+        return _centre(self._shorter_side_resized(images), self.kept_size)
 
     @property
     def kept_size(self) -> tuple[int, int]:
         """Of an image that `shrink` has made."""
         return self.crop_size if self.resize_size is None else (self.resize_size,) * 2
 
-    def _shorter_side_resized(self, image: Tensor) -> Tensor:
-        h, w = image.shape[-2:]
-        shorter = min(h, w)
-        return _interpolate(
-            image, (self.resize_size * h // shorter, self.resize_size * w // shorter)
+    def normalise(self, images: np.ndarray) -> np.ndarray:
+        """`(B, H, W, 1 or C)` uint8 → `(B, C, H, W)` float32; grey is repeated over channels."""
+        values = images.transpose(0, 3, 1, 2).astype(np.float32)
+        values /= 255
+        mean, std = (
+            np.array(of_channels, np.float32).reshape(-1, 1, 1)
+            for of_channels in (self.mean, self.std)
         )
+        normalised = values - mean
+        normalised /= std
+        return normalised
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """`(B, 1 or C, H, W)` uint8 → `(B, C, H, W)` float32; grey is repeated over channels."""
-        import torch
-
-        channels = len(self.mean)
-        images = images.to(torch.float32).div_(255)
-        if images.shape[1] != channels:
-            images = images.expand(-1, channels, -1, -1)
-        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
-        return (images - mean).div_(std)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """`(B, 1 or C, h, w)` uint8 of any size → the base DNN's input `(B, C, H, W)` float32."""
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """`(B, h, w, 1 or C)` uint8 of any size → the base DNN's input `(B, C, H, W)` float32."""
         return self.normalise(self.resize(images))
 
+    def _shorter_side_resized(self, images: np.ndarray) -> np.ndarray:
+        assert self.resize_size is not None
+        h, w = images.shape[1:3]
+        shorter = min(h, w)
+        return _interpolate(
+            images, (self.resize_size * h // shorter, self.resize_size * w // shorter)
+        )
 
-def _centre(image: Tensor, size: tuple[int, int]) -> Tensor:
+
+def _centre(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = size
-    top, left = (round((a - b) / 2) for a, b in zip(image.shape[-2:], size, strict=True))
-    return image[..., top : top + height, left : left + width]
+    top, left = (round((a - b) / 2) for a, b in zip(images.shape[1:3], size, strict=True))
+    return images[:, top : top + height, left : left + width]
 
 
-def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:
-    import torch
-    from torch.nn import functional as F
+def _interpolate(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if images.shape[1:3] == tuple(size):
+        return images
+    height, width = size
+    resized = np.empty((len(images), height, width, images.shape[3]), np.uint8)
+    for image, into in zip(images, resized, strict=True):
+        if image.shape[2] == 3:
+            into[:] = _resized(image, width, height)
+        else:  # Pillow knows no other numbers of channels without a meaning of their own
+            for channel in range(image.shape[2]):
+                into[..., channel] = _resized(image[..., channel], width, height)
+    return resized
 
-    if tuple(image.shape[-2:]) == tuple(size):
-        return image
-    batch = image.reshape(-1, *image.shape[-3:])
-    if image.is_cuda:  # which has no kernel for bytes
-        resized = F.interpolate(batch.float(), size, mode="bilinear", antialias=True)
-        resized = resized.round_().clamp_(0, 255).to(torch.uint8)
-    else:
-        resized = F.interpolate(batch, size, mode="bilinear", antialias=True)
-    return resized.reshape(*image.shape[:-2], *size)
 
-
-def as_tensor(images: np.ndarray) -> Tensor:
-    """Decoded images `(B, h, w, C)` uint8 → `(B, C, h, w)`; else as it is, in float32."""
-    import torch
-
-    if images.dtype == np.uint8:
-        return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    return torch.from_numpy(images.astype(np.float32))
+def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))

@@ -65,6 +65,27 @@ class CacheVersion:
         except (SafetensorError, RuntimeError, OSError) as error:
             raise ArtifactError(f"{self.folder / record.file} cannot be loaded: {error}") from error
 
+    def graph(self, index: int) -> bytes:
+        """The same as an ONNX graph, for which no PyTorch is needed; see `cache.graph`.
+
+        Raises:
+            ArtifactError: likewise.
+        """
+        from safetensors.numpy import load_file
+
+        from cache_models.cache.graph import cache_graph
+
+        record = self.plan.caches[index]
+        try:
+            return cache_graph(
+                record.variant,
+                record.feature_shape,
+                len(self.plan.description.classes),
+                load_file(self.folder / record.file),
+            )
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            raise ArtifactError(f"{self.folder / record.file} cannot be loaded: {error}") from error
+
     def file(self, name: str) -> Path:
         """A file beside plan and caches, which may be large and is checked here, when it is wanted.
 

@@ -22,7 +22,7 @@ from torchvision.models import resnet18
 from tqdm import tqdm
 
 from cache_models.data.datasets import FASHION_CLASSES, fashion_mnist
-from cache_models.network.preprocessing import Preprocessing, as_tensor
+from cache_models.network.preprocessing import Preprocessing
 
 CHECKPOINT_S = 60
 
@@ -105,7 +105,8 @@ def fit(
         Minutes, those before an interruption included.
     """
     images, labels = fashion_mnist(train=True)
-    images, labels = as_tensor(images[:TRAIN_IMAGES]), torch.from_numpy(labels[:TRAIN_IMAGES])
+    images = torch.from_numpy(images[:TRAIN_IMAGES].transpose(0, 3, 1, 2).copy())
+    labels = torch.from_numpy(labels[:TRAIN_IMAGES])
     model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(groups, lr=0.0, momentum=0.9, weight_decay=5e-4, nesterov=True)
     checkpoint = _checkpoint(out)
@@ -156,8 +157,9 @@ def answers(model: nn.Module, images: np.ndarray, size: int) -> np.ndarray:
     model.eval()
     labels = []
     with torch.inference_mode():
-        for batch in tqdm(as_tensor(images).split(100), desc="test", unit="batch"):
-            scores = model(preprocess(batch).contiguous(memory_format=torch.channels_last))
+        for start in tqdm(range(0, len(images), 100), desc="test", unit="batch"):
+            batch = torch.from_numpy(preprocess(images[start : start + 100]))
+            scores = model(batch.contiguous(memory_format=torch.channels_last))
             labels.append(scores.argmax(1))
     return torch.cat(labels).numpy()
 
@@ -189,7 +191,8 @@ def _schedule(
 
 def _train_step(model, optimizer, images, labels, size: int, lr: float, step: int, bf16: bool):
     model.train()
-    batch = Preprocessing(crop_size=(size, size))(_augment(images, seed=step))
+    pictures = _augment(images, seed=step).permute(0, 2, 3, 1).numpy()
+    batch = torch.from_numpy(Preprocessing(crop_size=(size, size))(pictures))
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
     optimizer.zero_grad(set_to_none=True)

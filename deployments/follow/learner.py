@@ -14,7 +14,7 @@ from cache_models.build.evidence import say
 from cache_models.errors import ArtifactError
 from cache_models.follow import advice
 from cache_models.follow.build_samples import BuildSamples, has_samples
-from cache_models.follow.input_features import input_features
+from cache_models.network.features import input_features
 from cache_models.follow.recording import ENOUGH, record_missing
 from cache_models.follow.retraining import Candidate, candidate_plan, keeps_promise, retrain
 from cache_models.follow.said import load_said

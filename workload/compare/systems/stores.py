@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cache_models.cache.architecture import STATISTICS
 from cache_models.cache.learned_cache import LearnedCache, Selector
 from cache_models.cache.novelty import NoveltyGate
 from cache_models.follow.said import load_said
@@ -83,7 +84,7 @@ def entropy_selector() -> Selector:
     with torch.no_grad():
         selector.linear.weight.zero_()
         selector.linear.bias.zero_()
-        selector.linear.weight[0, Selector.STATISTICS - 1] = -STEEPNESS  # the entropy comes last
+        selector.linear.weight[0, STATISTICS - 1] = -STEEPNESS  # the entropy comes last
     return selector
 
 

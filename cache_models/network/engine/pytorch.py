@@ -1,0 +1,49 @@
+"""PyTorch as an engine: for what has no graph, and for GPUs."""
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from cache_models.errors import EngineError
+
+
+class PyTorch:
+    """A module to run, as it is or by torch.compile.
+
+    Args:
+        threads: within one operation, of the calling thread.
+        compiled: takes half a minute, and at another batch size again.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        threads: int,
+        device: torch.device | str = "cpu",
+        compiled: bool = False,
+    ):
+        torch.set_num_threads(threads)
+        self._device = torch.device(device)
+        if self._device.type != "cpu":
+            module = copy.deepcopy(module).to(self._device)
+        self._module = torch.compile(module, options={"freezing": True}) if compiled else module
+
+    def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
+        """
+        Raises:
+            EngineError: torch.compile does not work on this machine.
+        """
+        with torch.inference_mode():
+            # Copies, since what travelled may be read-only and layers may work in place.
+            given = [torch.tensor(array, device=self._device) for array in arrays]
+            try:
+                made = self._module(*given)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                raise EngineError(
+                    f"torch.compile does not work on this machine ({error}); on a CPU it needs a "
+                    f"C++ compiler such as g++. Install one, or choose another engine."
+                ) from error
+            return [tensor.cpu().numpy() for tensor in made]

@@ -1,0 +1,46 @@
+"""Pooling of activations in PyTorch: to features, and of features to what a cache reads of them."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cache_models.network.features import LARGEST, feature_shape
+
+
+def extract(activation: Tensor) -> Tensor:
+    """`(B, *activation_shape)` → `(B, *feature_shape(activation_shape))` float16.
+
+    A map is pooled adaptively to a smaller map. Of tokens the first is kept, since it may be a
+    class token, and the others are pooled in order. A vector stays as it is. Values beyond what
+    fp16 can hold are clamped.
+    """
+    shape = feature_shape(tuple(activation.shape[1:]))
+    match shape:
+        case (_, height, width):
+            pooled = F.adaptive_avg_pool2d(activation, (height, width))
+        case (tokens, _) if tokens < activation.shape[1] and tokens > 1:
+            rest = F.adaptive_avg_pool1d(activation[:, 1:].transpose(1, 2), tokens - 1)
+            pooled = torch.cat([activation[:, :1], rest.transpose(1, 2)], dim=1)
+        case (tokens, _):
+            pooled = activation[:, :tokens]
+        case (length,):
+            flat = activation.flatten(1)
+            pooled = flat if flat.shape[1] == length else F.adaptive_avg_pool1d(flat, length)
+    return pooled.clamp(-LARGEST, LARGEST).to(torch.float16)
+
+
+def pool_further(features: Tensor, grid: int) -> Tensor:
+    """Features pooled to at most `grid` x `grid`; of tokens the first, and `grid` of the others.
+
+    Args:
+        features: `(B, *feature_shape)` float32; a vector stays as it is.
+    """
+    if features.dim() == 2:
+        return features
+    if features.dim() == 4:
+        height, width = features.shape[-2:]
+        return F.adaptive_avg_pool2d(features, (min(grid, height), min(grid, width)))
+    first, rest = features[:, :1], features[:, 1:]
+    if rest.shape[1] > grid:
+        rest = F.adaptive_avg_pool1d(rest.transpose(1, 2), grid).transpose(1, 2)
+    return torch.cat([first, rest], dim=1)
