@@ -6,18 +6,23 @@ from cache_models.bench.evaluation import Evaluation
 from cache_models.bench.picture import is_chosen
 from cache_models.build.measurement import ExplorationRecord
 from cache_models.build.survey import candidate_names
+from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import BATCHES, slice_costs
 from cache_models.network.cutting import CutModel
+from cache_models.network.slice_engines import slice_engines
 from cache_models.network.stages import INPUT
 from cache_models.store.plan import Plan
 
 
-def describe_cut_points(model: CutModel, device: str, plan: Plan | None = None) -> str:
-    """One line a cut point behind the input: share of compute, milliseconds of its slice, bytes,
-    caches."""
+def describe_cut_points(
+    base: BaseDNN, model: CutModel, device: str, plan: Plan | None = None
+) -> str:
+    """One line a cut point behind the input: share of compute, milliseconds of its slice in PyTorch,
+    which needs no graph of each, bytes, caches."""
     points = [point for point in model.cut_points if point.name != INPUT]
     names = [point.name for point in points]
-    costs = slice_costs(model, names, device)
+    engines = slice_engines(base, model, names, device=device, choice="torch")
+    costs = slice_costs(engines, base.description.input_shape)
     kept = candidate_names(model)
     total = sum(cost[1] for cost in costs)
     reached = np.cumsum([cost[1] for cost in costs]) / total

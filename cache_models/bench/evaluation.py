@@ -16,7 +16,6 @@ from tqdm import tqdm
 from cache_models.bench.in_process import InProcess
 from cache_models.build.pricing import compute_ms_by_exit
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.preprocessing import as_tensor
 from cache_models.network.stages import BASE
 from cache_models.store.versions import CacheVersion
 
@@ -36,7 +35,7 @@ def base_answers(
     with torch.inference_mode():
         starts = range(0, len(images), batch)
         for start in tqdm(starts, desc="base DNN", unit="batch", disable=len(starts) < 2):
-            inputs = base.inputs(as_tensor(images[start : start + batch]).to(device))
+            inputs = base.inputs(images[start : start + batch]).to(device)
             labels.append(module(inputs).argmax(1).cpu().numpy())
     return np.concatenate(labels)
 

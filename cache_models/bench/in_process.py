@@ -1,13 +1,15 @@
 """All stages of a version in this process: where there is no server, and nothing waits."""
 
 import numpy as np
-import torch
 
 from cache_models.cache.lookup import CacheLookup
 from cache_models.cascade import Answers, Cascade, Control, Observer, Trace, run_now
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import cut
+from cache_models.network.engine.interface import EngineChoice
+from cache_models.network.engine.onnx_runtime import OnnxRuntime
 from cache_models.network.slice import Slice
+from cache_models.network.slice_engines import slice_engines
 from cache_models.network.stages import LookUp, Message, Reply, Stage
 from cache_models.store.versions import CacheVersion
 
@@ -16,8 +18,9 @@ class InProcess:
     """A place for `Cascade`; also a slice or a lookup by itself, by its stage's name.
 
     Args:
-        compiled: slices by torch.compile.
-        lookup_device: by default the slices' own.
+        threads: of slices within one operation, by default as many as PyTorch has; lookups have
+            one, as in service.
+        choice: of the slices' engines.
 
     Raises:
         ArtifactError: the version was built for another base DNN.
@@ -27,25 +30,25 @@ class InProcess:
         self,
         base: BaseDNN,
         version: CacheVersion,
-        device: torch.device | str = "cpu",
-        compiled: bool = False,
-        lookup_device: torch.device | str | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+        choice: EngineChoice = "auto",
     ):
-        plan, device = version.plan, torch.device(device)
-        asked = device if lookup_device is None else torch.device(lookup_device)
+        plan = version.plan
         plan.check_base(base)
-        modules = cut(base).fast_slices(plan.cut_points, device, compiled)
+        engines = slice_engines(base, cut(base), plan.cut_points, threads, device, choice)
         self.slices: dict[str, Slice] = {}
         self.lookups: dict[str, CacheLookup] = {}
         about, threshold = base.description, plan.promise.threshold
         self.stages = plan.stages()
         for stage in self.stages:
             if stage.is_lookup:
-                cache = version.load(stage.index)
-                self.lookups[stage.name] = CacheLookup(stage, about, cache, threshold, asked)
+                cache = OnnxRuntime(version.graph(stage.index), threads=1)
+                self.lookups[stage.name] = CacheLookup(stage, about, cache, threshold)
             else:
-                module = modules[stage.slice_index]
-                self.slices[stage.name] = Slice(stage, about, module, device)
+                engine = engines[stage.slice_index]
+                assert engine is not None, "partitions have something to run"
+                self.slices[stage.name] = Slice(stage, about, engine)
         self._cascade = Cascade(
             self.stages,
             len(base.description.classes),

@@ -16,6 +16,7 @@ from cache_models.network.cutting import cut
 from cache_models.network.features import feature_shape
 from cache_models.network.stages import INPUT
 from cache_models.promise.promise import Limits, Promise
+from cache_models.store.exporting import make
 from cache_models.store.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
 from cache_models.store.versions import CacheVersion, Store
 
@@ -88,6 +89,7 @@ def cold_start(
         data="nothing yet",
         notes=["a cold start: caches learn from the traffic"],
     )
+    make(store.folder, plan, base, None)
     return store.publish(plan, caches)
 
 

@@ -20,6 +20,7 @@ from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.features import feature_shape
 from cache_models.network.recorded import is_constant
 from cache_models.promise.promise import Limits, calibrate
+from cache_models.store.exporting import make
 from cache_models.store.files import ALTERNATIVES, CALIBRATION, EXPLORATION, SAMPLES
 from cache_models.store.plan import CacheRecord, HopCost, Plan
 from cache_models.store.versions import CacheVersion, Store
@@ -149,6 +150,7 @@ def build(
         copies=copies,
         notes=_notes(samples, answers, base.description.classes, constant),
     )
+    make(store.folder, plan, base, samples.images)
     return store.publish(
         plan,
         {_file(e): e.cache for e in kept},

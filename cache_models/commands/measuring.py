@@ -54,7 +54,8 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
 
     store = store or (STORE if model == "default" else None)
     version = Store(store).current() if store else None
-    described = describe_cut_points(cut(load(model)), device, version and version.plan)
+    base = load(model)
+    described = describe_cut_points(base, cut(base), device, version and version.plan)
     click.echo(described)
     if version:
         plan = version.plan

@@ -3,18 +3,15 @@
 Rounds need not wait for all: their order is such that every class can soon be tested.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.traffic_log import TrafficLog
-from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.cutting import cut
-from cache_models.network.features import extract
-from cache_models.network.layout import channels_last
-from cache_models.network.preprocessing import as_tensor
+from cache_models.network.features import input_features
+from cache_models.network.description import ModelDescription
+from cache_models.network.engine.interface import Engine
 
 ENOUGH = 200
 """Test samples of every class, of those that there are, from which rounds may begin: in the first
@@ -24,22 +21,30 @@ BATCH = 4
 
 
 def record_missing(
-    build: BuildSamples, base: BaseDNN, log: TrafficLog, device: str = "cpu"
+    build: BuildSamples,
+    description: ModelDescription,
+    engines: Sequence[Engine | None],
+    log: TrafficLog,
 ) -> Iterator[bool]:
     """Put the features that `build`, which has joined `log`, lacks into it, from where that
     stopped; yields after every batch whether there are `ENOUGH`.
 
+    Args:
+        engines: of the slices that end at the build's cut points; None for one that is nothing to
+            run.
+
     Raises:
         ArtifactError: the samples cannot be read.
     """
-    slices = cut(base).fast_slices(build.cut_points, device)[:-1]
     while len(rows := np.sort(log.unrecorded(BATCH))):
         (inputs,) = build.inputs(rows)
         features = []
-        with torch.inference_mode():
-            activation = channels_last(base.inputs(as_tensor(inputs).to(device)))
-            for part in slices:
-                activation = part(activation)
-                features.append(extract(activation).cpu().numpy())
+        activation = description.inputs(inputs)
+        for engine in engines:
+            if engine is None:
+                features.append(input_features(description, inputs))
+            else:
+                found, activation = engine(activation)
+                features.append(found)
         log.record(rows, features)
         yield not log.untestable(ENOUGH)

@@ -11,7 +11,6 @@ not at all; `current` is replaced in one step. A version whose files do not matc
 refused.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from cache_models.errors import ArtifactError
+from cache_models.store.checksums import sha256, sync
 from cache_models.store.plan import Plan
 
 if TYPE_CHECKING:  # not needed to look what there is
@@ -161,17 +161,17 @@ class Store:
                 save_file(named, partial / file)
             for file, cache in caches.items():
                 save_cache(cache, partial / file)
-            manifest = {entry.name: _sha256(entry) for entry in sorted(partial.iterdir())}
+            manifest = {entry.name: sha256(entry) for entry in sorted(partial.iterdir())}
             (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
             for entry in partial.iterdir():
                 entry.chmod(0o644)
-                _sync(entry)
+                sync(entry)
             partial.chmod(0o755)
             partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        _sync(target.parent)
+        sync(target.parent)
         self._set_current(number)
         return self.open(number)
 
@@ -264,9 +264,9 @@ class Store:
     def _set_current(self, number: int) -> None:
         partial = self.folder / f".current.{os.getpid()}"
         partial.write_text(json.dumps({"version": number}) + "\n")
-        _sync(partial)
+        sync(partial)
         partial.replace(self.folder / "current")
-        _sync(self.folder)
+        sync(self.folder)
 
 
 def _remove_abandoned(folder: Path) -> None:
@@ -281,7 +281,7 @@ def _check(number: int, folder: Path, *names: str) -> None:
     for name in names:
         if name not in manifest:
             raise ArtifactError(f"cache version {number}: its manifest has no {name}")
-        if _sha256(folder / name) != manifest[name]:
+        if sha256(folder / name) != manifest[name]:
             raise ArtifactError(
                 f"cache version {number} is damaged: {folder / name} differs from its checksum. "
                 f"Restore the file, or build again."
@@ -295,15 +295,3 @@ def fits(plan: Plan, deployed: Plan) -> bool:
         c.feature_shape for c in deployed.caches
     ]
 
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

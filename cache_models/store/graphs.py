@@ -1,0 +1,155 @@
+"""What partitions run: the slices of the base DNN as ONNX graphs, exported once and kept beside the
+versions of caches, which come and go while the slices stay.
+
+    <store>/graphs/<key>/Partition0.onnx    the weights of a large one in Partition0.onnx.data
+    <store>/graphs/<key>/graphs.json        of which base DNN, checksums, how they were checked
+
+The key stands for the base DNN's weights and the cut points. A folder is written beside its place
+and renamed into it, so it is there whole or not at all, and what differs from its checksum is
+refused. `store.exporting` writes; nothing here needs PyTorch, unless a slice runs in it.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from cache_models.errors import ArtifactError, EngineError
+from cache_models.network.engine.interface import Engine, EngineChoice, EngineName
+from cache_models.network.stages import Stage
+from cache_models.store.checksums import sha256
+from cache_models.store.plan import Plan
+
+FOLDER, MANIFEST = "graphs", "graphs.json"
+NEAR = 1.05
+"""PyTorch must be quicker than ONNX Runtime by more than this to be preferred."""
+
+
+class GraphRecord(BaseModel):
+    """One partition's slice.
+
+    Attributes:
+        file: of its graph; None if it has none, and then `refused` says why.
+        checksums: SHA-256 of that file and of the one with its weights, if there is one, by name.
+        rows: inputs on which graph and module were compared.
+        largest_difference: between what they made of those.
+        labels_changed: of the last slice, inputs that the graph labels otherwise.
+        ms: median milliseconds of one input after a pause, by engine, where they were made.
+    """
+
+    file: str | None = None
+    checksums: dict[str, str] = {}
+    refused: str | None = None
+    rows: int = 0
+    largest_difference: float = 0.0
+    labels_changed: int = 0
+    ms: dict[EngineName, float] = {}
+
+    @property
+    def quickest(self) -> EngineName:
+        """On a CPU."""
+        if self.file is None:
+            return "torch"
+        least = min(self.ms.values(), default=0.0)
+        return "onnxruntime" if self.ms.get("onnxruntime", 0.0) <= NEAR * least else "torch"
+
+
+class Graphs(BaseModel):
+    """Of all slices between a plan's cut points, by partition."""
+
+    format: Literal[1] = 1
+    fingerprint: str
+    cut_points: list[str]
+    partitions: dict[str, GraphRecord]
+
+
+def folder_of(store: Path, plan: Plan) -> Path:
+    """Where the graphs for `plan` are, or will be."""
+    key = f"{Graphs.model_fields['format'].default} {plan.fingerprint} {plan.cut_points}"
+    return store / FOLDER / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def read(store: Path, plan: Plan) -> Graphs:
+    """What is there for `plan`; its files are checked when they are loaded, or by `check`.
+
+    Raises:
+        ArtifactError: nothing, or nothing that can be read.
+    """
+    file = folder_of(store, plan) / MANIFEST
+    try:
+        return Graphs.model_validate_json(file.read_text())
+    except (OSError, ValidationError) as error:
+        raise ArtifactError(
+            f"{file} cannot be read: {error}. Make the graphs with `python -m cache_models export "
+            f"--store {store}`."
+        ) from error
+
+
+def check(folder: Path, record: GraphRecord) -> None:
+    """
+    Raises:
+        ArtifactError: a file of the graph is missing, or differs from its checksum.
+    """
+    for name, expected in record.checksums.items():
+        try:
+            found = sha256(folder / name)
+        except OSError as error:
+            raise ArtifactError(f"{folder / name} cannot be read: {error}") from error
+        if found != expected:
+            raise ArtifactError(
+                f"{folder / name} is damaged: it differs from its checksum. Remove {folder}, and "
+                f"the next start, or `python -m cache_models export`, makes it anew."
+            )
+
+
+def choose(record: GraphRecord, choice: EngineChoice, device: str) -> EngineName:
+    """
+    Raises:
+        EngineError: ONNX Runtime was asked for, and the slice has no graph.
+    """
+    if choice == "auto":
+        return record.quickest if device == "cpu" else "torch"
+    if choice == "onnxruntime" and record.file is None:
+        raise EngineError(
+            f"`engine: onnxruntime` cannot be: {record.refused}. Leave `engine: auto`, or set "
+            f"`torch`."
+        )
+    return choice
+
+
+def partition_engine(
+    store: Path, plan: Plan, stage: Stage, choice: EngineChoice, threads: int, device: str
+) -> Engine:
+    """Of the slice that a partition of `plan` runs.
+
+    Args:
+        threads: within one operation.
+        device: `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ArtifactError: the graphs are missing or damaged, or the base DNN has changed.
+        EngineError: the engine cannot be had here.
+    """
+    record = read(store, plan).partitions[stage.name]
+    name = choose(record, choice, device)
+    if name == "onnxruntime":
+        from cache_models.network.engine.onnx_runtime import OnnxRuntime
+
+        assert record.file is not None
+        folder = folder_of(store, plan)
+        check(folder, record)
+        return OnnxRuntime(folder / record.file, threads, device)
+    return _in_pytorch(plan, stage, threads, device, compiled=name == "compile")
+
+
+def _in_pytorch(plan: Plan, stage: Stage, threads: int, device: str, compiled: bool) -> Engine:
+    from cache_models.network.base_dnn import load
+    from cache_models.network.cutting import cut
+    from cache_models.network.engine.pytorch import PyTorch
+    from cache_models.network.partition_module import partition_modules
+
+    base = load(plan.model)
+    plan.check_base(base)
+    modules = partition_modules(cut(base), plan.cut_points, base.description)
+    return PyTorch(modules[stage.slice_index], threads, device, compiled)
