@@ -2,7 +2,6 @@
 features `(B, *feature_shape)` → class probabilities `(B, K)`, confidence `(B,)`.
 """
 
-import copy
 from typing import Literal
 
 import numpy as np
@@ -13,7 +12,8 @@ from torch.nn import functional as F
 from cache_models.cache.learned_cache import Selector
 from cache_models.cache.predictors import Predictor
 from cache_models.cache.training import epochs_for, fit_predictor, train_selector
-from cache_models.network.engine import fast
+from cache_models.network.engine.interface import Engine
+from cache_models.network.engine.making import engine
 from cache_models.network.recorded import rows_in_batches
 
 Measure = Literal["entropy", "probability"]
@@ -85,20 +85,13 @@ class NeighbourCache:
         return torch.from_numpy(np.log(share)).float()
 
 
-def served(cache: nn.Module, features: Tensor) -> nn.Module:
-    """A copy of an exit or a front in the form in which it would be served, as learned caches are.
+def served(cache: nn.Module, shape: tuple[int, ...], threads: int = 1) -> Engine:
+    """An exit or a front in the engine in which learned caches are served.
 
     Args:
-        features: that it may be asked about, `(B, *feature_shape)`.
+        shape: of what it is asked about, float32, without the batch.
     """
-    copied = copy.deepcopy(cache)
-    layers, shapes = copied.predictor.layers, []
-    hook = layers.register_forward_pre_hook(lambda _, args: shapes.append(args[0].shape[1:]))
-    with torch.inference_mode():
-        copied(features)
-    hook.remove()
-    copied.predictor.layers = fast(layers, tuple(shapes[0]))
-    return copied
+    return engine(cache, [shape], threads)
 
 
 def neighbour_caches(

@@ -5,7 +5,6 @@ as the contest has it.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from cache_models.bench.baselines import ConfidenceExit, Measure, neighbour_caches, small_cnn
@@ -15,7 +14,6 @@ from cache_models.build.measurement import Explored
 from cache_models.build.pricing import compute_ms_by_exit
 from cache_models.cache.asking import ask
 from cache_models.network.cost import module_bytes
-from cache_models.network.preprocessing import as_tensor
 from cache_models.network.stages import BASE
 from cache_models.promise.promise import cascade
 
@@ -128,7 +126,7 @@ def model_cascade(contest: Contest, images: np.ndarray, test_images: np.ndarray)
             width,
             contest.false_hit_cost,
         )
-        lookup_ms = asked_ms(cnn, torch.from_numpy(images[:1]))
+        lookup_ms = asked_ms(cnn, images[:1])
         labels, confidences, _ = ask(cnn, images, data.select)
         threshold = contest.promise([(labels, confidences)], data.select).threshold
         if threshold is None:
@@ -174,4 +172,5 @@ def _shape(contest: Contest, explored: Explored) -> tuple[int, ...]:
 
 
 def _planes(images: np.ndarray) -> np.ndarray:
-    return as_tensor(images).numpy()
+    """`(N, h, w, C)` → `(N, C, h, w)`."""
+    return images.transpose(0, 3, 1, 2)

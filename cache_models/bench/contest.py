@@ -79,7 +79,7 @@ class Contest:
         """A trained cache, asked about the selection samples and timed."""
         features = self.data.recording.features[point.name]
         labels, confidences, _ = ask(cache, features, self.data.select)
-        lookup_ms = asked_ms(cache, torch.from_numpy(features[:1]))
+        lookup_ms = asked_ms(cache, features[:1])
         lookup_ms += self.costs.features_ms(point, 1)
         outcome = Outcome(point, labels, confidences, lookup_ms, features[0].nbytes, memory_bytes)
         return Candidate(kind, outcome, cache, flops)
@@ -191,12 +191,14 @@ class Contest:
         return [labels for labels, _ in said], [confidences for _, confidences in said]
 
 
-def asked_ms(cache: Asked, features: torch.Tensor) -> float:
-    """Median milliseconds of asking a cache in the form in which it would be served."""
+def asked_ms(cache: Asked, features: np.ndarray) -> float:
+    """Median milliseconds of asking a cache in the form in which it would be served: a module in
+    the engine that learned caches have, with one thread, and anything else as it is."""
     if isinstance(cache, nn.Module):
-        cache = served(cache, features)
+        engine = served(cache, features.shape[1:])
+        return median_ms(lambda: engine(features.astype(np.float32, copy=False)))
     with torch.inference_mode():
-        return median_ms(lambda: cache(features))
+        return median_ms(lambda: cache(torch.from_numpy(features)))
 
 
 def flops_of(cache: nn.Module, shape: tuple[int, ...]) -> int:

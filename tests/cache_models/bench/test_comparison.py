@@ -32,8 +32,8 @@ def worth_caching(monkeypatch):
     and a hop nothing."""
     monkeypatch.setattr(
         "cache_models.build.survey.slice_costs",
-        lambda model, names, device="cpu", batches=(1, 8): [
-            dict.fromkeys(batches, 100.0) for _ in range(len(names) + 1)
+        lambda engines, input_shape, batches=(1, 8): [
+            dict.fromkeys(batches, 100.0) for _ in engines
         ],
     )
     every = exploration.variants_for
