@@ -64,8 +64,8 @@ from workload.traffic.streams import STREAMS
 @click.option("--logs", type=click.Path(path_type=Path), help="Keep what the systems wrote there.")
 def compare(streams: str, systems: str | None, logs: Path | None, **options: Any) -> None:
     """Bring systems up on this machine, and send all of them the same requests."""
-    # As Ray does for its replicas, so for all: threads are set explicitly later, but OpenMP's spin
-    # longer where this was not set before PyTorch is loaded.
+    # As Ray does for its replicas, so for all: where a base DNN runs in PyTorch, threads are set
+    # explicitly later, but OpenMP's spin longer if this was not set before PyTorch is loaded.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from workload.compare.run import run
 

@@ -11,32 +11,33 @@ All count from the decoded picture to the answer.
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 import numpy as np
-import torch
 
 from cache_models.bench.in_process import InProcess
 from cache_models.cascade import Trace
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.layout import channels_last
+from cache_models.network.cost import median_ms
 from cache_models.network.stages import BASE, INPUT, Reply, Stage
-from cache_models.network.threads import thread_counts, use_threads
-from cache_models.store.versions import CacheVersion
+from cache_models.network.threads import thread_counts
+from cache_models.store.versions import CacheVersion, Store
 from workload.client.answers import Answers
 from workload.compare.closed_loop import Prediction
-from workload.compare.systems.whole import prepared
+from workload.compare.systems.whole import whole_engine
 
 
 class InProcessContenders:
     """What is asked without a server, each a `workload.compare.closed_loop.Contender`.
 
     Args:
-        threads: of PyTorch, of a thread of its own, as in a replica.
+        threads: of slices within one operation.
     """
 
-    def __init__(self, base: BaseDNN, version: CacheVersion, device: torch.device, threads: int):
-        self._thread = ThreadPoolExecutor(1, initializer=use_threads, initargs=(threads,))
-        self._place = self._thread.submit(InProcess, base, version, device).result()
+    def __init__(self, base: BaseDNN, version: CacheVersion, device: str, threads: int):
+        self._thread = ThreadPoolExecutor(1)  # an engine is made and asked in one
+        self._place = self._thread.submit(InProcess, base, version, device, threads).result()
         self._lookups = [stage for stage in self._place.stages if stage.is_lookup]
         self._oracle: list[Prediction] = []
 
@@ -87,17 +88,16 @@ class _Paid:
         self.ms[self._ends[name]] = self._total_ms
 
 
-def best_threads(base: BaseDNN, device: torch.device, most: int, repetitions: int = 8) -> int:
+def best_threads(whole: Path, device: str, most: int, repetitions: int = 8) -> int:
     """The number of threads, of 1, 2, 4, … up to `most`, with which the whole base DNN takes the
-    least median time for one input."""
-    from cache_models.network.cost import median_ms
+    least median time for one input.
 
-    module = prepared(base, device)
-    inputs = channels_last(torch.zeros(1, *base.description.input_shape, device=device))
-    before, took_ms = torch.get_num_threads(), dict[int, float]()
-    with torch.inference_mode():
-        for threads in thread_counts(most):
-            torch.set_num_threads(threads)
-            took_ms[threads] = median_ms(lambda: module(inputs), repetitions=repetitions)
-    torch.set_num_threads(before)
+    Args:
+        whole: a store of it without caches.
+    """
+    shape = Store(whole).current().plan.description.input_shape
+    inputs, took_ms = np.zeros((1, *shape), np.float32), dict[int, float]()
+    for threads in thread_counts(most):
+        engine = whole_engine(whole, device, threads)
+        took_ms[threads] = median_ms(partial(engine, inputs), repetitions)
     return min(took_ms, key=lambda threads: took_ms[threads])

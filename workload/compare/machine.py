@@ -30,7 +30,7 @@ def machine() -> dict[str, Any]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
     found = {}
-    for package in ("ray", "torch", "litserve", "mosec"):
+    for package in ("ray", "onnxruntime", "torch", "litserve", "mosec"):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **found}

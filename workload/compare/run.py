@@ -22,6 +22,7 @@ from workload.compare.machine import busy_with_others, machine
 from workload.compare.measure import measure, pilot
 from workload.compare.options import Options
 from workload.compare.plot import draw
+from workload.compare.systems import graphs, stores
 from workload.compare.systems.applications import Settings
 from workload.compare.systems.bring_up import bring_up
 from workload.compare.systems.catalogue import CASCADE, NONE, SYSTEMS, WHOLE, missing
@@ -44,15 +45,17 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     """
     if busy := busy_with_others():
         click.echo(busy, err=True)
-    base, truth = load(options.model), load(options.model)  # slices of the first are moved about
+    base = load(options.model)
     images, labels = labelled(options.data, base)
     store = Store(options.store or STORE)
     version = store.current()
     version.plan.check_base(base)
-    device = resolve(options.device)
-    threads = options.threads or best_threads(base, device, cores())
+    device = str(resolve(options.device))
+    whole = folder / "whole"
+    graphs.give(stores.without_caches(version, whole), whole)
+    threads = options.threads or best_threads(whole, device, cores())
     torch.set_num_threads(threads)  # for what is made beforehand
-    settings = Settings(base, store, version, str(device), threads, folder)
+    settings = Settings(base, store, version, whole, device, threads, folder)
     lacking = {name: why for name in options.systems if (why := missing(name))}
     asked = [name for name in options.systems if name not in lacking]
     served = [name for name in asked if SYSTEMS[name].server != NONE]
@@ -69,7 +72,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
         if WHOLE in asked:
             in_process = InProcessContenders(base, version, device, threads)
             contenders |= {WHOLE: in_process.whole, CASCADE: in_process.cascade}
-        testbed = Testbed(truth, images, labels, version.plan, urls, contenders, in_process)
+        testbed = Testbed(base, images, labels, version.plan, urls, contenders, in_process)
         known = pilot(testbed, options)
         found: dict[str, Any] = {}
         result = {
@@ -81,7 +84,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
             "store": str(options.store or "default"),
             "classes": options.classes,
             "seed": options.seed,
-            "device": str(device),
+            "device": device,
             "threads": threads,
             "missing": lacking,
             "reference": testbed.reference,

@@ -29,7 +29,7 @@ SAMPLED = 0.3
 class Testbed:
     """
     Attributes:
-        base: whose answers are the truth; nothing else runs it.
+        base: whose answers are the truth.
         urls: of the systems that are served.
         contenders: those, and what is asked without a server.
         in_process: what is asked without a server, if it is.

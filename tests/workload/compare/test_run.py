@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.plans import plan_for
 from tests.tiny import images
 from workload.compare import measure, run
 from workload.compare.options import Options
+from workload.compare.systems import graphs, stores
 from workload.compare.systems.whole import Whole
 
 TINY = "tests.tiny:tiny"
@@ -39,10 +41,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(delay_s: float):
+def serving(delay_s: float, whole: Path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    server.lock, server.delay_s, server.whole = threading.Lock(), delay_s, Whole(TINY, "cpu", 1)
+    server.lock, server.delay_s = threading.Lock(), delay_s
+    server.whole = Whole(whole, "cpu", 1)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -63,6 +66,7 @@ def options(tmp_path, monkeypatch) -> Options:
     base = load(TINY)
     plan = plan_for([], base.description.classes)
     plan.model, plan.fingerprint, plan.promise.threshold = TINY, base.fingerprint(), None
+    plan.description = base.description
     Store(tmp_path / "store").publish(plan, {})
     return Options(
         model=TINY,
@@ -88,7 +92,9 @@ def options(tmp_path, monkeypatch) -> Options:
 
 
 def test_a_comparison_from_end_to_end(options, tmp_path, monkeypatch):
-    with serving(0.01) as slow, serving(0.002) as quick:
+    whole = tmp_path / "served"
+    graphs.give(stores.without_caches(Store(options.store).current(), whole), whole)
+    with serving(0.01, whole) as slow, serving(0.002, whole) as quick:
 
         @contextmanager
         def bring_up(names, *_):

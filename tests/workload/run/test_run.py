@@ -15,8 +15,8 @@ from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.variant import Variant
 from cache_models.network.base_dnn import load
 from cache_models.network.cutting import cut
-from cache_models.network.features import extract, feature_shape
-from cache_models.network.preprocessing import as_tensor
+from cache_models.network.features import feature_shape
+from cache_models.network.pooling import extract
 from cache_models.store.versions import Store
 from tests import tiny
 from tests.plans import plan_for
@@ -40,7 +40,7 @@ def data(tmp_path, base, monkeypatch):
     monkeypatch.setenv("GATI_HOME", str(tmp_path / "home"))
     images = tiny.images(300)
     with torch.inference_mode():
-        labels = base.module(base.inputs(as_tensor(images))).argmax(1).numpy()
+        labels = base.module(base.inputs(images)).argmax(1).numpy()
     truth = np.where(np.arange(300) % 10 == 0, (labels + 1) % 4, labels)
     np.savez(tmp_path / "data.npz", images=images, labels=truth)
     return tmp_path / "data.npz"
@@ -53,7 +53,7 @@ def server_of(base, wrong_every=7):
     def answer(path, sent):
         pixels = np.asarray(Image.open(io.BytesIO(sent)))[None, ..., None]
         with torch.inference_mode():
-            label = int(base.module(base.inputs(as_tensor(pixels))).argmax())
+            label = int(base.module(base.inputs(pixels)).argmax())
         seen.append(path)
         if path.endswith("?cache=off"):
             return {"class_id": label, "exit": "base"}
@@ -141,7 +141,7 @@ def published(base, folder):
         record.feature_shape = feature_shape(model[record.cut_point].shape)
         caches[record.file] = LearnedCache(variant, record.feature_shape, 4).eval()
     with torch.inference_mode():
-        inputs = base.inputs(as_tensor(tiny.images(300)))
+        inputs = base.inputs(tiny.images(300))
         features = extract(model.slices(names[:1])[0](inputs))
         confidences = caches[plan.caches[0].file](features)[1]
     plan.promise.threshold = float(confidences.median())

@@ -6,7 +6,7 @@ from typing import Any
 
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.store.versions import CacheVersion, Store
-from workload.compare.systems import front, stores
+from workload.compare.systems import front, graphs, stores
 from workload.compare.systems.catalogue import SYSTEMS
 
 WHOLE_APPLICATION = "workload.compare.systems.one_deployment:build"
@@ -19,13 +19,15 @@ class Settings:
 
     Attributes:
         store: of the caches; it is copied, never written to.
-        threads: of PyTorch within one operation of the base DNN.
+        whole: a store of the base DNN without caches.
+        threads: within one operation of the base DNN.
         folder: for logs, configuration and copies of the store.
     """
 
     base: BaseDNN
     store: Store
     version: CacheVersion
+    whole: Path
     device: str
     threads: int
     folder: Path
@@ -50,7 +52,7 @@ def application(name: str, settings: Settings) -> dict[str, Any]:
 
 def _one_deployment(name: str, settings: Settings) -> dict[str, Any]:
     args: dict[str, Any] = {
-        "model": settings.model,
+        "store": str(settings.whole),
         "device": settings.device,
         "threads": settings.threads,
     }
@@ -58,7 +60,7 @@ def _one_deployment(name: str, settings: Settings) -> dict[str, Any]:
         args["eager"] = True
     if name == "cascade":
         front.make(settings.base, settings.version, settings.device)
-        args["front"] = str(front.Files.of(settings.version.plan).folder)
+        args["front"] = str(front.folder_of(settings.version.plan))
     deployments = [_deployment("Model", settings)]
     return {"import_path": WHOLE_APPLICATION, "args": args, "deployments": deployments}
 
@@ -72,6 +74,7 @@ def _late_binding(name: str, settings: Settings) -> dict[str, Any]:
             stores.whole_copy(settings.store, folder)
         case "entropy":
             stores.entropy_store(version, folder)
+    graphs.give(version, folder)
     partition: dict[str, Any] = {"device": settings.device, "threads": settings.threads}
     args: dict[str, Any] = {"model": settings.model, "store": str(folder), "partition": partition}
     if name == "gati-unbatched":

@@ -147,12 +147,12 @@ def _own(name: str, settings: Settings) -> tuple[str, Running]:
     if name == "mosec":
         command += ["--address", "127.0.0.1", "--timeout", "60000"]
         environment = {
-            mosec_server_names.MODEL: settings.model,
+            mosec_server_names.STORE: str(settings.whole),
             mosec_server_names.DEVICE: settings.device,
             mosec_server_names.THREADS: str(settings.threads),
         }
     else:
-        command += ["--model", settings.model, "--device", settings.device]
+        command += ["--store", str(settings.whole), "--device", settings.device]
         command += ["--threads", str(settings.threads)]
     log = settings.folder / f"{name}.log"
     return f"http://127.0.0.1:{port}", start(name, command, log, environment)

@@ -33,7 +33,7 @@ SYSTEMS = {
     system.name: system
     for system in (
         System("plain", RAY, "whole base DNN in one Ray Serve deployment"),
-        System("eager", RAY, "the same, the module as PyTorch runs it unprepared"),
+        System("eager", RAY, "the same, the module as it is, in PyTorch"),
         System("litserve", OWN, "whole base DNN in LitServe", "litserve"),
         System("mosec", OWN, "whole base DNN in mosec", "mosec"),
         System("gati", RAY, "this system, caches from the plan", late_binding=True),

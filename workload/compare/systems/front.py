@@ -1,21 +1,18 @@
-"""The plain model cascade: a small distilled CNN before the whole base DNN.
+"""Make the small CNN that a plain model cascade asks before the whole base DNN.
 
-The CNN learns from the samples and copies that the plan's caches were learned from, in the same
-split, and its threshold is calibrated to the same promise. It is made on demand and kept on disk.
+It learns from the samples and copies that the plan's caches were learned from, in the same split,
+and its threshold is calibrated to the same promise. It is made on demand, and its graph is kept on
+disk.
 """
 
 import hashlib
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
-from safetensors.torch import load_file, save_file
 
-from cache_models.bench.baselines import Front, SmallCNN, served, small_cnn
+from cache_models.bench.baselines import small_cnn
 from cache_models.build.split import split
 from cache_models.cache.asking import ask
 from cache_models.data.augmentation import Augmented
@@ -26,77 +23,42 @@ from cache_models.errors import DataError
 from cache_models.follow.build_samples import BuildSamples, has_samples
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import cut
-from cache_models.network.preprocessing import as_tensor
-from cache_models.promise.promise import Promise, calibrate
+from cache_models.network.engine.export import export
+from cache_models.promise.promise import calibrate
+from cache_models.store.checksums import sha256
 from cache_models.store.plan import Plan
 from cache_models.store.versions import CacheVersion
-from workload.compare.systems.whole import Whole, decode, reply
-
-WIDTH = 32
-EXIT = f"CNN-{WIDTH}"
+from workload.compare.systems.cascade import CARD, GRAPH, WIDTH, Card, read
 
 
-class Card(BaseModel):
-    """What must be known of a front to serve it."""
-
-    channels: int
-    width: int
-    classes: int
-    promise: Promise
-
-
-@dataclass(frozen=True)
-class Files:
-    """Where a front lies."""
-
-    folder: Path
-
-    @classmethod
-    def of(cls, plan: Plan) -> "Files":
-        key = plan.fingerprint, plan.data, plan.train_data, plan.copies, plan.promise.limits, WIDTH
-        name = hashlib.sha256(" ".join(map(str, key)).encode()).hexdigest()[:16]
-        return cls(cache_home() / "compare" / f"cascade-{name}")
-
-    @property
-    def weights(self) -> Path:
-        return self.folder / "front.safetensors"
-
-    @property
-    def card(self) -> Path:
-        return self.folder / "card.json"
-
-    def load(self) -> tuple[Front, Card] | None:
-        """None where there is none that can be read."""
-        try:
-            card = Card.model_validate_json(self.card.read_text())
-            front = Front(SmallCNN(card.channels, card.width, card.classes))
-            front.load_state_dict(load_file(self.weights))
-        except (OSError, ValidationError, RuntimeError):
-            return None
-        return front.eval(), card
+def folder_of(plan: Plan) -> Path:
+    """Where the CNN for `plan` lies, or will lie."""
+    key = plan.fingerprint, plan.data, plan.train_data, plan.copies, plan.promise.limits, WIDTH
+    name = hashlib.sha256(" ".join(map(str, key)).encode()).hexdigest()[:16]
+    return cache_home() / "compare" / f"cascade-{name}"
 
 
 def make(base: BaseDNN, version: CacheVersion, device: str = "cpu") -> Card:
-    """The front for a version's plan, from disk, or learned now; what the base DNN says of the
+    """The CNN for a version's plan, from disk, or learned now; what the base DNN says of the
     samples is taken from the version where it keeps it, and an interrupted recording is gone on
     with.
 
     Raises:
         DataError: the plan's samples are not here, are no images, or the CNN keeps no promise.
+        ExportError: PyTorch cannot make a graph of it.
     """
     plan = version.plan
-    files = Files.of(plan)
-    if found := files.load():
-        return found[1]
-    folder = files.folder / "samples"
-    samples = open_samples(plan.data, base.description, folder, plan.train_data)
+    folder = folder_of(plan)
+    if found := read(folder):
+        return found
+    samples = open_samples(plan.data, base.description, folder / "samples", plan.train_data)
     if samples.images.ndim != 4 or samples.images.dtype != np.uint8:
         raise DataError(f"a model cascade needs images, and {plan.data!r} holds none")
     train, select, calibration = split(samples)
     augmented = Augmented(samples.images, train, plan.copies)
     pictures = augmented[:]
-    probabilities = _probabilities(base, version, pictures, files.folder, device)
-    train, images = np.append(train, augmented.added), as_tensor(pictures).numpy()
+    probabilities = _probabilities(base, version, pictures, folder, device)
+    train, images = np.append(train, augmented.added), pictures.transpose(0, 3, 1, 2)
     classes = len(base.description.classes)
     front = small_cnn(images, probabilities, train, select, WIDTH, false_hit_cost=1.0)
     labels, confidences, _ = ask(front, images, calibration)
@@ -105,13 +67,14 @@ def make(base: BaseDNN, version: CacheVersion, device: str = "cpu") -> Card:
     promise = calibrate([labels], [confidences], answers, classes, limits)
     if promise.threshold is None:
         raise DataError("the model cascade's CNN keeps no promise at any threshold")
-    card = Card(channels=images.shape[1], width=WIDTH, classes=classes, promise=promise)
-    partial = files.weights.with_suffix(".partial")
-    save_file(front.state_dict(), partial)
-    partial.replace(files.weights)
-    partial = files.card.with_suffix(".partial")
+    graph, card_file = folder / GRAPH, folder / CARD
+    partial = graph.with_suffix(".partial")
+    export(front, [torch.zeros(2, *images.shape[1:])], partial)
+    card = Card(size=pictures.shape[1:3], checksum=sha256(partial), promise=promise)
+    partial.replace(graph)
+    partial = card_file.with_suffix(".partial")
     partial.write_text(card.model_dump_json(indent=2) + "\n")
-    partial.replace(files.card)
+    partial.replace(card_file)
     return card
 
 
@@ -137,28 +100,3 @@ def _probabilities(
         recorded = record(base, cut(base), [], images[unknown], folder / "recording", device)
         found[unknown] = recorded.probabilities
     return found
-
-
-class Cascade(Whole):
-    """The front, and where it is not sure the whole base DNN, in one place.
-
-    Args:
-        folder: of the front's files.
-    """
-
-    def __init__(self, model: str, device: str, threads: int, folder: str):
-        super().__init__(model, device, threads)
-        found = Files(Path(folder)).load()
-        if found is None:
-            raise DataError(f"{folder} holds no front that can be read")
-        front, card = found
-        self._front = served(front, torch.zeros(1, card.channels, SmallCNN.SIDE, SmallCNN.SIDE))
-        self._threshold = card.promise.threshold
-
-    @torch.inference_mode()
-    def answer(self, body: bytes) -> dict[str, Any]:
-        images = as_tensor(decode(body, self._base)[None])
-        probabilities, confidence = self._front(images)
-        if confidence.item() >= self._threshold:
-            return reply(self._base, probabilities, EXIT)
-        return reply(self._base, self._probabilities(images), "base")

@@ -1,5 +1,6 @@
 """The base DNN in LitServe: `python -m workload.compare.systems.litserve_server --port …`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -12,9 +13,9 @@ async def _body(request: Request) -> bytes:
 
 
 class Api(litserve.LitAPI):
-    def __init__(self, model: str, device: str, threads: int):
+    def __init__(self, store: Path, device: str, threads: int):
         super().__init__(api_path="/predict")
-        self._args = model, device, threads
+        self._args = store, device, threads
 
     def setup(self, device: str) -> None:
         from workload.compare.systems.whole import Whole
@@ -34,11 +35,11 @@ class Api(litserve.LitAPI):
 
 @click.command()
 @click.option("--port", type=int, required=True)
-@click.option("--model", required=True)
-@click.option("--device", default="auto")
+@click.option("--store", type=click.Path(path_type=Path), required=True)
+@click.option("--device", default="cpu")
 @click.option("--threads", type=int, default=2)
-def main(port: int, model: str, device: str, threads: int) -> None:
-    api = Api(model, device, threads)
+def main(port: int, store: Path, device: str, threads: int) -> None:
+    api = Api(store, device, threads)
     # its queue over ZeroMQ is the quicker one of two
     server = litserve.LitServer(api, accelerator="cpu", devices=1, fast_queue=True)
     server.run(

@@ -1,15 +1,16 @@
 """The base DNN in mosec: `python -m workload.compare.systems.mosec_server --port …`.
 
-mosec reads its own options from the command line and makes workers without arguments, so the
-model's come from the environment.
+mosec reads its own options from the command line and makes workers without arguments, so what they
+serve comes from the environment.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from mosec import Server, Worker
 
-from workload.compare.systems.mosec_server_names import DEVICE, MODEL, THREADS
+from workload.compare.systems.mosec_server_names import DEVICE, STORE, THREADS
 
 
 class Model(Worker):
@@ -17,8 +18,8 @@ class Model(Worker):
         super().__init__()
         from workload.compare.systems.whole import Whole
 
-        environment = os.environ
-        self._whole = Whole(environment[MODEL], environment[DEVICE], int(environment[THREADS]))
+        said = os.environ
+        self._whole = Whole(Path(said[STORE]), said[DEVICE], int(said[THREADS]))
 
     def deserialize(self, data: bytes) -> bytes:
         return data

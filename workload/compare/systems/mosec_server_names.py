@@ -1,3 +1,3 @@
 """Environment variables that tell mosec's workers what to serve."""
 
-MODEL, DEVICE, THREADS = "COMPARE_MODEL", "COMPARE_DEVICE", "COMPARE_THREADS"
+STORE, DEVICE, THREADS = "COMPARE_STORE", "COMPARE_DEVICE", "COMPARE_THREADS"

@@ -7,6 +7,7 @@ in one thread, so that the replica's event loop stays free.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,15 +19,16 @@ from starlette.responses import JSONResponse
 class Args(BaseModel, extra="forbid"):
     """
     Attributes:
+        store: of the base DNN without caches.
         eager: whether to run the base DNN's module as it is.
         front: folder of a model cascade's CNN; none serves the base DNN alone.
     """
 
-    model: str
-    device: str = "auto"
+    store: Path
+    device: str = "cpu"
     threads: int = 2
     eager: bool = False
-    front: str | None = None
+    front: Path | None = None
 
 
 class Model:
@@ -44,10 +46,10 @@ def _load(args: Args) -> Callable[[bytes], dict[str, Any]]:
     if args.front is None:
         from workload.compare.systems.whole import Whole
 
-        return Whole(args.model, args.device, args.threads, args.eager).answer
-    from workload.compare.systems.front import Cascade
+        return Whole(args.store, args.device, args.threads, args.eager).answer
+    from workload.compare.systems.cascade import Cascade
 
-    return Cascade(args.model, args.device, args.threads, args.front).answer
+    return Cascade(args.store, args.device, args.threads, args.front).answer
 
 
 deployment = serve.deployment(max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0.1})(Model)

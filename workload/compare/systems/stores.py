@@ -1,6 +1,7 @@
 """Stores for this system's applications: each serves a copy of its own, which it may write to."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,17 @@ def whole_copy(store: Store, folder: Path) -> Store:
     beside them."""
     shutil.copytree(store.folder, folder, ignore=shutil.ignore_patterns(LOG + "*"))
     return Store(folder)
+
+
+def without_caches(version: CacheVersion, folder: Path) -> CacheVersion:
+    """Publish, to a store at `folder`, the base DNN of `version` alone: whole, in one partition.
+
+    Returns:
+        `version` with that plan.
+    """
+    plan = version.plan.model_copy(update={"caches": [], "alternatives": []})
+    Store(folder).publish(plan, {})
+    return replace(version, plan=plan)
 
 
 def entropy_store(version: CacheVersion, folder: Path) -> Store:

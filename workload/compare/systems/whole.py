@@ -1,46 +1,51 @@
-"""The whole base DNN behind one function, as every system without late binding serves it."""
+"""The whole base DNN behind one function, as every system without late binding serves it: a store
+without caches has one partition, whose graph is the whole module's. Its servers need no PyTorch."""
 
 import io
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor, nn
 
-from cache_models.network.base_dnn import BaseDNN, load
-from cache_models.network.device import resolve
-from cache_models.network.engine import fast
-from cache_models.network.layout import channels_last
+from cache_models.network.description import ModelDescription
+from cache_models.network.engine.interface import Engine
 from cache_models.network.pixels import pixels
-from cache_models.network.preprocessing import as_tensor
-from cache_models.network.threads import use_threads
+from cache_models.store.graphs import partition_engine
+from cache_models.store.plan import Plan
+from cache_models.store.versions import Store
 
 WARM_UP = 5
 
 
-def prepared(base: BaseDNN, device: torch.device) -> nn.Module:
-    """The whole module in the form in which this project's own partitions run theirs."""
-    return fast(base.module, base.description.input_shape, device)
+def whole_engine(store: Path, device: str, threads: int) -> Engine:
+    """The engine of the whole base DNN, chosen as this project's own partitions choose theirs.
+
+    Raises:
+        CacheModelsError: `store` is not one of `stores.without_caches`, or its graph cannot be run.
+    """
+    plan = Store(store).current().plan
+    (stage,) = plan.stages()
+    return partition_engine(store, plan, stage, "auto", threads, device)
 
 
-def decode(body: bytes, base: BaseDNN) -> np.ndarray:
-    """A PNG or JPEG as `(h, w, 1 or 3)` uint8."""
-    preprocessing = base.description.preprocessing
+def decode(body: bytes, description: ModelDescription) -> np.ndarray:
+    """A PNG or JPEG as `(1, h, w, 1 or 3)` uint8."""
+    preprocessing = description.preprocessing
     assert preprocessing is not None, "systems are compared on pictures"
-    return pixels(Image.open(io.BytesIO(body)), len(preprocessing.mean))
+    return pixels(Image.open(io.BytesIO(body)), len(preprocessing.mean))[None]
 
 
-def reply(base: BaseDNN, probabilities: Tensor, exit: str) -> dict[str, Any]:
+def reply(
+    description: ModelDescription, class_id: int, probabilities: np.ndarray, exit: str
+) -> dict[str, Any]:
     """The JSON of one answer, its main fields as those of this project's own.
 
     Args:
         probabilities: `(1, K)`.
     """
-    class_id = int(probabilities.argmax(1))
     return {
-        "label": base.description.classes[class_id],
+        "label": description.classes[class_id],
         "class_id": class_id,
         "probability": float(probabilities[0, class_id]),
         "exit": exit,
@@ -48,35 +53,39 @@ def reply(base: BaseDNN, probabilities: Tensor, exit: str) -> dict[str, Any]:
 
 
 class Whole:
-    """A body in, an answer out. All of it, loading included, must happen in one thread, because
-    OpenMP keeps a team of threads for every thread that computes.
+    """A body in, an answer out; made and asked in one thread, as engines want it.
 
     Args:
-        model: reference of the base DNN.
-        threads: of PyTorch within one operation.
-        eager: run the module as it is, in PyTorch's own memory layout, rather than in the form in
-            which all others run it.
+        store: without caches, as `stores.without_caches` makes it.
+        device: `cpu`, `cuda` or `cuda:N`.
+        threads: within one operation.
+        eager: run the module as it is, in PyTorch, rather than in the engine in which all others
+            run it.
     """
 
-    def __init__(self, model: str, device: str, threads: int, eager: bool = False):
-        use_threads(threads)
-        self._device = resolve(device)
-        self._base = load(model)
-        self._layout: Callable[[Tensor], Tensor]
-        if eager:
-            self._layout, self._module = Tensor.contiguous, self._base.module.to(self._device)
-        else:
-            self._layout, self._module = channels_last, prepared(self._base, self._device)
-        zeros = torch.zeros(1, *self._base.description.input_shape)
+    def __init__(self, store: Path, device: str, threads: int, eager: bool = False):
+        plan = Store(store).current().plan
+        self.description = plan.description
+        self._engine = (
+            _as_it_is(plan, device, threads) if eager else whole_engine(store, device, threads)
+        )
+        zeros = np.zeros((1, *self.description.input_shape), np.float32)
         for _ in range(WARM_UP):
-            self._probabilities(zeros)
+            self._engine(zeros)
 
-    @torch.inference_mode()
     def answer(self, body: bytes) -> dict[str, Any]:
-        image = decode(body, self._base)
-        return reply(self._base, self._probabilities(as_tensor(image[None])), "base")
+        return self.about(decode(body, self.description))
 
-    @torch.inference_mode()
-    def _probabilities(self, images: Tensor) -> Tensor:
-        inputs = self._base.inputs(images.to(self._device))
-        return self._base.description.probabilities(self._module(self._layout(inputs))).float()
+    def about(self, image: np.ndarray) -> dict[str, Any]:
+        """The answer to a decoded picture `(1, h, w, 1 or C)` uint8."""
+        class_ids, probabilities = self._engine(self.description.inputs(image))
+        return reply(self.description, int(class_ids[0]), probabilities, "base")
+
+
+def _as_it_is(plan: Plan, device: str, threads: int) -> Engine:
+    from cache_models.network.base_dnn import load
+    from cache_models.network.engine.pytorch import PyTorch
+    from cache_models.network.partition_module import Last
+
+    base = load(plan.model)
+    return PyTorch(Last(base.module, base.description).eval(), threads, device)
