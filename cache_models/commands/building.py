@@ -106,7 +106,7 @@ def build(
             limits,
             hop_cost(hop),
             folder,
-            resolve(device).type,
+            resolve(device),
             false_hit_cost=false_hit_cost,
             train_data=train_data,
             cut_points=cut_points.split(",") if cut_points else None,
@@ -136,7 +136,7 @@ def cold(
 
     names = cut_points.split(",") if cut_points else None
     version = cold_start(
-        load(model), Store(out), limits, hop_cost(hop), names, resolve(device).type
+        load(model), Store(out), limits, hop_cost(hop), names, resolve(device)
     )
     click.echo(f"cache version {version.number} in {out}")
     click.echo(describe_plan(version.plan))

@@ -89,7 +89,7 @@ def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
     base, version = load(model), Store(store or STORE).current()
     with work_folder(None) as folder:
         samples = open_samples(data, base.description, folder)
-        result = evaluate(base, version, samples.images, resolve(device).type)
+        result = evaluate(base, version, samples.images, resolve(device))
     for skipped in samples.skipped:
         click.echo(f"skipped {skipped}", err=True)
     click.echo(describe_evaluation(result))
@@ -236,7 +236,7 @@ def tune(model: str, store: Path | None, device: str, compiled: bool) -> None:
     from cache_models.zoo.fashion import STORE
 
     version = Store(store or STORE).current()
-    tuned = tune(model, version, resolve(device).type, compiled)
+    tuned = tune(model, version, resolve(device), compiled)
     click.echo(describe(tuned, compiled))
 
 

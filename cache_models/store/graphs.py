@@ -22,6 +22,8 @@ from cache_models.store.checksums import sha256
 from cache_models.store.plan import Plan
 
 FOLDER, MANIFEST = "graphs", "graphs.json"
+ROWS = 32
+"""Inputs on which graphs and modules are compared."""
 NEAR = 1.05
 """PyTorch must be quicker than ONNX Runtime by more than this to be preferred."""
 
@@ -84,6 +86,18 @@ def read(store: Path, plan: Plan) -> Graphs:
             f"{file} cannot be read: {error}. Make the graphs with `python -m cache_models export "
             f"--store {store}`."
         ) from error
+
+
+def sound(store: Path, plan: Plan) -> Graphs:
+    """The same, and every file of them checked.
+
+    Raises:
+        ArtifactError: likewise, or a file is damaged.
+    """
+    graphs = read(store, plan)
+    for record in graphs.partitions.values():
+        check(folder_of(store, plan), record)
+    return graphs
 
 
 def check(folder: Path, record: GraphRecord) -> None:

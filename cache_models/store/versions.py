@@ -294,4 +294,3 @@ def fits(plan: Plan, deployed: Plan) -> bool:
     return same and [c.feature_shape for c in plan.caches] == [
         c.feature_shape for c in deployed.caches
     ]
-
