@@ -11,6 +11,7 @@ from cache_models.network.cost import BATCHES, slice_costs
 from cache_models.network.cutting import CutModel
 from cache_models.network.slice_engines import slice_engines
 from cache_models.network.stages import INPUT
+from cache_models.store.graphs import Graphs
 from cache_models.store.plan import Plan
 
 
@@ -78,6 +79,23 @@ def describe_plan(plan: Plan) -> str:
         f"{expected.hit_calibration_error:.3f}",
         *(f"  note: {note}" for note in plan.notes),
     ]
+    return "\n".join(lines)
+
+
+def describe_graphs(graphs: Graphs) -> str:
+    """One line a partition: its engine on a CPU and why, and how its graph was checked."""
+    lines = ["engines that `engine: auto` picks on a CPU, ms of one input after a pause:"]
+    for name, record in graphs.partitions.items():
+        ms = ", ".join(f"{engine} {of_engine:.2f}" for engine, of_engine in record.ms.items())
+        line = f"  {name}: {record.quickest} ({ms}); "
+        if record.file is None:
+            line += f"there is no graph: {record.refused}"
+        else:
+            line += f"the graph differs by at most {record.largest_difference:.2g} on {record.rows}"
+            line += " inputs"
+            if record.labels_changed is not None:
+                line += f" and labels {record.labels_changed} of them otherwise"
+        lines.append(line)
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from cache_models.commands.options import (
     hop_option,
     limit_options,
     model_option,
+    store_option,
     train_data_option,
     work_folder,
     work_option,
@@ -135,11 +136,22 @@ def cold(
     from cache_models.store.versions import Store
 
     names = cut_points.split(",") if cut_points else None
-    version = cold_start(
-        load(model), Store(out), limits, hop_cost(hop), names, resolve(device)
-    )
+    version = cold_start(load(model), Store(out), limits, hop_cost(hop), names, resolve(device))
     click.echo(f"cache version {version.number} in {out}")
     click.echo(describe_plan(version.plan))
 
 
-COMMANDS = (pretrain, build, cold)
+@click.command()
+@store_option
+def export(store: Path | None) -> None:
+    """Make the graphs that partitions run, if the store lacks them, and say what they are like."""
+    from cache_models.bench.describe import describe_graphs
+    from cache_models.store.exporting import ensure
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
+
+    versions = Store(store or STORE)
+    click.echo(describe_graphs(ensure(versions.folder, versions.current())))
+
+
+COMMANDS = (pretrain, build, cold, export)

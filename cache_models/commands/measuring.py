@@ -3,6 +3,7 @@
 Commands import what they run when they run, so that `--help` need not wait for PyTorch.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -21,6 +22,7 @@ from cache_models.commands.options import (
     work_folder,
     work_option,
 )
+from cache_models.errors import ArtifactError
 from cache_models.promise.promise import Limits
 
 
@@ -42,6 +44,7 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
     from cache_models.bench.describe import (
         describe_cut_points,
         describe_exploration,
+        describe_graphs,
         describe_plan,
     )
     from cache_models.bench.picture import draw
@@ -49,6 +52,7 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
     from cache_models.network.base_dnn import load
     from cache_models.network.cutting import cut
     from cache_models.store.files import EXPLORATION
+    from cache_models.store.graphs import read
     from cache_models.store.versions import Store
     from cache_models.zoo.fashion import STORE
 
@@ -66,6 +70,8 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
         if records and picture:
             draw(records, plan, picture)
         click.echo(describe_plan(plan))
+        with suppress(ArtifactError):  # an older build has none, and the first start makes them
+            click.echo(describe_graphs(read(store, plan)))
         click.echo(capacity.describe(plan, rate))
     else:
         click.echo("no store named: no caches (make some with `python -m cache_models build`)")

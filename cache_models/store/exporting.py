@@ -35,7 +35,8 @@ def ensure(store: Path, version: CacheVersion) -> Graphs:
     try:
         return sound(store, plan)
     except ArtifactError as error:
-        logger.warning("the slices of %s are exported now: %s", plan.model, error)
+        why = error if folder_of(store, plan).exists() else "the store has no graphs of them yet"
+        logger.warning("exporting the slices of %s: %s", plan.model, why)
     from cache_models.network.base_dnn import load
 
     base = load(plan.model)

@@ -36,7 +36,7 @@ class GraphRecord(BaseModel):
         checksums: SHA-256 of that file and of the one with its weights, if there is one, by name.
         rows: inputs on which graph and module were compared.
         largest_difference: between what they made of those.
-        labels_changed: of the last slice, inputs that the graph labels otherwise.
+        labels_changed: inputs that the graph labels otherwise; None where it labels none.
         ms: median milliseconds of one input after a pause, by engine, where they were made.
     """
 
@@ -45,7 +45,7 @@ class GraphRecord(BaseModel):
     refused: str | None = None
     rows: int = 0
     largest_difference: float = 0.0
-    labels_changed: int = 0
+    labels_changed: int | None = None
     ms: dict[EngineName, float] = {}
 
     @property
@@ -112,8 +112,8 @@ def check(folder: Path, record: GraphRecord) -> None:
             raise ArtifactError(f"{folder / name} cannot be read: {error}") from error
         if found != expected:
             raise ArtifactError(
-                f"{folder / name} is damaged: it differs from its checksum. Remove {folder}, and "
-                f"the next start, or `python -m cache_models export`, makes it anew."
+                f"{folder / name} is damaged: it differs from its checksum. The next start of the "
+                f"application, or `python -m cache_models export`, makes it anew."
             )
 
 
@@ -126,8 +126,8 @@ def choose(record: GraphRecord, choice: EngineChoice, device: str) -> EngineName
         return record.quickest if device == "cpu" else "torch"
     if choice == "onnxruntime" and record.file is None:
         raise EngineError(
-            f"`engine: onnxruntime` cannot be: {record.refused}. Leave `engine: auto`, or set "
-            f"`torch`."
+            f"`engine: onnxruntime` is impossible here: {record.refused}. Leave `engine: auto`, "
+            f"or set `torch`."
         )
     return choice
 

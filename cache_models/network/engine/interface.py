@@ -12,9 +12,7 @@ EngineChoice = Literal["auto", "onnxruntime", "torch", "compile"]
 
 
 class Engine(Protocol):
-    """Arrays in, arrays out; made for one device and a number of threads.
-
-    It is to be made and asked in one thread, which may be any.
-    """
+    """Arrays in, arrays out; made for one device and a number of threads. One thread at a time
+    asks it, which may be any."""
 
     def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]: ...

@@ -49,4 +49,3 @@ def engine(
                     raise
                 logger.warning("runs in PyTorch: %s", error)
     return PyTorch(module, threads, device, compiled=choice == "compile")
-

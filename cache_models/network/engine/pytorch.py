@@ -14,7 +14,8 @@ class PyTorch:
     """A module to run, as it is or by torch.compile.
 
     Args:
-        threads: within one operation, of the calling thread.
+        threads: within one operation. Each thread that asks gets so many of its own, so it had
+            better be always the same.
         compiled: takes half a minute, and at another batch size again.
     """
 
@@ -25,7 +26,7 @@ class PyTorch:
         device: torch.device | str = "cpu",
         compiled: bool = False,
     ):
-        torch.set_num_threads(threads)
+        self._threads = threads
         self._device = torch.device(device)
         if self._device.type != "cpu":
             module = copy.deepcopy(module).to(self._device)
@@ -36,6 +37,8 @@ class PyTorch:
         Raises:
             EngineError: torch.compile does not work on this machine.
         """
+        if torch.get_num_threads() != self._threads:  # those of the thread that asks
+            torch.set_num_threads(self._threads)
         with torch.inference_mode():
             # Copies, since what travelled may be read-only and layers may work in place.
             given = [torch.tensor(array, device=self._device) for array in arrays]

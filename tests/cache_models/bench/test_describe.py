@@ -1,7 +1,8 @@
 """What a plan says of itself can be read, however many classes there are."""
 
-from cache_models.bench.describe import describe_plan
+from cache_models.bench.describe import describe_graphs, describe_plan
 from cache_models.promise.promise import ClassRecord
+from cache_models.store.graphs import GraphRecord, Graphs
 from tests.plans import plan_for
 
 
@@ -28,3 +29,21 @@ def test_of_very_many_those_with_most_samples_are_named_and_the_others_counted()
 
 def test_classes_that_are_all_tested_leave_none_out():
     assert described([10, 10]).endswith(": none")
+
+
+def test_every_partition_has_its_engine_and_how_its_graph_was_checked_or_why_there_is_none():
+    whole = GraphRecord(
+        file="Partition1.onnx",
+        rows=32,
+        largest_difference=3e-6,
+        labels_changed=1,
+        ms={"torch": 8.0, "onnxruntime": 2.0},
+    )
+    refused = GraphRecord(refused="its loop has no end", ms={"torch": 8.0})
+    graphs = Graphs(
+        fingerprint="", cut_points=["a"], partitions={"Partition0": refused, "Partition1": whole}
+    )
+    _, first, second = describe_graphs(graphs).splitlines()
+    assert "Partition0: torch" in first and first.endswith("its loop has no end")
+    assert "Partition1: onnxruntime (torch 8.00, onnxruntime 2.00)" in second
+    assert second.endswith("at most 3e-06 on 32 inputs and labels 1 of them otherwise")
