@@ -7,6 +7,8 @@ from ray.serve.config import DeploymentActorConfig
 
 from cache_models.data.datasets import cache_home
 from cache_models.store.copies import working_copy
+from cache_models.store.exporting import ensure
+from cache_models.store.graphs import choose
 from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
 from deployments.config import AppArgs
@@ -24,10 +26,15 @@ def build(args: AppArgs) -> serve.Application:
     Deployments are `Router`, `Lookup0` … for the plan's caches in execution order, and `Partition0`
     … for the slices between them: one more than caches, or as many if one is at the input.
 
+    Graphs that the store lacks are made here, so that replicas only load.
+
     Raises:
-        ArtifactError: the store has no usable version, or its plan is for another model.
-        ValueError: `overrides` names a deployment that the plan does not have, or a lookup is to be
-            compiled.
+        ArtifactError: the store has no usable version, or lacks graphs, and the base DNN has other
+            weights than it was built for.
+        EngineError: ONNX Runtime is asked for where there is no graph.
+        ModelReferenceError: graphs are to be made, and the base DNN cannot be loaded.
+        ValueError: the store's plan is for another model, `overrides` names a deployment that it
+            does not have, or a lookup is to be compiled.
     """
     store = Store(args.store)
     if args.store == "default":
@@ -35,7 +42,8 @@ def build(args: AppArgs) -> serve.Application:
     args = args.model_copy(update={"store": str(store.folder)})
     if args.lane.enabled:
         make_key(store.folder)
-    plan = store.current().plan
+    version = store.current()
+    plan = version.plan
     if plan.model != args.model:
         raise ValueError(
             f"args.model is {args.model!r}, but the store {store.folder} was built for "
@@ -48,8 +56,10 @@ def build(args: AppArgs) -> serve.Application:
             f"args.overrides names {sorted(unknown)}; the plan has {', '.join(compute)}."
         )
     compute |= args.overrides
-    if refused := [s.name for s in stages if s.is_lookup and compute[s.name].compile]:
-        raise ValueError(f"{', '.join(refused)}: only partitions may have `compile: true`.")
+    if refused := [s.name for s in stages if s.is_lookup and compute[s.name].engine == "compile"]:
+        raise ValueError(f"{', '.join(refused)}: only partitions may have `engine: compile`.")
+    for name, record in ensure(store.folder, version).partitions.items():
+        choose(record, compute[name].engine, "cpu")
     trainer = DeploymentActorConfig(
         name=TRAINER,
         actor_class=ray.remote(Trainer),

@@ -1,9 +1,12 @@
 """What an operator may write under `args` in `serve_config.yaml`, validated once, at the door."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from cache_models.network.activation import Precision
+from cache_models.network.engine.interface import EngineChoice
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Mode = Literal["serve", "shadow", "off"]
@@ -20,16 +23,26 @@ class Compute(Strict):
 
     Attributes:
         device: `auto` (CUDA if the replica has it), `cpu`, `cuda` or `cuda:N`.
-        threads: of PyTorch within one operation, per replica.
+        engine: what computes. `auto`: on a CPU, ONNX Runtime, or PyTorch where that was quicker
+            when the slice was exported, or the slice has no graph; elsewhere PyTorch.
+            `onnxruntime`; `torch`: PyTorch as it is; `compile`: by torch.compile, which delays the
+            start of a partition by half a minute, and which a lookup may not be, since every new
+            cache version would wait for it.
+        threads: of the engine within one operation, per replica.
         max_batch_rows: of requests that wait and are then computed together; 1 computes each alone.
-        compile: a partition's slice by torch.compile, which delays its start by half a minute; a
-            lookup is not compiled, since every new cache version would wait for it.
     """
 
     device: Device = "auto"
+    engine: EngineChoice = "auto"
     threads: int = Field(2, ge=1, le=256)
     max_batch_rows: int = Field(8, ge=1, le=1024)
-    compile: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _engine_for_compile(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "compile" in given:
+            raise ValueError("there is no `compile`: write `engine: compile`, or leave it out")
+        return given
 
 
 class LaneArgs(Strict):
@@ -158,7 +171,7 @@ class AppArgs(Strict):
     model: str = "default"
     store: str = "default"
     mode: Mode = "serve"
-    activation_dtype: Literal["float32", "float16", "bfloat16"] = "float16"
+    activation_dtype: Precision = "float16"
     lookup_timeout_ms: float = Field(100, gt=0)
     order: Literal["auto", "sequential", "speculative"] = "auto"
     lane: LaneArgs = LaneArgs()

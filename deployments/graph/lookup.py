@@ -1,23 +1,19 @@
 """A deployment that asks the learned cache at one cut point."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 from ray import serve
 
+from cache_models.cache.lookup import CacheLookup
 from cache_models.errors import ArtifactError
+from cache_models.network.device import resolve
+from cache_models.network.engine.interface import Engine
 from cache_models.network.stages import LookUp, Message, Reply, Stage, Verdict
 from cache_models.store.plan import Plan
-from cache_models.store.versions import Store
+from cache_models.store.versions import CacheVersion, Store
 from deployments.config import Compute, LaneArgs
-from deployments.graph.compute import ComputeThread
+from deployments.graph.compute import ComputeLoop, ComputeThread
 from deployments.graph.loaded import LoadedVersions
 from deployments.graph.replica import Replica
-
-if TYPE_CHECKING:
-    from cache_models.cache.lookup import CacheLookup
 
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
@@ -29,25 +25,18 @@ class Lookup(Replica):
     """
 
     def __init__(self, stage: Stage, plan: Plan, store: str, compute: Compute, lane: LaneArgs):
-        import torch  # not by whoever deploys it
-
-        from cache_models.network.device import resolve
-
         self._device = resolve(compute.device)
-        quick = self._device.type == "cpu" and compute.threads == 1
-        super().__init__(compute, lane, store, quick)
-        if quick:
-            torch.set_num_threads(1)
-        # Beside what answers. With one thread it starts no team that would disturb another.
-        self._loader = ComputeThread(1)
-        self._stage, self._plan, self._max_rows = stage, plan, compute.max_batch_rows
+        quick = self._device == "cpu" and compute.threads == 1
+        super().__init__(compute, lane, store, ComputeLoop() if quick else ComputeThread())
+        self._stage, self._plan, self._configured = stage, plan, compute
         self._versions = Store(store)
         first = self._versions.serving(plan).number
+        loader = ComputeThread()  # beside what answers
         self._loaded = LoadedVersions(
             first,
-            self._loader.run_now(self._load, first),
-            lambda number: self._loader.run(self._load, number),
-            lambda: self._loader.run(self._in_service),
+            loader.run_now(self._load, first),
+            lambda number: loader.run(self._load, number),
+            lambda: loader.run(self._in_service),
         )
 
     async def prepare(self, version: int) -> None:
@@ -78,16 +67,25 @@ class Lookup(Replica):
 
     def _load(self, number: int) -> CacheLookup:
         """A version, warm."""
-        from cache_models.cache.lookup import CacheLookup
-
         version = self._versions.open(number)
-        plan, cache = version.plan, version.load(self._stage.index)
+        plan = version.plan
         lookup = CacheLookup(
-            self._stage, plan.description, cache, plan.promise.threshold, self._device
+            self._stage, plan.description, self._engine(version), plan.promise.threshold
         )
-        for rows in [*range(self._max_rows, 1, -1), *[1] * 5]:
+        for rows in [*range(self._configured.max_batch_rows, 1, -1), *[1] * 5]:
             lookup(lookup.zeros(rows))
         return lookup
+
+    def _engine(self, version: CacheVersion) -> Engine:
+        index, threads = self._stage.index, self._configured.threads
+        choice = self._configured.engine
+        if choice == "torch" or (choice == "auto" and self._device != "cpu"):
+            from cache_models.network.engine.pytorch import PyTorch
+
+            return PyTorch(version.load(index), threads, self._device)
+        from cache_models.network.engine.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(version.graph(index), threads, self._device)
 
     def _in_service(self) -> int | None:
         try:

@@ -1,11 +1,18 @@
 """A deployment that runs one slice of the base DNN."""
 
+from pathlib import Path
+
 import numpy as np
 from ray import serve
 
+from cache_models.network.activation import Precision
+from cache_models.network.device import resolve
+from cache_models.network.slice import Slice
 from cache_models.network.stages import Activation, Answer, Message, Reply, Run, Stage
+from cache_models.store.graphs import partition_engine
 from cache_models.store.plan import Plan
 from deployments.config import Compute, LaneArgs
+from deployments.graph.compute import ComputeThread
 from deployments.graph.replica import Replica
 
 
@@ -18,33 +25,19 @@ class Partition(Replica):
         stage: Stage,
         plan: Plan,
         compute: Compute,
-        activation_dtype: str,
+        activation_dtype: Precision,
         lane: LaneArgs,
         store: str,
     ):
-        super().__init__(compute, lane, store)
-        self._thread.run_now(self._prepare, stage, plan, compute, activation_dtype)
-
-    def _prepare(self, stage: Stage, plan: Plan, compute: Compute, activation_dtype: str) -> None:
-        import torch  # and what needs it: not by whoever deploys it
-
-        from cache_models.network.base_dnn import load
-        from cache_models.network.cutting import cut
-        from cache_models.network.device import resolve
-        from cache_models.network.engine import fast
-        from cache_models.network.slice import Slice
-
-        assert stage.takes is not None, "partitions take something"
-        device = resolve(compute.device)
-        base = load(plan.model)
-        plan.check_base(base)
-        part = cut(base).slices(plan.cut_points)[stage.slice_index]
-        module = fast(part, stage.takes, device, compute.compile)
-        dtype = getattr(torch, activation_dtype)
-        self._slice = Slice(stage, base.description, module, device, dtype)
-        # Every size of batch once, and that of most requests often.
-        for rows in [*range(compute.max_batch_rows, 1, -1), *[1] * 5]:
-            self._slice(self._slice.zeros(rows))
+        """
+        Raises:
+            ArtifactError: the store's graphs for `plan` are missing or damaged.
+            EngineError: the engine cannot be had here.
+        """
+        thread = ComputeThread()
+        super().__init__(compute, lane, store, thread)
+        # There, since PyTorch keeps a team of threads for every thread that has computed.
+        self._slice = thread.run_now(_warm_slice, stage, plan, compute, activation_dtype, store)
 
     async def _reply(self, message: Message, until: float | None) -> Reply:
         assert isinstance(message, Run)
@@ -52,3 +45,16 @@ class Partition(Replica):
 
     def _compute(self, batch: np.ndarray, resized: bool) -> Activation | Answer:
         return self._slice(batch, resized)
+
+
+def _warm_slice(
+    stage: Stage, plan: Plan, compute: Compute, precision: Precision, store: str
+) -> Slice:
+    """Every size of batch has been computed once, and that of most requests often."""
+    engine = partition_engine(
+        Path(store), plan, stage, compute.engine, compute.threads, resolve(compute.device)
+    )
+    warm = Slice(stage, plan.description, engine, precision)
+    for rows in [*range(compute.max_batch_rows, 1, -1), *[1] * 5]:
+        warm(warm.zeros(rows))
+    return warm

@@ -19,15 +19,20 @@ class Replica:
 
     Args:
         store: folder where the key of the transport lies.
-        quick: whether a batch takes so little time that it may be computed on the event loop.
+        place: where it computes; by default in a thread.
     """
 
     _compute: Callable[..., Reply]
     """`(batch, *arguments)` → the reply to it, where this replica computes."""
 
-    def __init__(self, compute: Compute, lane: LaneArgs, store: str, quick: bool = False):
-        self._thread = ComputeThread(compute.threads)
-        self._place = ComputeLoop() if quick else self._thread
+    def __init__(
+        self,
+        compute: Compute,
+        lane: LaneArgs,
+        store: str,
+        place: ComputeThread | ComputeLoop | None = None,
+    ):
+        self._place = place or ComputeThread()
         self._batching = Batching(self._place, self._compute, compute.max_batch_rows)
         self._endpoint = Endpoint(self._reply)
         self._lane, self._store = lane, Path(store)

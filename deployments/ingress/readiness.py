@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future
 
 from cache_models.network.stages import Stage
 from deployments.ingress.errors import Unavailable
@@ -15,16 +14,12 @@ class Readiness:
 
     Args:
         ping: returns once a replica of each stage is there to answer.
-        warm: done once the router itself has all that it needs.
     """
 
     def __init__(
-        self,
-        stages: Sequence[Stage],
-        ping: Callable[[Sequence[Stage]], Awaitable[object]],
-        warm: Future[None],
+        self, stages: Sequence[Stage], ping: Callable[[Sequence[Stage]], Awaitable[object]]
     ):
-        self._stages, self._ping, self._warm = stages, ping, warm
+        self._stages, self._ping = stages, ping
         self._lookups_seen = False
 
     async def check(self) -> None:
@@ -36,7 +31,6 @@ class Readiness:
         needed = [s for s in self._stages if not (s.is_lookup and self._lookups_seen)]
         try:
             async with asyncio.timeout(PING_S):
-                await asyncio.shield(asyncio.wrap_future(self._warm))
                 await self._ping(needed)
         except Exception as error:
             raise Unavailable(f"not all deployments answer yet: {error!r}") from error

@@ -1,17 +1,11 @@
 """The smallest form of an image that is the same to the base DNN: larger ones are resized to its
-input before they travel, smaller ones beside the base DNN.
+input before they travel, smaller ones beside the base DNN."""
 
-PyTorch is imported where something is resized, and only there: nothing else here needs it.
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from cache_models.network.preprocessing import Preprocessing
+from cache_models.network.preprocessing import Preprocessing
 
 
 class Input(NamedTuple):
@@ -35,10 +29,7 @@ def smallest_form(batch: np.ndarray, preprocessing: Preprocessing | None) -> Inp
     """Of images or inputs of one size; may take long, so not for an event loop."""
     if preprocessing is None or not needs_resizing(batch, preprocessing):
         return Input(batch)
-    from cache_models.network.preprocessing import as_tensor
-
-    resized = preprocessing.resize(as_tensor(batch))
-    return Input(resized.permute(0, 2, 3, 1).contiguous().numpy(), True)
+    return Input(preprocessing.resize(batch), True)
 
 
 def needs_resizing(batch: np.ndarray, preprocessing: Preprocessing | None) -> bool:
@@ -46,17 +37,3 @@ def needs_resizing(batch: np.ndarray, preprocessing: Preprocessing | None) -> bo
     if preprocessing is None or batch.dtype != np.uint8:
         return False
     return is_larger(batch.shape[1], batch.shape[2], preprocessing)
-
-
-def use_one_thread() -> None:
-    """For every thread that resizes: PyTorch's own threads would spin beside the partitions', and
-    resizing needs no second."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def warm_up(preprocessing: Preprocessing) -> None:
-    """Import and set up all that the first large image would wait for."""
-    height, width = preprocessing.crop_size
-    smallest_form(np.zeros((1, height + 1, width + 1, 1), np.uint8), preprocessing)

@@ -1,7 +1,5 @@
 """The ingress: a router connects the parts that read requests over HTTP and have them answered."""
 
-from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,7 +20,7 @@ from deployments.ingress.endpoints import build
 from deployments.ingress.errors import Unavailable
 from deployments.ingress.inputs import Inputs
 from deployments.ingress.readiness import Readiness
-from deployments.ingress.resizing import Input, use_one_thread, warm_up
+from deployments.ingress.resizing import Input
 from deployments.ingress.stats import Report, Snapshot, Stats, merge, traffic
 from deployments.ingress.workers import Workers
 from deployments.transport.place import connect
@@ -41,16 +39,12 @@ class Router:
         self._plan = plan
         self.name, self.limits = args.name, args.http
         self.description = plan.description
-        preprocessing = plan.description.preprocessing
-        self.workers = Workers(use_one_thread if preprocessing else None)
-        warm: Future[None] = self.workers.begin(
-            partial(warm_up, preprocessing) if preprocessing else lambda: None
-        )
+        self.workers = Workers()
         self.inputs = Inputs(plan.description, args.http, self.workers)
 
         stages = plan.stages()
         self._place = connect(stages, graph, args.lane, args.store, args.activation_bytes_per_value)
-        self._readiness = Readiness(stages, self._place.ping, warm)
+        self._readiness = Readiness(stages, self._place.ping)
         speculation = Speculation(stages, args.order)
         self._cascade = Cascade(
             stages,

@@ -7,7 +7,7 @@ one at a time bounds memory, and the merely large need not wait behind it.
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from deployments.ingress.errors import Unavailable
@@ -23,15 +23,11 @@ MAX_UNDER_WAY = 64
 
 
 class Workers:
-    """Threads of one router.
+    """Threads of one router."""
 
-    Args:
-        prepare: called first in every thread.
-    """
-
-    def __init__(self, prepare: Callable[[], None] | None = None):
-        self._large = ThreadPoolExecutor(LARGE_THREADS, "large", initializer=prepare)
-        self._huge = ThreadPoolExecutor(1, "huge", initializer=prepare)
+    def __init__(self) -> None:
+        self._large = ThreadPoolExecutor(LARGE_THREADS, "large")
+        self._huge = ThreadPoolExecutor(1, "huge")
         self._under_way = 0
 
     async def run(self, function: Callable[..., T], *args, pixels: int = 0) -> T:
@@ -54,7 +50,3 @@ class Workers:
             return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
         finally:
             self._under_way -= 1
-
-    def begin(self, function: Callable[[], T]) -> Future[T]:
-        """Do something at once that no request waits for; needs no running loop."""
-        return self._large.submit(function)

@@ -3,6 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from cache_models.errors import EngineError
+from cache_models.store.graphs import GraphRecord, Graphs
+from deployments import app
 from deployments.app import build
 from deployments.config import AppArgs
 
@@ -13,6 +16,8 @@ from deployments.config import AppArgs
         ({"devise": "cpu"}, "devise\n.*not permitted"),
         ({"partition": {"device": "gpu"}}, r"partition.device\n.*auto\|cpu\|cuda"),
         ({"partition": {"threads": 0}}, r"partition.threads\n.*greater than or equal to 1"),
+        ({"partition": {"engine": "tvm"}}, "'auto', 'onnxruntime', 'torch' or 'compile'"),
+        ({"partition": {"compile": True}}, r"partition\n.*write `engine: compile`"),
         ({"activation_dtype": "int8"}, "'float32', 'float16' or 'bfloat16'"),
         ({"store": "my_store"}, "store\n.*absolute path"),
         ({"lookup_timeout_ms": -1}, "lookup_timeout_ms\n.*greater than 0"),
@@ -30,10 +35,27 @@ def test_a_store_for_another_model_is_refused():
         build(AppArgs(model="torchvision:resnet18"))
 
 
-def test_a_lookup_is_not_compiled():
-    build(AppArgs(partition={"compile": True}))
-    with pytest.raises(ValueError, match="Lookup0: only partitions may have `compile: true`"):
-        build(AppArgs(overrides={"Lookup0": {"compile": True}}))
+@pytest.fixture
+def graphs(monkeypatch):
+    """As if the shipped store had them."""
+    made = Graphs(
+        fingerprint="",
+        cut_points=["input"],
+        partitions={"Partition0": GraphRecord(refused="its loop has no end")},
+    )
+    monkeypatch.setattr(app, "ensure", lambda *where: made)
+
+
+def test_a_lookup_is_not_compiled(graphs):
+    build(AppArgs(partition={"engine": "compile"}, lookup={"engine": "torch"}))
+    with pytest.raises(ValueError, match="Lookup0: only partitions may have `engine: compile`"):
+        build(AppArgs(overrides={"Lookup0": {"engine": "compile"}}))
+
+
+def test_onnx_runtime_is_refused_at_the_door_where_a_slice_has_no_graph(graphs):
+    build(AppArgs())
+    with pytest.raises(EngineError, match=r"its loop has no end.*Leave `engine: auto`"):
+        build(AppArgs(partition={"engine": "onnxruntime"}))
 
 
 def test_overrides_name_deployments_of_the_plan():

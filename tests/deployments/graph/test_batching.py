@@ -37,7 +37,7 @@ def slow():
 
 def gathered(slow, max_rows, *requests):
     """Replies to requests that came while the first one was computed."""
-    batching = Batching(ComputeThread(1), slow, max_rows)
+    batching = Batching(ComputeThread(), slow, max_rows)
     replies = [batching.submit(np.array([[0]]))]
     assert slow.begun.wait(10)
     replies += [batching.submit(np.array(rows)[:, None], *args) for rows, *args in requests]
@@ -87,7 +87,7 @@ def test_a_failure_is_its_batchs_own(slow):
 
 def test_a_client_that_is_alone_does_not_wait(slow):
     slow.go.set()
-    batching = Batching(ComputeThread(1), slow, 8)
+    batching = Batching(ComputeThread(), slow, 8)
     for i in range(3):
         batching.submit(np.array([[i]])).result(10)
     assert [rows for rows, _ in slow.calls] == [[0], [1], [2]]
@@ -111,7 +111,7 @@ def test_on_the_event_loop_what_has_arrived_is_computed_together(slow):
 
 
 def test_a_request_whose_time_is_over_is_not_computed(slow):
-    batching = Batching(ComputeThread(1), slow, 8)
+    batching = Batching(ComputeThread(), slow, 8)
     first = batching.submit(np.array([[0]]))
     assert slow.begun.wait(10)
     late = batching.submit(np.array([[1]]), until=time.monotonic() - 1)

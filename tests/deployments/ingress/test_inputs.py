@@ -7,14 +7,13 @@ import threading
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, PngImagePlugin
 
 from cache_models.network.description import ModelDescription
 from cache_models.network.pixels import pixels
-from cache_models.network.preprocessing import Preprocessing, as_tensor
+from cache_models.network.preprocessing import Preprocessing
 from deployments.config import HttpLimits
-from deployments.ingress import inputs, resizing
+from deployments.ingress import inputs
 from deployments.ingress.inputs import INLINE_JSON_BYTES, INLINE_PIXELS, Inputs
 from deployments.ingress.workers import Workers
 
@@ -106,8 +105,7 @@ def test_a_large_picture_is_read_in_a_worker_and_looks_the_same(read, kind, shap
     assert not on_the_loop
     expected = pixels(Image.open(io.BytesIO(body)), 3)[None]
     if given.resized:
-        resized = PREPROCESSING.resize(as_tensor(expected))
-        expected = resized.permute(0, 2, 3, 1).numpy()
+        expected = PREPROCESSING.resize(expected)
     assert given.resized == (shape[0] > 160)
     assert np.array_equal(given.batch, expected)
 
@@ -127,16 +125,5 @@ def test_images_in_tensors_are_resized_in_a_worker(read):
     batch = RNG.integers(0, 256, (2, 200, 170, 3), np.uint8)
     (_, given), on_the_loop = read(tensor(batch)[1])
     assert not on_the_loop
-    expected = PREPROCESSING.resize(as_tensor(batch)).permute(0, 2, 3, 1).numpy()
     assert given.resized
-    assert np.array_equal(given.batch, expected)
-
-
-def test_workers_resize_with_one_thread_each():
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(2, before))
-    try:
-        threads = asyncio.run(Workers(resizing.use_one_thread).run(torch.get_num_threads))
-    finally:
-        torch.set_num_threads(before)
-    assert threads == 1
+    assert np.array_equal(given.batch, PREPROCESSING.resize(batch))
