@@ -11,21 +11,22 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from cache_models.build.evidence import say
-from cache_models.errors import ArtifactError
+from cache_models.errors import ArtifactError, EngineError
 from cache_models.follow import advice
 from cache_models.follow.build_samples import BuildSamples, has_samples
-from cache_models.network.features import input_features
 from cache_models.follow.recording import ENOUGH, record_missing
 from cache_models.follow.retraining import Candidate, candidate_plan, keeps_promise, retrain
 from cache_models.follow.said import load_said
 from cache_models.follow.standing import latency_and_compute_ms
 from cache_models.follow.traffic import Traffic
 from cache_models.follow.traffic_log import Sample, TrafficLog
-from cache_models.network.base_dnn import load
+from cache_models.network.engine.interface import Engine
+from cache_models.network.features import input_features
 from cache_models.network.stages import INPUT
 from cache_models.promise.prior import PriorRecord, calibrate_prior
 from cache_models.promise.promise import error_share, min_samples
 from cache_models.store.files import CALIBRATION
+from cache_models.store.graphs import partition_engine
 from cache_models.store.plan import Plan
 from cache_models.store.strata import TEST
 from cache_models.store.versions import CacheVersion, Store, fits
@@ -43,6 +44,7 @@ class Learner:
     Args:
         plan: that the graph was deployed for.
         rest: called after every small piece of a round's work.
+        threads: with which the base DNN records.
 
     Attributes:
         version: in service.
@@ -50,8 +52,10 @@ class Learner:
             class.
     """
 
-    def __init__(self, plan: Plan, store: str, log: TrafficLog, rest: Callable[[], None]):
-        self._deployed, self._rest = plan, rest
+    def __init__(
+        self, plan: Plan, store: str, log: TrafficLog, rest: Callable[[], None], threads: int = 1
+    ):
+        self._deployed, self._rest, self._threads = plan, rest, threads
         self._limits = plan.promise.limits
         self._store = Store(store)
         self._log = log
@@ -119,14 +123,28 @@ class Learner:
                 self.may_begin = enough
                 if time.monotonic() >= stop:
                     return False
-        except ArtifactError as error:
+        except (ArtifactError, EngineError) as error:
             logger.error("rounds will have no more samples of the build: %s", error)
         self.may_begin = True
         return True
 
     def _record_missing(self, build: BuildSamples | None) -> Iterator[bool]:
         if len(self._log.unrecorded(1)):
-            yield from record_missing(build, load(self._deployed.model), self._log)
+            assert build is not None, "unrecorded samples are a build's"
+            description, engines = self._deployed.description, self._engines()
+            yield from record_missing(build, description, engines, self._log)
+
+    def _engines(self) -> list[Engine | None]:
+        """Of the slices that end at the deployed cut points; None at the input."""
+        ends = {stage.end: stage for stage in self._deployed.stages() if not stage.is_lookup}
+        return [
+            None
+            if name == INPUT
+            else partition_engine(
+                self._store.folder, self._deployed, ends[name], "auto", self._threads, "cpu"
+            )
+            for name in self._deployed.cut_points
+        ]
 
     def can_test(self) -> bool:
         """Whether a candidate without a mistake could pass; before that a round is in vain."""

@@ -283,12 +283,11 @@ class Trainer:
 
         from deployments.follow.learner import Learner
 
-        torch.set_num_threads(self._args.retraining.threads)
+        share, threads = self._args.retraining.share, self._args.retraining.threads
+        torch.set_num_threads(threads)
         # Until there are caches nothing is gained by waiting for them.
-        duty_cycle = DutyCycle(
-            self._args.retraining.share, lambda: self._policy.trained and not self._idle
-        )
-        self._learner = Learner(self._plan, self._args.store, self._log, duty_cycle.rest)
+        duty_cycle = DutyCycle(share, lambda: self._policy.trained and not self._idle)
+        self._learner = Learner(self._plan, self._args.store, self._log, duty_cycle.rest, threads)
         return self._learner
 
     async def _write(self, function: Callable[..., Result], *args: Any) -> Result:

@@ -90,10 +90,8 @@ def test_a_batch_is_answered_row_by_row(client):
 
 
 def test_a_tensor_is_answered_like_the_image_it_was_made_from(client):
-    from cache_models.network.preprocessing import as_tensor
-
     images = sample()[0][:1]
-    inputs = load("default").inputs(as_tensor(images))
+    inputs = load("default").inputs(images)
     request = {
         "inputs": [
             {

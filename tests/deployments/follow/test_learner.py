@@ -28,7 +28,7 @@ def log(tmp_path, shipped):
 
 
 def test_rounds_can_begin_at_once_with_the_shipped_store(shipped, log, monkeypatch):
-    monkeypatch.setattr(module, "load", None)  # the base DNN is not asked for
+    monkeypatch.setattr(module, "partition_engine", None)  # the base DNN is not asked for
     version = shipped.current()
     learner = Learner(version.plan, str(shipped.folder), log, lambda: None)
     assert learner.may_begin

@@ -16,7 +16,6 @@ from cache_models.build import cold_start
 from cache_models.build.survey import survey
 from cache_models.follow import retraining
 from cache_models.network.base_dnn import load
-from cache_models.network.preprocessing import as_tensor
 from cache_models.network.stages import INPUT
 from cache_models.promise import prior, promise
 from cache_models.promise.promise import PATH, Limits
@@ -104,8 +103,9 @@ def observations(count, seed=0, version=1):
     """What a router tells of requests while caches are off."""
     base = load("tests.tiny:tiny")
     pictures = images(count, seed)
-    probabilities = base.description.probabilities(base.module(base.inputs(as_tensor(pictures))))
-    for picture, p in zip(pictures, probabilities.detach().numpy(), strict=True):
+    with torch.inference_mode():
+        probabilities = base.module(base.inputs(pictures)).softmax(1).numpy()
+    for picture, p in zip(pictures, probabilities, strict=True):
         label = int(p.argmax())
         yield Observation("base", label, label, version, 1.0, 1.0, (picture,), False, p)
 
