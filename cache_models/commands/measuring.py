@@ -230,20 +230,19 @@ def guard(max_disagreement: float, samples_between_alarms: float, sample_rate: f
 
 
 @click.command()
-@model_option
 @store_option
 @device_option
-@click.option("--compile", "compiled", is_flag=True, help="Partitions by torch.compile.")
-def tune(model: str, store: Path | None, device: str, compiled: bool) -> None:
-    """Measure which threads, wait policies and batch sizes suit partitions and lookups here."""
+@click.option("--compile", "compiled", is_flag=True, help="Also partitions by torch.compile.")
+def tune(store: Path | None, device: str, compiled: bool) -> None:
+    """Measure which engine, threads and batch sizes suit partitions and lookups here."""
     from cache_models.bench.tuning import describe, tune
     from cache_models.network.device import resolve
     from cache_models.store.versions import Store
     from cache_models.zoo.fashion import STORE
 
-    version = Store(store or STORE).current()
-    tuned = tune(model, version, resolve(device), compiled)
-    click.echo(describe(tuned, compiled))
+    folder = store or STORE
+    version = Store(folder).current()
+    click.echo(describe(tune(folder, version, resolve(device), compiled)))
 
 
 COMMANDS = (inspect, evaluate, compare, novelty, guard, tune)

@@ -1,66 +1,83 @@
-"""Threads, wait policy and batch caps are chosen from what was measured."""
-
-import os
+"""Engine, threads and batch caps are chosen from what was measured."""
 
 import pytest
 import yaml
 
-from cache_models.bench.tuning import (
-    BATCHES,
-    SPIN_COUNT,
-    Call,
-    Setting,
-    Tuned,
-    choose,
-    describe,
-    with_spins,
-)
+from cache_models.bench import tuning
+from cache_models.bench.tuning import BATCHES, ENGINES, Setting, Tuned, choose, describe, tune
+from cache_models.cache.learned_cache import LearnedCache
+from cache_models.cache.variant import Variant
+from cache_models.network.base_dnn import load
+from cache_models.network.cutting import cut
+from cache_models.network.features import feature_shape
+from cache_models.store.versions import Store
+from tests.plans import plan_for
 
-ONE, TWO, FOUR = Setting(1, 0), Setting(2, 20_000), Setting(4, 20_000)
+TINY = "tests.tiny:tiniest"
+ONNX, TORCH, COMPILE = range(3)
 
 
-def at_batch_1(calls: dict[Setting, Call]) -> Setting:
-    return choose("Partition0", {setting: {1: call} for setting, call in calls.items()}, 2).setting
+def at_batch_1(ms: dict[Setting, float]) -> Setting:
+    return choose("Partition0", {setting: {1: spent} for setting, spent in ms.items()}).chosen
 
 
 def test_more_threads_are_chosen_only_where_they_are_quicker():
-    assert at_batch_1({ONE: Call(10.0), TWO: Call(9.6), FOUR: Call(9.7)}) == ONE
-    assert at_batch_1({ONE: Call(10.0), TWO: Call(6.0), FOUR: Call(5.9)}) == TWO
+    one, two, four = (Setting(threads, ONNX) for threads in (1, 2, 4))
+    assert at_batch_1({one: 10.0, two: 9.6, four: 9.7}) == one
+    assert at_batch_1({one: 10.0, two: 6.0, four: 5.9}) == two
 
 
-def test_threads_wait_only_as_long_as_it_pays():
-    sleeps, spins, never_sleeps = Setting(2, 0), TWO, Setting(2, 2_000_000)
-    assert at_batch_1({sleeps: Call(35.0), spins: Call(20.0, 1.0)}) == spins
-    assert at_batch_1({spins: Call(20.0, 1.0), never_sleeps: Call(18.0, 60.0)}) == spins
-    assert at_batch_1({sleeps: Call(20.1), spins: Call(20.0, 1.0)}) == sleeps
-
-
-def test_a_process_spins_as_often_as_it_is_told_and_the_others_as_before(monkeypatch):
-    monkeypatch.setenv(SPIN_COUNT, "7")
-    assert with_spins(20_000, os.getenv, SPIN_COUNT) == "20000"
-    assert os.environ[SPIN_COUNT] == "7"
+def test_another_engine_is_chosen_only_where_it_is_quicker():
+    onnx, torch, compiled = (Setting(2, rank) for rank in (ONNX, TORCH, COMPILE))
+    assert at_batch_1({torch: 9.7, onnx: 10.0, compiled: 9.6}) == onnx
+    assert at_batch_1({onnx: 10.0, torch: 8.0, compiled: 7.9}) == torch
+    assert at_batch_1({onnx: 10.0, torch: 8.0, compiled: 5.0}).engine == "compile"
 
 
 def test_the_batch_cap_is_the_smallest_with_nearly_the_least_time_a_row():
     def cap(ms: dict[int, float]) -> int:
-        return choose("Lookup0", {ONE: {n: Call(spent) for n, spent in ms.items()}}, 2).batch_cap
+        return choose("Lookup0", {Setting(1, ONNX): ms}).batch_cap
 
     assert cap({1: 1.0, 2: 1.2, 4: 2.0, 8: 3.95}) == 4
     assert cap({1: 10.0, 2: 19.8, 4: 39.5}) == 1
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_what_is_to_be_written_is_what_was_measured(compiled):
-    calls = dict.fromkeys(BATCHES, Call(1.0))
-    text = describe([Tuned("Partition0", TWO, 4, calls), Tuned("Lookup0", ONE, 8, calls)], compiled)
-    written = yaml.safe_load(text[text.index("args:") :])
-    overrides = written["args"]["overrides"]
-    as_measured = {"device": "auto", "threads": 2, "max_batch_rows": 4}
-    assert overrides["Partition0"] == as_measured | ({"compile": True} if compiled else {})
-    assert overrides["Lookup0"] == {"device": "cpu", "threads": 1, "max_batch_rows": 8}
-    [waits] = written["deployments"]
-    assert waits["name"] == "Partition0"
-    assert waits["ray_actor_options"] == {
-        "num_cpus": 0.1,
-        "runtime_env": {"env_vars": {"GOMP_SPINCOUNT": "20000"}},
+def test_what_is_to_be_written_is_what_was_chosen():
+    ms = dict.fromkeys(BATCHES, 1.0)
+    two, one = Setting(2, TORCH), Setting(1, ONNX)
+    text = describe(
+        [Tuned("Partition0", two, 4, {one: ms, two: ms}), Tuned("Lookup0", one, 8, {one: ms})]
+    )
+    overrides = yaml.safe_load(text[text.index("args:") :])["args"]["overrides"]
+    assert overrides == {
+        "Partition0": {"device": "auto", "threads": 2, "max_batch_rows": 4, "engine": "torch"},
+        "Lookup0": {"device": "cpu", "threads": 1, "max_batch_rows": 8, "engine": "onnxruntime"},
     }
+    assert len([line for line in text.splitlines() if line.startswith("Partition0")]) == 2
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    base = load(TINY)
+    plan = plan_for(["stem"], base.description.classes)
+    plan.model, plan.fingerprint, plan.description = TINY, base.fingerprint(), base.description
+    [cache], [point] = plan.caches, plan.candidates
+    point.activation_shape = cut(base)["stem"].shape
+    cache.feature_shape = feature_shape(point.activation_shape)
+    cache.variant = Variant(family="pool", size=1)
+    learned = LearnedCache(cache.variant, cache.feature_shape, 4).eval()
+    Store(tmp_path).publish(plan, {cache.file: learned})
+    return Store(tmp_path)
+
+
+def test_every_stage_is_measured_in_every_engine(store, monkeypatch):
+    monkeypatch.setattr(tuning, "PAUSE_S", 0.0)
+    monkeypatch.setattr(tuning, "cores", lambda: 2)
+    tuned = {one.deployment: one for one in tune(store.folder, store.current())}
+    assert set(tuned) == {"Partition0", "Lookup0", "Partition1"}
+    for one in tuned.values():
+        assert set(one.measured) == {Setting(n, rank) for n in (1, 2) for rank in (ONNX, TORCH)}
+        assert all(set(ms) == set(BATCHES) for ms in one.measured.values())
+        assert one.chosen in one.measured and one.batch_cap in BATCHES
+    assert ENGINES[COMPILE] == "compile"
+    assert "Partition1" in describe(list(tuned.values()))
