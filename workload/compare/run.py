@@ -50,7 +50,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     store = Store(options.store or STORE)
     version = store.current()
     version.plan.check_base(base)
-    device = str(resolve(options.device))
+    device = resolve(options.device)
     whole = folder / "whole"
     graphs.give(stores.without_caches(version, whole), whole)
     threads = options.threads or best_threads(whole, device, cores())

@@ -145,7 +145,7 @@ def _offline(
     """The base DNN's labels and what static caches say, `(n,)` each."""
     if base is None:
         return np.full(len(pictures), report.UNKNOWN), None
-    device = str(resolve("auto"))
+    device = resolve("auto")
     truth = base_answers(base, pictures, device)
     if settings.static is None:
         return truth, None

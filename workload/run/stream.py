@@ -51,7 +51,7 @@ def make_stream(
                 f"{stream} needs labels, and {name} has none that are asked for: leave out "
                 f"--ask-again, so that the base DNN's answers can stand for them"
             )
-        labels = base_answers(base, data.images, str(resolve("auto")))
+        labels = base_answers(base, data.images, resolve("auto"))
     if requests is None:
         whole = {"video": len(data.images), "replay": sys.maxsize}
         requests = whole.get(stream.partition(":")[0], DEFAULT_REQUESTS)

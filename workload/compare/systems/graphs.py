@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 from cache_models.data.datasets import cache_home
+from cache_models.errors import ArtifactError
 from cache_models.store.exporting import ensure
-from cache_models.store.graphs import folder_of
+from cache_models.store.graphs import folder_of, sound
 from cache_models.store.versions import CacheVersion
 
 
@@ -22,8 +23,10 @@ def give(version: CacheVersion, store: Path) -> None:
     target = folder_of(store, plan)
     if target.exists():
         return
-    source = folder_of(beside, plan)
-    if not source.exists():
+    try:
+        sound(beside, plan)
+        source = folder_of(beside, plan)
+    except ArtifactError:
         kept = cache_home() / "compare"
         ensure(kept, version)
         source = folder_of(kept, plan)
