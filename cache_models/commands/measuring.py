@@ -245,4 +245,33 @@ def tune(store: Path | None, device: str, compiled: bool) -> None:
     click.echo(describe(tune(folder, version, resolve(device), compiled)))
 
 
-COMMANDS = (inspect, evaluate, compare, novelty, guard, tune)
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--threads", type=click.IntRange(1), help="Default: all cores.")
+@click.option("--out", type=click.Path(path_type=Path), help="The lines as CSV.")
+def engines(models: tuple[str, ...], threads: int | None, out: Path | None) -> None:
+    """Measure base DNNs, and the shipped lookups, in PyTorch and in ONNX Runtime.
+
+    MODEL is as for --model elsewhere; by default the shipped one and seven of torchvision's.
+    """
+    from cache_models.bench import engines
+    from cache_models.network.base_dnn import load
+    from cache_models.network.threads import cores
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE, sample
+
+    rows: list[engines.EngineRow] = []
+    click.echo(engines.heading())
+    for model in models or engines.MODELS:
+        given = sample()[0] if model == "default" else None
+        measured = engines.compare_base(load(model), threads or cores(), given)
+        if model == "default":
+            measured += engines.compare_lookups(Store(STORE).current(), given)
+        for row in measured:
+            click.echo(engines.describe(row))
+        rows += measured
+    if out:
+        out.write_text(engines.as_csv(rows))
+
+
+COMMANDS = (inspect, evaluate, compare, novelty, guard, tune, engines)
