@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -27,8 +28,8 @@ from cache_models.follow.said import load_said
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.base_dnn import load
 from cache_models.network.cutting import cut
-from cache_models.network.features import extract
-from cache_models.network.preprocessing import as_tensor
+from cache_models.network.pooling import extract
+from cache_models.network.slice_engines import slice_engines
 from cache_models.network.stages import INPUT
 from cache_models.promise.promise import Limits, cascade, exits_and_mistakes
 from cache_models.store.copies import working_copy
@@ -51,9 +52,7 @@ def built(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "cache_models.build.survey.slice_costs",
-            lambda model, names, device="cpu", batches=(1, 8): [
-                dict.fromkeys(batches, 100.0) for _ in range(len(names) + 1)
-            ],
+            lambda engines, input_shape: [dict.fromkeys((1, 8), 100.0) for _ in engines],
         )
         folder = tmp_path_factory.mktemp("work")
         build(base, Samples(images(1600)), "tiny", store, LIMITS, FREE, folder)
@@ -67,7 +66,7 @@ def test_the_plan_keeps_its_promise_on_images_that_tuned_nothing(built):
     assert plan.expected.latency_ms < plan.expected.base_latency_ms
     base = load(plan.model)
     assert plan.fingerprint == base.fingerprint()
-    fresh = base.inputs(as_tensor(images(2000, seed=1)))
+    fresh = base.inputs(images(2000, seed=1))
     with torch.inference_mode():
         answers = base.module(fresh).argmax(1)
         given = torch.full_like(answers, -1)
@@ -111,7 +110,7 @@ def test_copies_of_what_trains_are_for_predictors_and_leave_all_else_as_it_was(t
         assert np.array_equal(getattr(data, part), getattr(plain, part))
     made = Augmented(samples.images, data.train, copies=2)[1000:1050]
     with torch.inference_mode():
-        answers = base.module(base.inputs(as_tensor(made))).argmax(1)
+        answers = base.module(base.inputs(made)).argmax(1)
     assert np.array_equal(data.recording.answers[1000:1050], answers)
     assert np.array_equal(data.recording.probabilities[:1000], plain.recording.probabilities)
 
@@ -194,17 +193,22 @@ def test_an_interrupted_recording_goes_on_where_it_was(tmp_path, monkeypatch):
 
     calls = []
 
-    def stop_at_the_third(activation):
-        calls.append(len(activation))
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return extract(activation)
+    def that_stop(*args, **more):
+        first, *others = slice_engines(*args, **more)
 
-    monkeypatch.setattr("cache_models.data.recording.extract", stop_at_the_third)
+        def stop_at_the_third(activation):
+            calls.append(len(activation))
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return first(activation)
+
+        return [stop_at_the_third, *others]
+
+    monkeypatch.setattr("cache_models.data.recording.slice_engines", that_stop)
     with pytest.raises(KeyboardInterrupt):
         record(base, model, ["stem", "blocks.1.1"], data, tmp_path / "part", batch=20)
     resumed = record(base, model, ["stem", "blocks.1.1"], data, tmp_path / "part", batch=20)
-    assert len(calls) == 5 + 2 * 3  # two batches were done
+    assert len(calls) == 3 + 3  # two batches were done
     assert np.array_equal(resumed.probabilities, whole.probabilities)
     for name in whole.features:
         assert np.array_equal(resumed.features[name], whole.features[name])
@@ -300,15 +304,17 @@ def test_what_an_older_build_did_not_keep_is_recorded_in_parts_and_every_class_s
     older, tmp_path
 ):
     base, log, build = load("tests.tiny:tiny"), log_for(older, tmp_path), BuildSamples(older)
+    engines = slice_engines(base, cut(base), older.plan.cut_points)[:-1]
+    missing = partial(record_missing, build, base.description, engines)
     log.join(build)
     assert not build.complete and log.untestable(ENOUGH)
     assert not len(log.reservoir().roles)
-    assert len(list(islice(record_missing(build, base, log), 2))) == 2
+    assert len(list(islice(missing(log), 2))) == 2
     assert len(log.reservoir().roles) == 8
 
     again = log_for(older, tmp_path)  # as after a crash
     again.join(build)
-    told = list(record_missing(build, base, again))
+    told = list(missing(again))
     assert told[-1] and not told[0]
     kept = again.reservoir()
     assert len(kept.roles) == len(build.roles)

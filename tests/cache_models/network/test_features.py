@@ -1,26 +1,29 @@
-"""Features are at most 16 KB, whatever the activation."""
+"""Features are at most 16 KB, whatever the activation, and the same wherever they are made."""
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from cache_models.network.features import extract, feature_shape
+from cache_models.network.description import ModelDescription
+from cache_models.network.features import feature_shape, input_features
+from cache_models.network.pooling import extract
+from cache_models.network.preprocessing import Preprocessing
+
+SHAPES = [
+    (64, 56, 56),
+    (512, 7, 7),
+    (9000, 2, 2),
+    (3, 200, 100),
+    (197, 768),
+    (20, 9000),
+    (10,),
+    (25088,),
+]
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        (64, 56, 56),
-        (512, 7, 7),
-        (9000, 2, 2),
-        (3, 200, 100),
-        (197, 768),
-        (20, 9000),
-        (10,),
-        (25088,),
-    ],
-)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_features_fit_in_16_kb_and_have_the_declared_shape(shape):
     features = extract(torch.randn(2, *shape))
     assert features.shape[1:] == feature_shape(shape)
@@ -36,3 +39,24 @@ def test_a_small_vector_stays_as_it_is_and_large_values_stay_finite():
 def test_the_class_token_is_kept():
     tokens = torch.randn(1, 197, 768)
     assert torch.equal(extract(tokens)[0, 0], tokens[0, 0].half())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_features_of_inputs_are_pooled_as_those_of_activations(shape):
+    inputs = np.random.default_rng(0).standard_normal((2, *shape), np.float32)
+    got = input_features(ModelDescription(shape, ("a",)), inputs)
+    assert got.dtype == np.float16
+    np.testing.assert_allclose(got, extract(torch.from_numpy(inputs)), rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (70, 50)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_features_of_pictures_are_those_of_what_the_base_dnn_takes(size, channels):
+    preprocessing = Preprocessing(size)
+    description = ModelDescription((3, *size), ("a",), preprocessing)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 28, 20, channels), np.uint8)
+    got = input_features(description, pictures)
+    expected = extract(torch.from_numpy(description.inputs(pictures))).numpy()
+    np.testing.assert_allclose(got, expected, rtol=2e-3, atol=1e-3)
+    resized = preprocessing.resize(pictures)
+    assert np.array_equal(input_features(description, resized, resized=True), got)

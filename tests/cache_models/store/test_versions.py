@@ -18,10 +18,10 @@ from tests.plans import plan_for
 VARIANT = Variant(family="pool", size=1)
 PLAN = plan_for(["early"], variant=VARIANT)
 STEPS = (
-    (module, "_sync"),
+    (module, "sync"),
     (safetensors.torch, "save_file"),
     (learned_cache, "save_cache"),
-    (module, "_sha256"),
+    (module, "sha256"),
 )
 
 
