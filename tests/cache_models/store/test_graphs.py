@@ -14,7 +14,7 @@ from cache_models.network.engine.onnx_runtime import OnnxRuntime
 from cache_models.network.engine.pytorch import PyTorch
 from cache_models.network.slice import Slice
 from cache_models.promise.promise import Limits
-from cache_models.store import exporting, graphs
+from cache_models.store import exporting, graphs, slice_graphs
 from cache_models.store.graphs import GraphRecord, choose, folder_of, partition_engine, read
 from cache_models.store.plan import HopCost
 from cache_models.store.versions import Store
@@ -69,14 +69,14 @@ def test_partitions_answer_as_the_base_dnn(cold):
     pictures, base = images(50), load(MODEL)
     with torch.inference_mode():
         expected = base.module(base.inputs(pictures)).softmax(1).numpy()
-    np.testing.assert_allclose(answers(Store(cold.folder.parents[1]), pictures), expected, atol=1e-6)
+    np.testing.assert_allclose(answers(Store(cold.folder.parents[1]), pictures), expected, atol=1e-5)
 
 
 def test_graphs_are_made_where_there_are_none_and_only_there(store, monkeypatch):
     made = exporting.ensure(store.folder, store.current())
     assert list(made.partitions) == ["Partition0", "Partition1"]
     for record in made.partitions.values():
-        assert record.file and record.rows == exporting.ROWS and record.largest_difference < 1e-4
+        assert record.file and record.rows == graphs.ROWS and record.largest_difference < 1e-4
         assert set(record.ms) == {"onnxruntime", "torch"}
     monkeypatch.setattr(exporting, "make", None)
     assert exporting.ensure(store.folder, store.current()) == made
@@ -107,7 +107,7 @@ def test_what_is_interrupted_leaves_nothing(store, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exporting, "_median_ms", stop)
+    monkeypatch.setattr(slice_graphs, "_median_ms", stop)
     with pytest.raises(KeyboardInterrupt):
         exporting.ensure(store.folder, store.current())
     assert list((store.folder / graphs.FOLDER).iterdir()) == []
@@ -135,7 +135,7 @@ def test_a_base_dnn_that_has_changed_gives_no_graphs(store):
 
 def test_a_slice_without_a_graph_runs_in_pytorch_and_says_why(tmp_path):
     base = load(f"{__name__}:unexportable")
-    version = cold_start(base, Store(tmp_path), Limits(), HopCost(), ["input", "second"])
+    version = cold_start(base, Store(tmp_path), Limits(), HopCost(), ["input", "relu"])
     records = read(tmp_path, version.plan).partitions
     assert records["Partition0"].refused and "i0e" in records["Partition0"].refused
     assert records["Partition1"].refused is None
@@ -149,7 +149,7 @@ def test_a_slice_without_a_graph_runs_in_pytorch_and_says_why(tmp_path):
     with torch.inference_mode():
         expected = base.module(torch.from_numpy(inputs)).softmax(1).numpy()
     np.testing.assert_allclose(engines[1](engines[0](inputs)[1])[1], expected, atol=1e-6)
-    with pytest.raises(EngineError, match=r"i0e.*Leave `engine: auto`"):
+    with pytest.raises(EngineError, match=r"i0e[\s\S]*Leave `engine: auto`"):
         choose(records["Partition0"], "onnxruntime", "cpu")
 
 
