@@ -147,12 +147,12 @@ def heading() -> str:
     columns = "".join(
         f"{name:>12}" for name in ("in a loop", "slept", "worked", f"{TOGETHER} rows")
     )
-    return f"{'milliseconds':48}{columns}"
+    return f"{'milliseconds':56}{columns}"
 
 
 def describe(row: EngineRow) -> str:
     """One line."""
-    line = f"{row.model + ', ' + row.part:35} {row.engine:12}"
+    line = f"{row.model + ', ' + row.part:43} {row.engine:12}"
     if row.refused:
         return f"{line}has no graph: {row.refused}"
     line += "".join(f"{getattr(row, condition):12.2f}" for condition in CONDITIONS)
