@@ -62,7 +62,7 @@ class HttpLimits(Strict):
     """What a request may be.
 
     Attributes:
-        max_image_pixels: of a decoded picture; 50 million take 0.7 GB while they are resized.
+        max_image_pixels: of a decoded picture; 50 million take 0.5 GB while they are decoded.
         timeout_s: from a request's first byte to its answer; after that it gets a 504.
     """
 

@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 LARGE_THREADS = 2
 HUGE_PIXELS = 8_000_000
-"""From here on a picture is huge. One of 50 million pixels takes 0.7 GB while it is decoded and
-resized, one of 8 million 0.1 GB."""
+"""From here on a picture is huge. One of 50 million pixels takes 0.5 GB while it is decoded, one of
+8 million 0.1 GB."""
 MAX_UNDER_WAY = 64
 """More are refused, since each that waits keeps its body in memory."""
 

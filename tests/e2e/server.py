@@ -29,7 +29,9 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "for-the-tests"
-STARTED_S, READY_S, STOPPED_S = 120.0, 180.0, 60.0
+STARTED_S, STOPPED_S = 120.0, 60.0
+READY_S = 300.0
+"""Slices may have to be exported first."""
 MARK = "GATI_HOME"
 """A variable that all processes of a server inherit, whose value tells them from all others."""
 

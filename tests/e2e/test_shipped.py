@@ -1,6 +1,7 @@
 """The application of `serve_config.yaml` at its own address, as a stranger meets it."""
 
 import json
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -153,6 +154,17 @@ def test_a_bad_request_gets_a_clear_4xx(client, path, body, status, message):
     answer = client.post(path, content=body)
     assert answer.status_code == status
     assert message in answer.json()["error"]
+
+
+def test_serving_processes_have_not_loaded_pytorch(server, shipped):
+    replicas = [
+        pid
+        for deployment in ("Router", "Partition0", "Lookup0")
+        for pid in server.replicas("gati", deployment).values()
+    ]
+    assert len(replicas) == 3
+    for pid in replicas:
+        assert "libtorch" not in Path(f"/proc/{pid}/maps").read_text()
 
 
 def test_stats_name_the_plan_and_the_version(client):
