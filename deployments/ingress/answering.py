@@ -1,10 +1,9 @@
 """Has a request answered: in chunks that fit one message, chosen for sampling, counted."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from cache_models.cascade import Answers, Cascade, Trace
 from deployments.graph.timeline import Timeline
 from deployments.ingress.resizing import Input
 from deployments.ingress.stats import Stats
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
 
 CHUNK_ROWS = 32
 

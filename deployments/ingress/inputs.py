@@ -5,21 +5,16 @@ How long it takes is known beforehand: of a picture by the pixels that its heade
 bytes they were compressed to, and of JSON by its length.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from cache_models.network.description import ModelDescription
 from deployments.config import HttpLimits
 from deployments.ingress import open_inference as protocol
 from deployments.ingress.decoding import decode, image_bytes, may_expand, open_image
 from deployments.ingress.resizing import Input, is_larger, needs_resizing, smallest_form
 from deployments.ingress.workers import Workers
-
-if TYPE_CHECKING:
-    from cache_models.network.description import ModelDescription
 
 INLINE_PIXELS = 128 * 128
 """A larger picture is decoded in a worker; this one takes 0.3 to 0.6 ms."""

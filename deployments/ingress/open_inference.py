@@ -5,22 +5,18 @@ size, or `input`, what the base DNN itself takes, as FP32 `(B, *input_shape)`. O
 only the latter.
 """
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
+from cache_models.cascade import Answers
+from cache_models.network.description import ModelDescription
 from deployments.ingress import json_numbers
 from deployments.ingress.errors import InvalidInput, RequestError
 from deployments.ingress.tensors import as_array, check_tensor, checked
-
-if TYPE_CHECKING:
-    from cache_models.cascade import Answers
-    from cache_models.network.description import ModelDescription
 
 OUTPUTS = ("probabilities", "label")
 APART = uuid.uuid4().hex

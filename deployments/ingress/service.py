@@ -1,19 +1,15 @@
 """What the endpoints call."""
 
-from __future__ import annotations
+from typing import Any, Protocol
 
-from typing import TYPE_CHECKING, Any, Protocol
-
+from cache_models.cascade import Answers
+from cache_models.network.description import ModelDescription
 from deployments.config import HttpLimits
 from deployments.graph.timeline import Timeline
 from deployments.ingress.inputs import Inputs
 from deployments.ingress.resizing import Input
 from deployments.ingress.stats import Report
 from deployments.ingress.workers import Workers
-
-if TYPE_CHECKING:
-    from cache_models.cascade import Answers
-    from cache_models.network.description import ModelDescription
 
 
 class Service(Protocol):

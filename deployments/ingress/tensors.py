@@ -1,16 +1,11 @@
 """What a tensor in a request may be: its name, datatype and shape, and its values."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cache_models.network.description import ModelDescription
 from deployments.ingress.errors import BodyTooLarge, InvalidInput
-
-if TYPE_CHECKING:
-    from cache_models.network.description import ModelDescription
 
 
 def check_tensor(

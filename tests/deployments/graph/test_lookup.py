@@ -28,12 +28,15 @@ def store(tmp_path):
     return store
 
 
-@pytest.fixture(params=[1, 2], ids=["quick", "threaded"])
+@pytest.fixture(
+    params=[{"threads": 1}, {"threads": 2}, {"threads": 1, "engine": "torch"}],
+    ids=["quick", "threaded", "torch"],
+)
 def lookup(request, store, monkeypatch):
     monkeypatch.setattr(endpoint, "max_ongoing_requests", lambda: 64)
     plan = store.current().plan
     stage = next(stage for stage in plan.stages() if stage.is_lookup)
-    compute = Compute(device="cpu", threads=request.param, max_batch_rows=2)
+    compute = Compute(device="cpu", **request.param, max_batch_rows=2)
     return Lookup.func_or_class(stage, plan, str(store.folder), compute, LaneArgs(enabled=False))
 
 
