@@ -16,7 +16,7 @@ from cache_models.store.checksums import sync
 from cache_models.store.files import SAMPLES
 from cache_models.store.graphs import MANIFEST, ROWS, Graphs, folder_of, sound
 from cache_models.store.plan import Plan
-from cache_models.store.versions import CacheVersion
+from cache_models.store.versions import CacheVersion, remove_abandoned
 
 if TYPE_CHECKING:
     from cache_models.network.base_dnn import BaseDNN
@@ -56,6 +56,7 @@ def make(store: Path, plan: Plan, base: BaseDNN, inputs: np.ndarray | None) -> G
 
     target = folder_of(store, plan)
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(target.parent)
     partial = Path(tempfile.mkdtemp(prefix=".partial.", dir=target.parent))
     try:
         graphs = Graphs(
@@ -71,7 +72,10 @@ def make(store: Path, plan: Plan, base: BaseDNN, inputs: np.ndarray | None) -> G
             sync(entry)
         partial.chmod(0o755)
         shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        try:
+            partial.rename(target)
+        except OSError:  # somebody else was quicker, and has made the same
+            shutil.rmtree(partial)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

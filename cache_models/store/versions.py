@@ -151,7 +151,7 @@ class Store:
         number = max(self.versions(), default=0) + 1
         target = self.folder / "versions" / str(number)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(target.parent)
+        remove_abandoned(target.parent)
         partial = Path(tempfile.mkdtemp(prefix=f".{number}.", dir=target.parent))
         try:
             (partial / "plan.json").write_text(plan.model_dump_json(indent=2) + "\n")
@@ -269,7 +269,7 @@ class Store:
         sync(self.folder)
 
 
-def _remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
     """What a killed process left half-written; nobody else takes so long to write a version."""
     for partial in folder.glob(".*"):
         if time.time() - partial.stat().st_mtime > ABANDONED_S:
