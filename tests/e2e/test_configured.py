@@ -1,4 +1,5 @@
-"""Caches at hidden layers, float32 activations and two routers, first in shadow mode; operators."""
+"""Caches at hidden layers, both engines, float32 activations and two routers, first in shadow mode;
+operators."""
 
 import httpx
 import numpy as np
@@ -29,6 +30,10 @@ def url(server, tmp_path_factory):
         "store": str(store.folder),
         "activation_dtype": "float32",
         "partition": {"threads": 1},  # of three, the threads of one would keep the next waiting
+        "overrides": {
+            "Partition1": {"threads": 1, "engine": "torch"},
+            "Lookup1": {"threads": 1, "engine": "torch"},
+        },
         "mode": "shadow",
         "sampling": {"rate": 1.0},
     }
