@@ -45,6 +45,7 @@ def explore(
     seed: int = 0,
     copies: Sequence[int] = (),
     only: Sequence[str] | None = None,
+    device: str = "cpu",
 ) -> list[Trained]:
     """Train all variants at all of the recording's cut points whose features vary.
 
@@ -53,6 +54,7 @@ def explore(
         folder: keeps the trained caches; those of the same recording are not trained again.
         copies: more of its samples, for predictors alone: gates learn on real ones.
         only: names of the variants to try; by default all.
+        device: where predictors learn.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [
@@ -89,6 +91,7 @@ def explore(
                     false_hit_cost,
                     seed,
                     gate_at(name),
+                    device,
                 )
                 training_s = time.perf_counter() - start
                 _keep(file, digest, cache, training_s)

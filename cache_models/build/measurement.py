@@ -69,8 +69,7 @@ def measure(
         cache, point = made.cache, points[made.cut_point]
         features = recording.features[point.name]
         lookup_ms = {
-            rows: asking_ms(cache, rows) + costs.features_ms(point, rows)
-            for rows in BATCHES
+            rows: asking_ms(cache, rows) + costs.features_ms(point, rows) for rows in BATCHES
         }
         predictions, confidences, _ = ask(cache, features, select)
         alone = calibrate([predictions], [confidences], answers, classes, limits).threshold

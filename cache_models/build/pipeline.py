@@ -85,6 +85,7 @@ def build(
             seed,
             data.copies,
             variants,
+            device,
         )
     costs = survey(base, model, samples.images, device, activation_bytes_per_value)
     costs = costs.only(list(recording.features))

@@ -32,6 +32,7 @@ def train_cache(
     false_hit_cost: float = 1.0,
     seed: int = 0,
     gate: NoveltyGate | None = None,
+    device: str = "cpu",
 ) -> LearnedCache:
     """A learned cache whose predictor learns on the samples `train`, and whose selector, and the
     moment at which training stops, on the samples `select`.
@@ -45,20 +46,24 @@ def train_cache(
         false_hit_cost: what a hit with another label than the base DNN's costs the selector, for a
             missed hit that costs 1.
         gate: as `fit_gate` made it; none lets every input pass.
+        device: where the predictor learns.
     """
     torch.manual_seed(seed)
     cache = LearnedCache(variant, features.shape[1:], probabilities.shape[1], gate)
     targets = torch.from_numpy(np.ascontiguousarray(probabilities))
-    scores = fit_predictor(cache.predictor, features, targets, train, select)
+    scores = fit_predictor(cache.predictor, features, targets, train, select, device=device)
     train_selector(cache.selector, scores, targets[select].argmax(1), false_hit_cost)
     return cache.eval()
 
 
-def scores_of(predictor: nn.Module, features: np.ndarray, rows: np.ndarray) -> Tensor:
-    """The predictor's scores of some samples, `(len(rows), K)`."""
+def scores_of(
+    predictor: nn.Module, features: np.ndarray, rows: np.ndarray, device: str = "cpu"
+) -> Tensor:
+    """The scores of some samples, `(len(rows), K)`, of a predictor on `device`."""
     predictor.eval()
     with torch.no_grad():
-        return torch.cat([predictor(batch) for batch in rows_in_batches(features, rows)])
+        batches = rows_in_batches(features, rows)
+        return torch.cat([predictor(batch.to(device)).cpu() for batch in batches])
 
 
 def fit_predictor(
@@ -72,6 +77,7 @@ def fit_predictor(
     batch: int = BATCH,
     warm: bool = False,
     rest: Callable[[], None] = lambda: None,
+    device: str = "cpu",
 ) -> Tensor:
     """AdamW, the learning rate rising and falling once (Smith and Topin 2018).
 
@@ -84,12 +90,12 @@ def fit_predictor(
             learning rate is low and even, and training ends when the loss on `select` has not
             fallen for `patience` epochs.
         rest: called after every batch.
+        device: where to learn; the predictor comes back.
 
     Returns:
         Its scores of the samples `select`, at the best epoch, which it is left in.
     """
     epochs = epochs or epochs_for(len(train))
-    predictor.to(memory_format=torch.channels_last)  # in which convolutions are quicker
     best, best_scores, best_loss, best_epoch = None, None, float("inf"), 0
     if warm:
         best, best_scores = (
@@ -99,6 +105,8 @@ def fit_predictor(
         best_loss, best_epoch = F.cross_entropy(best_scores, targets[select]).item(), -1
     else:
         predictor.fit_scaling(rows_in_batches(features, train))
+    predictor.to(device, memory_format=torch.channels_last)
+    learned = targets.to(device)
     optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-3, weight_decay=0.05)
     schedule = None
     if not warm:
@@ -110,16 +118,16 @@ def fit_predictor(
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
             optimizer.zero_grad(set_to_none=True)
-            values = torch.from_numpy(features[rows])
+            values = torch.from_numpy(features[rows]).to(device)
             if values.dim() == 4:
                 values = values.to(memory_format=torch.channels_last)
             scores = predictor(values)
-            F.cross_entropy(scores, targets[rows]).backward()
+            F.cross_entropy(scores, learned[rows]).backward()
             optimizer.step()
             if schedule:
                 schedule.step()
             rest()
-        selected = scores_of(predictor, features, select)
+        selected = scores_of(predictor, features, select, device)
         loss = F.cross_entropy(selected, targets[select]).item()
         if loss < best_loss:
             best, best_scores = copy.deepcopy(predictor.state_dict()), selected
@@ -127,7 +135,7 @@ def fit_predictor(
         elif warm and epoch - best_epoch >= patience:
             break
     predictor.load_state_dict(best)
-    predictor.to(memory_format=torch.contiguous_format)
+    predictor.to("cpu", memory_format=torch.contiguous_format)
     return best_scores
 
 

@@ -38,6 +38,11 @@ class Augmented:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def recipe(self) -> tuple[bytes, np.ndarray]:
+        """What names all of them, without making any: how copies are made, and the images."""
+        return f"{self._seed} {len(self.added)} {self._rows.tolist()}".encode(), self._images
+
     def __getitem__(self, part: slice) -> np.ndarray:
         """`(n, h, w, C)` or `(n, *input_shape)`."""
         start, stop, _ = part.indices(len(self))

@@ -53,8 +53,10 @@ def record(
     """
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(f"{base.fingerprint()} {list(names)} {images.shape}".encode())
-    for start in range(0, len(images), batch):
-        digest.update(np.ascontiguousarray(images[start : start + batch]).data)
+    copies, given = images.recipe if isinstance(images, Augmented) else (b"", images)
+    digest.update(copies)
+    for start in range(0, len(given), batch):
+        digest.update(np.ascontiguousarray(given[start : start + batch]).data)
     progress = folder / "progress.json"
     done = _done(progress, digest.hexdigest())
 
