@@ -18,8 +18,8 @@ from cache_models.store.plan import Plan
 def describe_cut_points(
     base: BaseDNN, model: CutModel, device: str, plan: Plan | None = None
 ) -> str:
-    """One line a cut point behind the input: share of compute, milliseconds of its slice in PyTorch,
-    which needs no graph of each, bytes, caches."""
+    """One line a cut point behind the input: share of compute, milliseconds of its slice (in
+    PyTorch, which needs no graph of each), bytes, caches."""
     points = [point for point in model.cut_points if point.name != INPUT]
     names = [point.name for point in points]
     engines = slice_engines(base, model, names, device=device, choice="torch")

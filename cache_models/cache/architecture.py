@@ -1,5 +1,5 @@
-"""What a learned cache consists of, said once: training makes PyTorch modules of it, serving an ONNX
-graph."""
+"""What a learned cache consists of, said once: training makes PyTorch modules of it, and serving an
+ONNX graph."""
 
 import math
 from typing import Literal, NamedTuple

@@ -1,7 +1,7 @@
 """A learned cache as an ONNX graph: what `LearnedCache` computes, made from its weights.
 
-It takes milliseconds and no PyTorch, so a lookup makes the graph of every version that it loads, and
-no graph has to be kept. Dropout, which does nothing in service, is left out.
+It takes milliseconds and no PyTorch, so a lookup makes the graph of every version that it loads,
+and no graph has to be kept. Dropout, which does nothing in service, is left out.
 """
 
 from collections.abc import Mapping
@@ -68,6 +68,10 @@ class _Graph:
         outs = [out, f"{out}_indices"] if kind == "TopK" else [out]
         self._nodes.append(helper.make_node(kind, names, outs, **attributes))
         return out
+
+    def reduced(self, kind: str, values: str) -> str:
+        """`Sum` or `Max` over each row's values: `(B, n)` → `(B,)`."""
+        return self.op(f"Reduce{kind}", values, _integers(1), keepdims=0)
 
     def _constant(self, array: np.ndarray) -> str:
         name = f"constant_{len(self._constants)}"
@@ -170,17 +174,16 @@ def _gate(graph: _Graph, features: str, shape: tuple[int, ...]) -> str:
     """Whether features are familiar, `(B,)` bool; see `cache.novelty.NoveltyGate`."""
     pooled, _ = _pooled(graph, features, shape, gate_grid(shape))
     flat = graph.op("Flatten", pooled)
-    x = graph.op("Mul", graph.op("Sub", flat, graph.weight("gate.mean")), graph.weight("gate.scale"))
+    mean, scale = graph.weight("gate.mean"), graph.weight("gate.scale")
+    x = graph.op("Mul", graph.op("Sub", flat, mean), scale)
     variance = graph.weight("gate.variance")
     along = graph.op("MatMul", x, graph.weight("gate.axes").astype(np.float32))
     along = graph.op("Mul", along, along)
-    one, no_axes = _integers(1), {"keepdims": 0}
-    whole = graph.op("ReduceSum", graph.op("Mul", x, x), one, **no_axes)
-    across = graph.op("Sub", whole, graph.op("ReduceSum", along, one, **no_axes))
+    whole = graph.reduced("Sum", graph.op("Mul", x, x))
+    across = graph.op("Sub", whole, graph.reduced("Sum", along))
     across = graph.op("Div", graph.op("Max", across, _floats(0)), variance[-1:])
-    along = graph.op("ReduceSum", graph.op("Div", along, variance[:-1]), one, **no_axes)
-    values = len(graph.weight("gate.mean"))
-    distance = graph.op("Div", graph.op("Add", along, across), _floats(values))
+    along = graph.reduced("Sum", graph.op("Div", along, variance[:-1]))
+    distance = graph.op("Div", graph.op("Add", along, across), _floats(len(mean)))
     near = graph.op("LessOrEqual", distance, graph.weight("gate.farthest"))
     if not graph.has("gate.weight"):
         return near
@@ -189,7 +192,7 @@ def _gate(graph: _Graph, features: str, shape: tuple[int, ...]) -> str:
     scores = graph.op("Gemm", x, weight, graph.weight("gate.bias"))
     masks = (np.where(of, 0, -np.inf).astype(np.float32) for of in (known, ~known))
     masked = [graph.op("Add", scores, mask) for mask in masks]
-    best = [graph.op("ReduceMax", values, one, **no_axes) for values in masked]
+    best = [graph.reduced("Max", values) for values in masked]
     spread = graph.op("Sqrt", graph.op("Max", distance, _floats(1e-6)))
     lead = graph.op("Div", graph.op("Sub", *best), spread)
     ahead = graph.op("GreaterOrEqual", lead, graph.weight("gate.least_lead"))

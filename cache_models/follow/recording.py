@@ -9,9 +9,9 @@ import numpy as np
 
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.traffic_log import TrafficLog
-from cache_models.network.features import input_features
 from cache_models.network.description import ModelDescription
 from cache_models.network.engine.interface import Engine
+from cache_models.network.features import input_features
 
 ENOUGH = 200
 """Test samples of every class, of those that there are, from which rounds may begin: in the first

@@ -1,7 +1,7 @@
 """Features: the small pooled form of an activation that every cache variant reads.
 
-Those of a hidden layer are made beside it, by `network.pooling`; those of the input here, by whoever
-learns from inputs and whoever serves them, so that both see the same.
+Those of a hidden layer are made beside it, by `network.pooling`; those of the input here, for who
+learns from inputs and who serves them, so that both see the same.
 """
 
 import math
@@ -89,14 +89,26 @@ def _mean(values: np.ndarray, axis: int, size: int) -> np.ndarray:
     if length == size:
         return values.astype(np.float32, copy=False)
     if length % size == 0:
-        shape = (*values.shape[:axis], size, length // size, *values.shape[axis + 1 :])
-        return values.reshape(shape).mean(axis + 1, dtype=np.float32)
+        return _mean_of_even_windows(values, axis, size)
     steps = np.arange(size + 1) * length
     starts, ends = steps[:-1] // size, -(-steps[1:] // size)
     before = np.zeros_like(values.take([0], axis), np.float64)
     sums = np.concatenate([before, values.cumsum(axis, dtype=np.float64)], axis)
     counts = (ends - starts).reshape(-1, *(1,) * (values.ndim - axis - 1))
     return ((sums.take(ends, axis) - sums.take(starts, axis)) / counts).astype(np.float32)
+
+
+def _mean_of_even_windows(values: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """The same, where all windows are alike: an addition of whole arrays for each place in them,
+    several times as quick as numpy's reduction over a short axis."""
+    width = values.shape[axis] // size
+    shape = (*values.shape[:axis], size, width, *values.shape[axis + 1 :])
+    first, *others = np.moveaxis(values.reshape(shape), axis + 1, 0)
+    whole = values.dtype == np.uint8 and width * 255 < 2**16
+    total = first.astype(np.uint16 if whole else np.float32)
+    for other in others:
+        total += other
+    return total.astype(np.float32, copy=False) / np.float32(width)
 
 
 def _as_half(features: np.ndarray) -> np.ndarray:

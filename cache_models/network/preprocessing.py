@@ -86,16 +86,17 @@ def _interpolate(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if images.shape[1:3] == tuple(size):
         return images
     height, width = size
-    resized = np.empty((len(images), height, width, images.shape[3]), np.uint8)
-    for image, into in zip(images, resized, strict=True):
-        if image.shape[2] == 3:
-            into[:] = _resized(image, width, height)
-        else:  # Pillow knows no other numbers of channels without a meaning of their own
-            for channel in range(image.shape[2]):
-                into[..., channel] = _resized(image[..., channel], width, height)
-    return resized
+    return np.stack([_resized(image, width, height) for image in images])
 
 
 def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    if image.shape[2] == 3:
+        return _resized_by_pillow(image, width, height)
+    # Pillow knows no other numbers of channels without a meaning of their own.
+    channels = [_resized_by_pillow(c, width, height) for c in image.transpose(2, 0, 1)]
+    return channels[0][..., None] if len(channels) == 1 else np.stack(channels, axis=2)
+
+
+def _resized_by_pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
     picture = Image.fromarray(np.ascontiguousarray(image))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))

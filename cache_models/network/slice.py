@@ -28,14 +28,15 @@ class Slice:
 
     def __call__(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
         """Arguments as of `Run`."""
-        if self._stage.at_input:
-            inputs = self._description.inputs(batch, resized)
-        else:
-            inputs = unpack(batch)
-        first, second = self._engine(inputs)
+        first, second = self._engine(self._inputs(batch, resized))
         if self._stage.is_last:
             return Answer(first, second)
         return Activation(first, pack(second, self._precision))
+
+    def _inputs(self, batch: np.ndarray, resized: bool) -> np.ndarray:
+        if self._stage.at_input:
+            return self._description.inputs(batch, resized)
+        return unpack(batch)
 
     def zeros(self, rows: int) -> np.ndarray:
         """Something to run, of the shape and form that requests have."""

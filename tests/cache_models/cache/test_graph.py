@@ -12,7 +12,9 @@ from cache_models.cache.predictors import variants_for
 
 
 @pytest.mark.parametrize(
-    "shape", [(3, 32, 32), (1, 28, 20), (6, 5, 5), (64, 11, 11), (8, 2, 2), (10, 12), (20,)], ids=str
+    "shape",
+    [(3, 32, 32), (1, 28, 20), (6, 5, 5), (64, 11, 11), (8, 2, 2), (10, 12), (20,)],
+    ids=str,
 )
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("unseen", [False, True])

@@ -69,7 +69,9 @@ def test_partitions_answer_as_the_base_dnn(cold):
     pictures, base = images(50), load(MODEL)
     with torch.inference_mode():
         expected = base.module(base.inputs(pictures)).softmax(1).numpy()
-    np.testing.assert_allclose(answers(Store(cold.folder.parents[1]), pictures), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        answers(Store(cold.folder.parents[1]), pictures), expected, atol=1e-5
+    )
 
 
 def test_graphs_are_made_where_there_are_none_and_only_there(store, monkeypatch):
@@ -157,7 +159,9 @@ def test_auto_is_the_quickest_on_a_cpu_and_pytorch_elsewhere():
     def record(onnxruntime: float) -> GraphRecord:
         return GraphRecord(file="a.onnx", ms={"onnxruntime": onnxruntime, "torch": 10.0})
 
-    assert choose(record(9.0), "auto", "cpu") == choose(record(10.4), "auto", "cpu") == "onnxruntime"
+    assert (
+        choose(record(9.0), "auto", "cpu") == choose(record(10.4), "auto", "cpu") == "onnxruntime"
+    )
     assert choose(record(11.0), "auto", "cpu") == "torch"
     assert choose(record(9.0), "auto", "cuda:0") == "torch"
     assert choose(record(99.0), "onnxruntime", "cpu") == "onnxruntime"
