@@ -22,7 +22,7 @@ from cache_models.network.recorded import is_constant
 from cache_models.promise.promise import Limits, calibrate
 from cache_models.store.exporting import make
 from cache_models.store.files import ALTERNATIVES, CALIBRATION, EXPLORATION, SAMPLES
-from cache_models.store.plan import CacheRecord, HopCost, Plan
+from cache_models.store.plan import CacheRecord, Expected, HopCost, Plan
 from cache_models.store.versions import CacheVersion, Store
 
 
@@ -101,6 +101,23 @@ def build(
     oracle = _oracle_ms(outcomes, answers[select], costs.base_ms)
     if promise.threshold is None:
         chosen = []
+
+    def expected_of(caches: list[Explored]) -> Expected:
+        return expect(
+            [e.outcome for e in caches],
+            predictions,
+            confidences,
+            tops,
+            answers[calibration],
+            promise,
+            pricing,
+            oracle,
+        )
+
+    expected, notes = expected_of(chosen), []
+    if chosen and expected.latency_ms >= expected.base_latency_ms:
+        notes = [_does_not_pay(expected)]
+        chosen, expected = [], expected_of([])
     kept = most_useful(explored, chosen) if chosen else []
 
     def records(caches: list[Explored]) -> list[CacheRecord]:
@@ -133,23 +150,14 @@ def build(
         caches=records(chosen),
         alternatives=records(kept),
         promise=promise,
-        expected=expect(
-            [e.outcome for e in chosen],
-            predictions,
-            confidences,
-            tops,
-            answers[calibration],
-            promise,
-            pricing,
-            oracle,
-        ),
+        expected=expected,
         hop=hop,
         device=device,
         threads=torch.get_num_threads(),
         data=data_name,
         train_data=train_data,
         copies=copies,
-        notes=_notes(samples, answers, base.description.classes, constant),
+        notes=_notes(samples, answers, base.description.classes, constant) + notes,
     )
     make(store.folder, plan, base, samples.images)
     return store.publish(
@@ -166,6 +174,13 @@ def build(
 
 def _file(explored: Explored) -> str:
     return f"{explored.record.cut_point}.safetensors"
+
+
+def _does_not_pay(expected: Expected) -> str:
+    return (
+        f"no cache is deployed, since none would pay: with caches that keep the promise a request "
+        f"would take {expected.latency_ms:.1f} ms, without them {expected.base_latency_ms:.1f}"
+    )
 
 
 def _notes(

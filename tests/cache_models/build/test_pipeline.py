@@ -13,6 +13,7 @@ from PIL import Image
 
 from cache_models.__main__ import cli
 from cache_models.bench.evaluation import evaluate
+from cache_models.build.composition import Composition
 from cache_models.build.evidence import pick
 from cache_models.build.pipeline import build
 from cache_models.build.split import prepare
@@ -173,6 +174,30 @@ def test_a_store_without_a_usable_version_says_how_to_make_one(tmp_path):
     (tmp_path / "current").write_text(json.dumps({"version": 1}))
     with pytest.raises(ArtifactError, match="python -m cache_models build"):
         Store(tmp_path).current()
+
+
+def test_caches_that_would_not_pay_after_all_are_not_deployed(tmp_path, monkeypatch):
+    """What was composed on some samples may promise less on those that calibrate."""
+    base, samples = load("tests.tiny:tiniest"), Samples(images(600))
+    monkeypatch.setattr(
+        "cache_models.build.pipeline.compose",
+        lambda outcomes, *_: Composition(outcomes[:1], 0.0),
+    )
+    costly = HopCost(fixed_ms=100, per_mb_ms=0)
+    arguments = LIMITS, costly, tmp_path / "work"
+    version = build(
+        base,
+        samples,
+        "tiny",
+        Store(tmp_path),
+        *arguments,
+        cut_points=["stem"],
+        variants=["fc-32"],
+    )
+    plan = version.plan
+    assert plan.promise.threshold is not None and not plan.caches
+    assert plan.expected.latency_ms == plan.expected.base_latency_ms
+    assert "none would pay: with caches that keep the promise a request would take" in plan.notes[0]
 
 
 def test_no_cache_is_deployed_where_none_helps(tmp_path):
