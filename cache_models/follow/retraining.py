@@ -88,11 +88,14 @@ def retrain(
     spend: Callable[[], None] = lambda: None,
     rest: Callable[[], None] = lambda: None,
     seed: int = 0,
+    answering: bool = True,
 ) -> Candidate:
     """A candidate for the traffic of `window`.
 
     Args:
         plan, caches: in service; a plan without a threshold has untrained caches.
+        answering: whether those caches may answer at present; where they are off, a candidate need
+            only be better than the base DNN alone.
         level: probability with which a candidate that breaks the promise may pass.
         spend: called once the candidate is frozen and before a test sample is read, after which
             `level` is used up, whatever happens.
@@ -137,7 +140,8 @@ def retrain(
         answers, mine = both.answers[rows], rows[overall]
         promise = calibrate(*said, answers, classes, at_level, overall=overall, samples=samples)
         promise = promise.model_copy(update={"limits": limits})
-        before = standing(plan, ask_all(caches, both, mine), both, mine, plan.promise.threshold)
+        threshold = plan.promise.threshold if answering else None
+        before = standing(plan, ask_all(caches, both, mine), both, mine, threshold)
         said = tuple([part[overall] for part in parts] for parts in said)
         return promise, before, standing(plan, said, both, mine, promise.threshold)
 

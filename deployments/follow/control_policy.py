@@ -106,7 +106,7 @@ class ControlPolicy:
         Args:
             mode: that operators want.
         """
-        on = mode == "serve" and self.trained and self.watch.why_off is None
+        on = mode == "serve" and self.may_answer
         control = Control(self.version.number, on, *self._log_ratio_and_threshold())
         return Instructions(mode, self.sample_rate, self.trained, control)
 
@@ -114,6 +114,11 @@ class ControlPolicy:
     def trained(self) -> bool:
         """Whether the version in service has caches that ever kept the promise."""
         return self.version.plan.promise.threshold is not None
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether nothing speaks against the caches in service."""
+        return self.trained and self.watch.why_off is None
 
     @property
     def sample_rate(self) -> float:

@@ -165,8 +165,12 @@ class Learner:
         """The share of the error probability that the next test may use."""
         return error_share(self._limits, self._log.tests + 1)
 
-    def round(self, why: str, pinned: bool) -> dict:
+    def round(self, why: str, pinned: bool, answering: bool) -> dict:
         """One round of retraining: a candidate, tested, and published if it is better.
+
+        Args:
+            pinned: whether nothing is to be published.
+            answering: as for `retrain`.
 
         Returns:
             Its record.
@@ -184,6 +188,7 @@ class Learner:
             level,
             self._log.spend_test,
             self._rest,
+            answering=answering,
         )
         published = None
         why_not = candidate.why_not

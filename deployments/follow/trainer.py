@@ -193,8 +193,7 @@ class Trainer:
 
     async def _tick(self) -> None:
         self._idle, self._answered = not self._answered, 0
-        self._state.watch = self._policy.watch.state()
-        await self._write(self._state.keep)
+        watch = self._policy.watch.state()
         if self._schedule.tidy_due():
             await self._write(self._log.tidy)
         if self._queue and not self._waits:
@@ -202,6 +201,8 @@ class Trainer:
             queue, self._queue = self._queue, []
             await self._write(self._write_down, learner, queue)
             self._schedule.new_samples += len(queue)
+        self._state.watch = watch  # after what was seen before an alarm, which ends the window
+        await self._write(self._state.keep)
         if self._work is None or self._work.done():
             self._work = asyncio.get_running_loop().create_task(self._next_work())
 
@@ -251,7 +252,8 @@ class Trainer:
         self._schedule.round_begins(self._policy.seen())
         logger.info("round of retraining: %s", why)
         try:
-            record = await self._learn(learner.round, why, self._state.pinned)
+            told = self._state.pinned, self._policy.may_answer
+            record = await self._learn(learner.round, why, *told)
         except Exception as error:
             logger.exception("a round failed")
             failed = f"it failed: {error!r}"

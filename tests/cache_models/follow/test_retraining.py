@@ -154,6 +154,23 @@ def test_too_few_samples_are_said_and_nothing_is_trained(served):
     assert found.promise is None and not found.caches
 
 
+def test_what_is_switched_off_is_no_rival_to_what_would_repair_it(served):
+    plan, caches = served
+    window, reservoir = traffic(3000, K, 2), traffic(3000, K, 1)
+    bold = plan.model_copy(
+        update={"promise": plan.promise.model_copy(update={"threshold": 0.0})}
+    )  # hits everything, is often wrong, and seems as quick as can be
+    often_wrong = LearnedCache(VARIANT, (D,), K).eval()
+    often_wrong.predictor.load_state_dict(caches[0].predictor.state_dict())
+    args = bold, [often_wrong], window, reservoir, LIMITS, 0.02
+    rival = retrain(*args)
+    assert not rival.worth_it and "expected latency" in rival.why_not
+    repaired = retrain(*args, answering=False)
+    assert repaired.worth_it, repaired.why_not
+    assert repaired.before.hit_rate == 0 and repaired.after.hit_rate > 0.3
+    assert repaired.before.latency_ms == plan.expected.base_latency_ms
+
+
 def test_no_gain_costs_no_test(served):
     plan, caches = served
     boldest = plan.promise.model_copy(update={"threshold": 0.1})
