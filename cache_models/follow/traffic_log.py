@@ -5,7 +5,7 @@ request of which the base DNN's answer is known, with its features at every depl
 role and its priority are drawn when it arrives and never change, so that what once trained never
 tests.
 
-- The *window* is the newest samples.
+- The *window* is the newest samples, since the traffic last changed.
 - The *reservoir* holds, of every base class and role, those with the least priority, a uniform
   sample of all that came (bottom-k sampling: Cohen and Kaplan 2007), the build's among them. Of
   these there is a row alone: what the build has recorded lies beside its version.
@@ -256,12 +256,18 @@ class TrafficLog(Journal):
             (TEST, self._window_start()),
         ).fetchone()[0]
 
+    def end_window(self) -> None:
+        """The traffic is another from now on: what has come so far tests nothing for it."""
+        self.set_state("window_ended", time.time())
+
     def _window_start(self) -> int:
-        row = self._db.execute(
-            "SELECT id FROM samples WHERE build_row IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?",
-            (self._window,),
-        ).fetchone()
-        return row[0] if row else -1
+        """The newest sample of the traffic that is too old, or -1."""
+        found = self._db.execute(
+            "SELECT max(id) FROM samples WHERE build_row IS NULL AND (at <= ? OR id <= "
+            "(SELECT id FROM samples WHERE build_row IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?))",
+            (self.state("window_ended", 0.0), self._window),
+        ).fetchone()[0]
+        return -1 if found is None else found
 
     def _traffic(self, rows: list[tuple]) -> Traffic:
         ends = np.cumsum([0, *(2 * int(np.prod(shape)) for shape in self._shapes)])

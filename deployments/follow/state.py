@@ -33,7 +33,8 @@ class TrainerState:
         self._kept = self._told()
 
     def keep(self) -> None:
-        """Write down what operators and watch have changed; it takes a disk's time."""
+        """Write down what operators and watch have changed; it takes a disk's time. An alarm says
+        that the traffic is another, so with it the window begins anew."""
         told = self._told()
         changed = {name: value for name, value in told.items() if value != self._kept[name]}
         if not changed:
@@ -41,7 +42,13 @@ class TrainerState:
         with self._log.transaction():
             for name, value in changed.items():
                 self._log.set_state(name, value)
+            if self._alarms(told) > self._alarms(self._kept):
+                self._log.end_window()
         self._kept = told
+
+    @staticmethod
+    def _alarms(told: dict[str, Any]) -> int:
+        return told["watch"]["alarms"] if told["watch"] else 0
 
     def _told(self) -> dict[str, Any]:
         return {"mode": self.mode, "pinned": self.pinned, "watch": self.watch}

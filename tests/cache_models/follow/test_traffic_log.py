@@ -165,6 +165,20 @@ def test_the_window_and_the_reservoir_are_bounded_and_no_class_is_lost(log):
     assert 850 < values.mean() < 1150  # old and new alike
 
 
+def test_what_came_before_the_traffic_changed_tests_nothing_for_it(log):
+    log.add([sample(value=1.0, role=TEST)] * 60)
+    log.end_window()
+    assert log.testable() == 0 and not len(log.window().roles)
+    log.add([sample(value=2.0, role=TEST)] * 7 + [sample(value=2.0, role=TRAIN)] * 3)
+    assert log.testable() == 7
+    window, reservoir = log.window_and_reservoir()
+    assert (window.features[1] == 2).all() and len(window.roles) == 10
+    assert (reservoir.features[1] == 1).all() and len(reservoir.roles) == 60
+    log.delete_samples()
+    log.add([sample(role=TEST)])
+    assert log.testable() == 1
+
+
 def test_where_bytes_do_not_suffice_the_reservoir_shrinks_evenly(tmp_path):
     each = 2 * (6 + 4) + 4 * K
     log = TrafficLog(tmp_path / "l", SHAPES, K, window=10, reservoir_bytes=200 * each, seed=0)

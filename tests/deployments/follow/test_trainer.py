@@ -263,6 +263,23 @@ def test_the_guard_switches_a_version_off_and_that_survives_a_crash(learned):
     assert not again.control.on and again.sample_rate == 1.0
 
 
+def test_after_an_alarm_rounds_test_on_what_came_since(learned):
+    wrong = Observation("input", 0, 1, 2, 0.1, 0.1, None, False, None)
+
+    async def run():
+        trainer = trainer_for(learned, retraining={"rounds": False, "min_interval_s": 0})
+        await trainer.exchange(list(observations(300, seed=5, version=2)), 300)
+        before = await found(trainer, lambda now: now["retraining"].get("test_samples", 0) > 500)
+        await trainer.exchange([wrong] * 30, 300)
+        after = await found(trainer, lambda now: now["retraining"]["test_samples"] < 100)
+        await trainer.exchange(list(observations(300, seed=6, version=2)), 300)
+        again = await found(trainer, lambda now: now["retraining"]["test_samples"] > 100)
+        return (now["retraining"]["test_samples"] for now in (before, after, again))
+
+    before, after, again = asyncio.run(run())
+    assert after == 0 and 100 < again < 200 < before
+
+
 def test_samples_are_deleted_on_demand(store):
     async def run():
         trainer = trainer_for(store, retraining={"rounds": False})
