@@ -2,9 +2,11 @@
 are answered with comes in.
 
 1. Twice a second the observations since the last time go to the trainer.
-2. Its instructions come back. A version that is new is first loaded by every lookup.
-3. The cascade's control is replaced as a whole.
-4. Without an answer the class mix is soon unknown, and later caches go off.
+2. Its instructions come back, and the cascade's control is replaced as a whole; a version that is
+   new is first loaded by every lookup, while exchanges go on.
+3. Without an answer the class mix is soon unknown, and later caches go off.
+
+Until the first answer caches are off: nobody else knows whether an alarm is open.
 """
 
 import asyncio
@@ -71,6 +73,8 @@ class ControlClient:
         self._clock = clock
         self._heard_at = clock()
         self._loop: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
+        self._asked = asyncio.Event()
         self.instructions = Instructions(args.mode, args.sampling.rate, True, cascade.control)
         self.observations: list[Observation] = []
         self.answered = 0
@@ -79,6 +83,10 @@ class ControlClient:
         """Begin to exchange, on the running event loop; at once if it has begun."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop().create_task(self._exchange_for_ever())
+
+    async def asked(self) -> None:
+        """Returns once the trainer has been asked, and has answered or does not."""
+        await self._asked.wait()
 
     async def _exchange_for_ever(self) -> None:
         while True:
@@ -98,17 +106,26 @@ class ControlClient:
             self._cascade.control = untold(self._cascade.control, silent_s, self._lost_s)
         else:
             self._heard_at = self._clock()
-            await self._follow(told)
+            self._follow(told)
+        self._asked.set()
 
-    async def _follow(self, told: Instructions) -> None:
+    def _follow(self, told: Instructions) -> None:
         self.instructions = told
-        version, on = self._cascade.control.version, told.control.on
-        if told.control.version != version:
-            self._cascade.control = self._cascade.control._replace(on=on)  # an alarm cannot wait
-            if not await self._prepared(told.control.version):
-                self._cascade.control = Control(version, on)  # the mix is for the other version
-                return
-        self._cascade.control = told.control
+        version = self._cascade.control.version
+        if told.control.version == version:
+            self._cascade.control = told.control
+            return
+        # The mix is for the other version, but an alarm is for both.
+        self._cascade.control = Control(version, told.control.on)
+        if self._preparing is None or self._preparing.done():
+            self._preparing = asyncio.get_running_loop().create_task(
+                self._serve(told.control.version)
+            )
+
+    async def _serve(self, version: int) -> None:
+        """Serve a version as soon as every lookup has it, if it is still wanted then."""
+        if await self._prepared(version) and self.instructions.control.version == version:
+            self._cascade.control = self.instructions.control
 
     async def _prepared(self, version: int) -> bool:
         """Whether every lookup replica has loaded a version."""

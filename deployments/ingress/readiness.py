@@ -14,16 +14,21 @@ class Readiness:
 
     Args:
         ping: returns once a replica of each stage is there to answer.
+        asked: returns once the trainer has been asked whether caches may answer.
     """
 
     def __init__(
-        self, stages: Sequence[Stage], ping: Callable[[Sequence[Stage]], Awaitable[object]]
+        self,
+        stages: Sequence[Stage],
+        ping: Callable[[Sequence[Stage]], Awaitable[object]],
+        asked: Callable[[], Awaitable[object]],
     ):
-        self._stages, self._ping = stages, ping
+        self._stages, self._ping, self._asked = stages, ping, asked
         self._lookups_seen = False
 
     async def check(self) -> None:
-        """All partitions answer, and every lookup has once: one lost later costs only hits.
+        """All partitions answer, every lookup has once (one lost later costs only hits), and the
+        trainer has been asked.
 
         Raises:
             Unavailable: not so.
@@ -32,6 +37,7 @@ class Readiness:
         try:
             async with asyncio.timeout(PING_S):
                 await self._ping(needed)
+                await self._asked()
         except Exception as error:
             raise Unavailable(f"not all deployments answer yet: {error!r}") from error
         self._lookups_seen = True

@@ -44,17 +44,17 @@ class Router:
 
         stages = plan.stages()
         self._place = connect(stages, graph, args.lane, args.store, args.activation_bytes_per_value)
-        self._readiness = Readiness(stages, self._place.ping)
         speculation = Speculation(stages, args.order)
         self._cascade = Cascade(
             stages,
             len(plan.description.classes),
             self._place,
-            Control(Store(args.store).serving(plan).number, on=args.mode == "serve"),
+            Control(Store(args.store).serving(plan).number, on=False),
             args.lookup_timeout_ms / 1e3,
             speculation,
         )
         self._client = ControlClient(args, self._cascade, self._place)
+        self._readiness = Readiness(stages, self._place.ping, self._client.asked)
         self._sampler = Sampler(args.sampling, self._cascade, speculation.busy, self._client)
         self._stats = Stats()
         self._answering = Answering(

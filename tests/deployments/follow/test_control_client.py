@@ -56,8 +56,13 @@ class Router:
     def told(self, control: Control | None) -> Control:
         """What requests are answered with after an exchange in which the trainer said `control`."""
         self.trainer.control = control
-        asyncio.run(self.client.exchange())
+        asyncio.run(self._exchange())
         return self.cascade.control
+
+    async def _exchange(self):
+        """And whatever it begins."""
+        await self.client.exchange()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
 def test_examples():
@@ -88,6 +93,39 @@ def test_a_version_is_served_once_every_lookup_has_it():
     lost.fail = False
     assert router.told(MIX._replace(version=8)) == MIX._replace(version=8)
     assert willing.prepared == lost.prepared == 8
+
+
+def test_an_alarm_does_not_wait_for_a_version_that_is_being_prepared():
+    async def run():
+        router, loading = Router([lookup := FakeLookup(1)]), asyncio.Event()
+        lookup.prepare = lambda version: loading.wait()
+        said = []
+        for on in (True, False):
+            router.trainer.control = Control(8, on)
+            await router.client.exchange()
+            said.append(router.cascade.control)
+        loading.set()
+        while router.cascade.control.version != 8:
+            await asyncio.sleep(0)
+        return said, router.cascade.control
+
+    said, then = asyncio.run(run())
+    assert said == [Control(7), Control(7, on=False)]
+    assert then == Control(8, on=False)
+
+
+@pytest.mark.parametrize("control", [MIX, None])
+def test_a_router_is_ready_when_the_trainer_has_been_asked(control):
+    async def run():
+        router = Router()
+        asked = asyncio.create_task(router.client.asked())
+        await asyncio.sleep(0)
+        assert not asked.done()
+        router.trainer.control = control
+        await router.client.exchange()
+        await asyncio.wait_for(asked, 10)
+
+    asyncio.run(run())
 
 
 def test_the_version_in_service_needs_no_lookup_s_consent():
