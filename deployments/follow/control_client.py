@@ -19,6 +19,7 @@ from ray import serve
 
 from cache_models.cascade import Cascade, Control
 from deployments.config import AppArgs
+from deployments.follow.health import check
 from deployments.follow.messages import Instructions, Observation
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,13 @@ class ControlClient:
         """Begin to exchange, on the running event loop; at once if it has begun."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop().create_task(self._exchange_for_ever())
+
+    def check_health(self) -> None:
+        """
+        Raises:
+            RuntimeError: no more will be heard from the trainer.
+        """
+        check("the exchange with the trainer", self._loop)
 
     async def asked(self) -> None:
         """Returns once the trainer has been asked, and has answered or does not."""

@@ -23,6 +23,7 @@ from cache_models.cascade import Answers, Cascade, Trace
 from cache_models.network.stages import BASE, Answer
 from deployments.config import Sampling
 from deployments.follow.control_client import ControlClient
+from deployments.follow.health import check
 from deployments.follow.messages import Observation
 from deployments.graph.speculation import Busy
 
@@ -70,6 +71,13 @@ class Sampler:
         self._backlog: asyncio.Queue[Waiting] = asyncio.Queue()
         self._leisure = 1.0
         self._loop: asyncio.Task[None] | None = None
+
+    def check_health(self) -> None:
+        """
+        Raises:
+            RuntimeError: sampled requests are not run on any more.
+        """
+        check("the loop that runs sampled requests on", self._loop)
 
     def choose(self) -> float:
         """The probability with which the request at hand was sampled; 0 if it was not."""

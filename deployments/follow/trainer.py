@@ -43,8 +43,8 @@ Result = TypeVar("Result")
 
 TICK_S = 1.0
 RECORD_S, RECORD_BESIDE_S = 2.0, 0.25
-"""Features that a build has not left are recorded so long at a time while nobody asks, and
-so much of a tick beside them: what meets a request doubles its latency, so a quarter may."""
+"""Features that a build has not left are recorded so long at a time while nobody asks, and beside
+requests, whose latency it doubles where they meet."""
 QUEUED, FIRST = 2_000, 100
 """Observations with features that wait to be written down, at most, and that there must be for a
 learner to be made beside requests."""
@@ -85,16 +85,14 @@ class Trainer:
         self._answered, self._idle = 0, True
         self._learner: Learner | None = None
         self._build_recorded = False
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._learning = ThreadPoolExecutor(
-            1, thread_name_prefix="learn", initializer=lowest_priority
-        )
+        self._writing = ThreadPoolExecutor(1, "write")
+        self._learning = ThreadPoolExecutor(1, "learn", initializer=lowest_priority)
         self._ticking: asyncio.Task[None] | None = None
         self._work: asyncio.Task[None] | None = None
 
     async def exchange(self, observations: Sequence[Observation], answered: int) -> Instructions:
         """Take in what a router observed among the `answered` requests since its last exchange."""
-        if self._ticking is None:
+        if self._ticking is None or self._ticking.done():
             self._ticking = asyncio.get_running_loop().create_task(self._tick_for_ever())
         self._answered += answered
         self._policy.hear(observations, answered, self._state.mode)
@@ -252,8 +250,8 @@ class Trainer:
         self._schedule.round_begins(self._policy.seen())
         logger.info("round of retraining: %s", why)
         try:
-            told = self._state.pinned, self._policy.may_answer
-            record = await self._learn(learner.round, why, *told)
+            state, policy = self._state, self._policy
+            record = await self._learn(learner.round, why, state.pinned, policy.may_answer)
         except Exception as error:
             logger.exception("a round failed")
             failed = f"it failed: {error!r}"

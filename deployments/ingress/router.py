@@ -72,6 +72,15 @@ class Router:
     async def check_ready(self) -> None:
         await self._readiness.check()
 
+    async def check_health(self) -> None:
+        """Called by Serve, which replaces a router that raises three times.
+
+        Raises:
+            RuntimeError: nobody watches its caches any more.
+        """
+        self._client.check_health()
+        self._sampler.check_health()
+
     async def report(self) -> Report:
         """Of all router replicas."""
         context = serve.get_replica_context()

@@ -166,3 +166,21 @@ def test_exchanges_go_on_whatever_happens(monkeypatch):
                 await asyncio.sleep(0)
 
     asyncio.run(run())
+
+
+def test_a_router_whose_exchange_has_ended_is_not_healthy(monkeypatch):
+    async def run():
+        router = Router()
+        router.client.check_health()  # it has not begun
+        monkeypatch.setattr(router.client, "exchange", broken)
+        router.client.start()
+        with pytest.raises(RuntimeError, match=r"with the trainer has ended: MemoryError"):
+            async with asyncio.timeout(10):
+                while True:
+                    router.client.check_health()
+                    await asyncio.sleep(0)
+
+    async def broken():
+        raise MemoryError
+
+    asyncio.run(run())
