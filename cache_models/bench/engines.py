@@ -8,7 +8,6 @@ each is timed in a loop, after sleep, and after other work.
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from statistics import median
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from cache_models.build import tables
 from cache_models.cache.lookup import CacheLookup
 from cache_models.errors import ExportError
 from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.cost import median_ms
 from cache_models.network.engine.interface import Engine, EngineName
 from cache_models.network.engine.making import engine
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
@@ -38,7 +38,7 @@ MODELS = (
 )
 ROWS, TOGETHER = 32, 8
 BASE_PAUSE_S, LOOKUP_PAUSE_S = 0.05, 0.005
-WARM_UP, REPETITIONS = 3, 15
+REPETITIONS = 15
 CONDITIONS = ("loop_ms", "slept_ms", "worked_ms", "batch_ms")
 
 Scores = Callable[[np.ndarray], np.ndarray]
@@ -212,10 +212,10 @@ def _timed(about: EngineRow, scores: Scores, inputs: np.ndarray) -> EngineRow:
     pause_s = about.pause_ms / 1e3
     one, some = partial(scores, inputs[:1]), partial(scores, inputs[:TOGETHER])
     ms = {
-        "loop_ms": _median_ms(one, lambda: None),
-        "slept_ms": _median_ms(one, partial(time.sleep, pause_s)),
-        "worked_ms": _median_ms(one, partial(_work, pause_s)),
-        "batch_ms": _median_ms(some, lambda: None),
+        "loop_ms": median_ms(one, REPETITIONS),
+        "slept_ms": median_ms(one, REPETITIONS, before=partial(time.sleep, pause_s)),
+        "worked_ms": median_ms(one, REPETITIONS, before=partial(_work, pause_s)),
+        "batch_ms": median_ms(some, REPETITIONS),
     }
     return about.model_copy(update=ms)
 
@@ -224,13 +224,3 @@ def _work(seconds: float) -> None:
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         pass
-
-
-def _median_ms(call: Callable[[], object], before: Callable[[], object]) -> float:
-    spent = []
-    for _ in range(WARM_UP + REPETITIONS):
-        before()
-        start = time.perf_counter()
-        call()
-        spent.append(time.perf_counter() - start)
-    return median(spent[WARM_UP:]) * 1e3

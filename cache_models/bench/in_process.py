@@ -7,10 +7,10 @@ from cache_models.cascade import Answers, Cascade, Control, Observer, Trace, run
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import cut
 from cache_models.network.engine.interface import EngineChoice
-from cache_models.network.engine.onnx_runtime import OnnxRuntime
 from cache_models.network.slice import Slice
 from cache_models.network.slice_engines import slice_engines
 from cache_models.network.stages import LookUp, Message, Reply, Stage
+from cache_models.store.graphs import lookup_engine
 from cache_models.store.versions import CacheVersion
 
 
@@ -43,7 +43,7 @@ class InProcess:
         self.stages = plan.stages()
         for stage in self.stages:
             if stage.is_lookup:
-                cache = OnnxRuntime(version.graph(stage.index), threads=1)
+                cache = lookup_engine(version, stage.index, "auto", threads=1)
                 self.lookups[stage.name] = CacheLookup(stage, about, cache, threshold)
             else:
                 engine = engines[stage.slice_index]

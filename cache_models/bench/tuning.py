@@ -1,11 +1,11 @@
 """Which engine, how many threads and which batch sizes suit the partitions and lookups of a
 version, measured on the machine at hand."""
 
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -13,13 +13,13 @@ from tqdm import tqdm
 
 from cache_models.cache.lookup import CacheLookup
 from cache_models.errors import EngineError
-from cache_models.network.engine.interface import Engine, EngineName
-from cache_models.network.engine.onnx_runtime import OnnxRuntime
+from cache_models.network.cost import median_ms
+from cache_models.network.engine.interface import EngineName
 from cache_models.network.slice import Slice
 from cache_models.network.stages import Stage
 from cache_models.network.threads import cores, thread_counts
 from cache_models.store.exporting import ensure
-from cache_models.store.graphs import partition_engine
+from cache_models.store.graphs import lookup_engine, partition_engine
 from cache_models.store.versions import CacheVersion
 
 BATCHES = (1, 2, 4, 8, 16)
@@ -147,7 +147,7 @@ def _measure(
     about = version.plan.description
     try:
         if stage.is_lookup:
-            engine = _lookup_engine(version, stage, setting)
+            engine = lookup_engine(version, stage.index, setting.engine, setting.threads)
         else:
             engine = partition_engine(
                 store, version.plan, stage, setting.engine, setting.threads, device
@@ -157,27 +157,8 @@ def _measure(
     asked = (
         CacheLookup(stage, about, engine, None) if stage.is_lookup else Slice(stage, about, engine)
     )
-    return {rows: _paused_ms(_call(asked, rows)) for rows in BATCHES}
-
-
-def _lookup_engine(version: CacheVersion, stage: Stage, setting: Setting) -> Engine:
-    if setting.engine == "onnxruntime":
-        return OnnxRuntime(version.graph(stage.index), setting.threads)
-    from cache_models.network.engine.pytorch import PyTorch
-
-    return PyTorch(version.load(stage.index), setting.threads)
-
-
-def _call(asked: Slice | CacheLookup, rows: int) -> Callable[[], object]:
-    batch = asked.zeros(rows)
-    return lambda: asked(batch)
-
-
-def _paused_ms(call: Callable[[], object]) -> float:
-    spent = []
-    for _ in range(2 + REPETITIONS):
-        time.sleep(PAUSE_S)
-        start = time.perf_counter()
-        call()
-        spent.append(time.perf_counter() - start)
-    return statistics.median(spent[2:]) * 1e3
+    pause = partial(time.sleep, PAUSE_S)
+    return {
+        rows: median_ms(partial(asked, asked.zeros(rows)), REPETITIONS, warm_up=2, before=pause)
+        for rows in BATCHES
+    }

@@ -257,17 +257,16 @@ class TrafficLog(Journal):
         ).fetchone()[0]
 
     def end_window(self) -> None:
-        """The traffic is another from now on: what has come so far tests nothing for it."""
+        """The traffic is another from now on; what has come so far tests nothing for it."""
         self.set_state("window_ended", time.time())
 
     def _window_start(self) -> int:
-        """The newest sample of the traffic that is too old, or -1."""
-        found = self._db.execute(
-            "SELECT max(id) FROM samples WHERE build_row IS NULL AND (at <= ? OR id <= "
+        """The newest sample that is too old, or -1."""
+        return self._db.execute(
+            "SELECT ifnull(max(id), -1) FROM samples WHERE build_row IS NULL AND (at <= ? OR id <= "
             "(SELECT id FROM samples WHERE build_row IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?))",
             (self.state("window_ended", 0.0), self._window),
         ).fetchone()[0]
-        return -1 if found is None else found
 
     def _traffic(self, rows: list[tuple]) -> Traffic:
         ends = np.cumsum([0, *(2 * int(np.prod(shape)) for shape in self._shapes)])

@@ -16,16 +16,24 @@ from cache_models.network.engine.interface import Engine
 BATCHES = (1, 8)
 
 
-def median_ms(call: Callable[[], object], repetitions: int = 15, warm_up: int = 3) -> float:
-    """Median milliseconds of `call`, after `warm_up` calls that are not counted."""
-    for _ in range(warm_up):
-        call()
+def median_ms(
+    call: Callable[[], object],
+    repetitions: int = 15,
+    warm_up: int = 3,
+    before: Callable[[], object] = lambda: None,
+) -> float:
+    """Median milliseconds of `call`, after `warm_up` calls that are not counted.
+
+    Args:
+        before: done before every call, and not counted: a pause, say.
+    """
     times = []
-    for _ in range(repetitions):
+    for _ in range(warm_up + repetitions):
+        before()
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
+    return statistics.median(times[warm_up:]) * 1e3
 
 
 def slice_costs(

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from cache_models.network.activation import pack
 from cache_models.network.description import ModelDescription
 
 MAX_VALUES = 8192
@@ -15,7 +16,6 @@ MAX_VALUES = 8192
 MAX_SIDE = 32
 """Of a map: finer ones, which only inputs have, are slow to look at and tell little more."""
 GRIDS = (32, 16, 8, 4, 3, 2)
-LARGEST = float(np.finfo(np.float16).max)
 
 
 def feature_shape(activation_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -59,15 +59,11 @@ def input_features(
     """
     preprocessing = description.preprocessing
     if given.dtype != np.uint8 or preprocessing is None:
-        return _as_half(_pooled(given.astype(np.float32, copy=False)))
+        return pack(_pooled(given.astype(np.float32, copy=False)), "float16")
     images = given if resized else preprocessing.resize(given)
     _, *size = feature_shape(description.input_shape)
     pooled = _mean(_mean(images, 1, size[0]), 2, size[1]).transpose(0, 3, 1, 2)
-    mean, std = (
-        np.array(of_channels, np.float32).reshape(-1, 1, 1)
-        for of_channels in (preprocessing.mean, preprocessing.std)
-    )
-    return _as_half((pooled / 255 - mean) / std)
+    return pack(preprocessing.scaled(pooled), "float16")
 
 
 def _pooled(inputs: np.ndarray) -> np.ndarray:
@@ -109,7 +105,3 @@ def _mean_of_even_windows(values: np.ndarray, axis: int, size: int) -> np.ndarra
     for other in others:
         total += other
     return total.astype(np.float32, copy=False) / np.float32(width)
-
-
-def _as_half(features: np.ndarray) -> np.ndarray:
-    return features.clip(-LARGEST, LARGEST).astype(np.float16)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cache_models.network.features import LARGEST, feature_shape
+from cache_models.network.activation import LARGEST
+from cache_models.network.features import feature_shape
 
 
 def extract(activation: Tensor) -> Tensor:

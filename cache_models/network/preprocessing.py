@@ -53,15 +53,19 @@ class Preprocessing:
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """`(B, H, W, 1 or C)` uint8 → `(B, C, H, W)` float32; grey is repeated over channels."""
-        values = images.transpose(0, 3, 1, 2).astype(np.float32)
-        values /= 255
+        return self.scaled(images.transpose(0, 3, 1, 2).astype(np.float32))
+
+    def scaled(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels, or means of some, `(B, 1 or C, h, w)` float32 in [0, 255] → as inputs have them,
+        `(B, C, h, w)`; `pixels` are changed."""
+        pixels /= 255
         mean, std = (
             np.array(of_channels, np.float32).reshape(-1, 1, 1)
             for of_channels in (self.mean, self.std)
         )
-        normalised = values - mean
-        normalised /= std
-        return normalised
+        scaled = pixels - mean
+        scaled /= std
+        return scaled
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """`(B, h, w, 1 or C)` uint8 of any size → the base DNN's input `(B, C, H, W)` float32."""

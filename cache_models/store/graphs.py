@@ -20,6 +20,7 @@ from cache_models.network.engine.interface import Engine, EngineChoice, EngineNa
 from cache_models.network.stages import Stage
 from cache_models.store.checksums import sha256
 from cache_models.store.plan import Plan
+from cache_models.store.versions import CacheVersion
 
 FOLDER, MANIFEST = "graphs", "graphs.json"
 ROWS = 32
@@ -155,6 +156,24 @@ def partition_engine(
         check(folder, record)
         return OnnxRuntime(folder / record.file, threads, device)
     return _in_pytorch(plan, stage, threads, device, compiled=name == "compile")
+
+
+def lookup_engine(
+    version: CacheVersion, index: int, choice: EngineChoice, threads: int, device: str = "cpu"
+) -> Engine:
+    """Of a version's learned cache, whose graph is made of its weights; other arguments and
+    `EngineError` as of `partition_engine`.
+
+    Raises:
+        ArtifactError: the cache cannot be loaded.
+    """
+    if choice == "torch" or (choice == "auto" and device != "cpu"):
+        from cache_models.network.engine.pytorch import PyTorch
+
+        return PyTorch(version.load(index), threads, device)
+    from cache_models.network.engine.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(version.graph(index), threads, device)
 
 
 def _in_pytorch(plan: Plan, stage: Stage, threads: int, device: str, compiled: bool) -> Engine:

@@ -2,8 +2,8 @@
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from cache_models.errors import ExportError
 from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.cost import median_ms
 from cache_models.network.cutting import cut
 from cache_models.network.engine.export import export
 from cache_models.network.engine.interface import Engine
@@ -59,7 +60,7 @@ def _record(
 ) -> GraphRecord:
     threads = torch.get_num_threads()
     one = given[:1].numpy()
-    ms = {"torch": _median_ms(PyTorch(module, threads), one)}
+    ms = {"torch": _paused_ms(PyTorch(module, threads), one)}
     try:
         export(module, [given[:2]], file)
         engine = OnnxRuntime(file, threads)
@@ -81,7 +82,7 @@ def _record(
         rows=len(given),
         largest_difference=difference,
         labels_changed=int((labels != expected[0].numpy()).sum()) if is_last else None,
-        ms=ms | {"onnxruntime": _median_ms(engine, one)},
+        ms=ms | {"onnxruntime": _paused_ms(engine, one)},
     )
 
 
@@ -92,11 +93,6 @@ def _run(module: nn.Module, given: Tensor) -> tuple[Tensor, Tensor]:
     return first, second
 
 
-def _median_ms(engine: Engine, one: np.ndarray) -> float:
-    times = []
-    for _ in range(2 + REPETITIONS):
-        time.sleep(PAUSE_S)
-        start = time.perf_counter()
-        engine(one)
-        times.append(time.perf_counter() - start)
-    return median(times[2:]) * 1e3
+def _paused_ms(engine: Engine, one: np.ndarray) -> float:
+    pause = partial(time.sleep, PAUSE_S)
+    return median_ms(partial(engine, one), REPETITIONS, warm_up=2, before=pause)

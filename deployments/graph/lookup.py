@@ -6,10 +6,10 @@ from ray import serve
 from cache_models.cache.lookup import CacheLookup
 from cache_models.errors import ArtifactError
 from cache_models.network.device import resolve
-from cache_models.network.engine.interface import Engine
 from cache_models.network.stages import LookUp, Message, Reply, Stage, Verdict
+from cache_models.store.graphs import lookup_engine
 from cache_models.store.plan import Plan
-from cache_models.store.versions import CacheVersion, Store
+from cache_models.store.versions import Store
 from deployments.config import Compute, LaneArgs
 from deployments.graph.compute import ComputeLoop, ComputeThread
 from deployments.graph.loaded import LoadedVersions
@@ -67,25 +67,15 @@ class Lookup(Replica):
 
     def _load(self, number: int) -> CacheLookup:
         """A version, warm."""
-        version = self._versions.open(number)
-        plan = version.plan
-        lookup = CacheLookup(
-            self._stage, plan.description, self._engine(version), plan.promise.threshold
+        version, compute = self._versions.open(number), self._configured
+        engine = lookup_engine(
+            version, self._stage.index, compute.engine, compute.threads, self._device
         )
-        for rows in [*range(self._configured.max_batch_rows, 1, -1), *[1] * 5]:
+        plan = version.plan
+        lookup = CacheLookup(self._stage, plan.description, engine, plan.promise.threshold)
+        for rows in [*range(compute.max_batch_rows, 1, -1), *[1] * 5]:
             lookup(lookup.zeros(rows))
         return lookup
-
-    def _engine(self, version: CacheVersion) -> Engine:
-        index, threads = self._stage.index, self._configured.threads
-        choice = self._configured.engine
-        if choice == "torch" or (choice == "auto" and self._device != "cpu"):
-            from cache_models.network.engine.pytorch import PyTorch
-
-            return PyTorch(version.load(index), threads, self._device)
-        from cache_models.network.engine.onnx_runtime import OnnxRuntime
-
-        return OnnxRuntime(version.graph(index), threads, self._device)
 
     def _in_service(self) -> int | None:
         try:

@@ -109,7 +109,7 @@ def test_what_is_interrupted_leaves_nothing(store, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(slice_graphs, "_median_ms", stop)
+    monkeypatch.setattr(slice_graphs, "_paused_ms", stop)
     with pytest.raises(KeyboardInterrupt):
         exporting.ensure(store.folder, store.current())
     assert list((store.folder / graphs.FOLDER).iterdir()) == []
