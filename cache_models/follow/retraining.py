@@ -3,8 +3,9 @@
 1. Predictors go on from the caches in service, on recent samples and on the reservoir's in equal
    parts, so that they follow the traffic and forget no class; selectors and gates are fitted anew.
 2. A candidate that promises no lower latency on `SELECT` samples ends here, and costs no test.
-3. Frozen, it is tested on `TEST` samples that were chosen independently: over all answers on the
-   window, and for every known class on window and reservoir together, strict thresholds first.
+3. Frozen, it is tested on units of `TEST` samples that were chosen independently: over all answers
+   on the window, and for every known class on window and reservoir together, strict thresholds
+   first.
 """
 
 import time
@@ -28,6 +29,7 @@ from cache_models.promise.promise import (
     min_samples,
     most_disagreements,
 )
+from cache_models.promise.units import units
 from cache_models.store.plan import Plan
 from cache_models.store.strata import SELECT, TEST, TRAIN
 
@@ -111,11 +113,11 @@ def retrain(
     both = _joined(window, reservoir)
     recent = np.arange(len(both.roles)) < len(window.roles)
     testable = (both.roles == TEST) & both.independent
-    tests, needed = int((testable & recent).sum()), min_samples(limits.max_disagreement, level)
+    tests, needed = len(testing(window)), min_samples(limits.max_disagreement, level)
     if tests < needed:
         return refused(
-            f"the window has {tests} samples to test on; at least {needed} are needed to pass at "
-            f"level {level:.3g}"
+            f"the window has {tests} independent samples to test on; at least {needed} are needed "
+            f"to pass at level {level:.3g}"
         )
     train = _balanced(np.flatnonzero(both.roles == TRAIN), recent)
     select = _balanced(np.flatnonzero(both.roles == SELECT), recent)
@@ -138,7 +140,16 @@ def retrain(
         overall = recent[rows]
         said = ask_all(learned, both, rows)
         answers, mine = both.answers[rows], rows[overall]
-        promise = calibrate(*said, answers, classes, at_level, overall=overall, samples=samples)
+        promise = calibrate(
+            *said,
+            answers,
+            classes,
+            at_level,
+            overall=overall,
+            samples=samples,
+            blocks=both.blocks[rows],
+            weights=both.weights[rows],
+        )
         promise = promise.model_copy(update={"limits": limits})
         threshold = plan.promise.threshold if answering else None
         before = standing(plan, ask_all(caches, both, mine), both, mine, threshold)
@@ -176,18 +187,24 @@ def keeps_promise(
     level: float,
     spend: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Whether a version passes the test over all answers on the window, as it is.
+    """Whether a version passes the test over all answers on the window's units, as it is.
 
     Args:
         spend: as for `retrain`; not called where no test is possible.
     """
-    rows = np.flatnonzero((window.roles == TEST) & window.independent)
+    rows = testing(window)
     if plan.promise.threshold is None or len(rows) < min_samples(limits.max_disagreement, level):
         return False
     spend()
     said = ask_all(caches, window, rows)
     _, wrong = exits_and_mistakes(*said, window.answers[rows], plan.promise.threshold)
     return wrong.sum() <= most_disagreements(len(rows), limits.max_disagreement, level)
+
+
+def testing(samples: Traffic) -> np.ndarray:
+    """Rows of the units that may test."""
+    rows = np.flatnonzero((samples.roles == TEST) & samples.independent)
+    return rows[units(samples.blocks[rows], samples.weights[rows], np.random.default_rng(0))]
 
 
 def candidate_plan(plan: Plan, candidate: Candidate) -> Plan:
@@ -222,13 +239,16 @@ def candidate_plan(plan: Plan, candidate: Candidate) -> Plan:
 
 
 def _joined(window: Traffic, reservoir: Traffic) -> Traffic:
+    """Both, each as heavy as it may be: how likely a request of either was to be sampled says
+    nothing of the other's."""
     pairs = zip(window.features, reservoir.features, strict=True)
+    weights = [part.weights / part.weights.max(initial=1e-9) for part in (window, reservoir)]
     return Traffic(
         [np.concatenate(pair) for pair in pairs],
         np.concatenate([window.probabilities, reservoir.probabilities]),
         np.concatenate([window.roles, reservoir.roles]),
-        np.concatenate([window.independent, reservoir.independent]),
-        np.concatenate([window.weights, reservoir.weights]),
+        np.concatenate(weights),
+        np.concatenate([window.blocks, reservoir.blocks]),
     )
 
 

@@ -237,8 +237,8 @@ class TrafficLog(Journal):
 
     def _rows(self, where: str, values: tuple) -> list[tuple]:
         return self._db.execute(
-            "SELECT role, independent, weight, build_row, probabilities, features FROM samples "
-            f"WHERE {where} ORDER BY id",
+            "SELECT id, role, independent * weight, build_row, probabilities, features "
+            f"FROM samples WHERE {where} ORDER BY id",
             values,
         ).fetchall()
 
@@ -290,9 +290,9 @@ class TrafficLog(Journal):
         return Traffic(
             features=features,
             probabilities=probabilities,
-            roles=np.array([row[0] for row in rows], np.uint8),
-            independent=np.array([row[1] for row in rows], bool),
+            roles=np.array([row[1] for row in rows], np.uint8),
             weights=np.array([row[2] for row in rows], np.float32),
+            blocks=np.array([row[0] for row in rows], np.int64),
         )
 
 

@@ -3,6 +3,7 @@
 For requests drawn independently from the calibration distribution, with probability at least
 `confidence` over the calibration sample, at most `max_disagreement` of all answers differ from the
 base DNN's, and of the answers to requests of one base class at most `max_class_disagreement`.
+Requests of one block may depend on each other; then blocks are drawn, and `units` are counted.
 
 Thresholds are tried from strict to loose, in an order fixed beforehand. Each must pass exact
 binomial tests before the next is tried, so that the first to fail ends the search and no correction
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel, Field
+
+from cache_models.promise.units import units, units_by_class
 
 PATH = 1 / (1 + np.exp(-np.linspace(8.0, 0.0, 81)))
 """Thresholds on the selectors' probability of agreement, strict to loose; fixed, so never tuned."""
@@ -31,7 +34,7 @@ class Limits(BaseModel, frozen=True):
 
 
 class ClassRecord(BaseModel):
-    """Calibration samples of one base class, and how many of their answers differed."""
+    """Units of one base class among the calibration samples, and how many answers differed."""
 
     samples: int
     disagreements: int
@@ -39,7 +42,7 @@ class ClassRecord(BaseModel):
 
 
 class Promise(BaseModel):
-    """What was tested and passed."""
+    """What was tested and passed; `samples` are units, and `disagreements` are among them."""
 
     limits: Limits
     threshold: float | None
@@ -145,6 +148,8 @@ def calibrate(
     path: np.ndarray = PATH,
     overall: np.ndarray | None = None,
     samples: int | None = None,
+    blocks: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Promise:
     """The loosest threshold of `path` that keeps the promise on these calibration samples.
 
@@ -154,31 +159,42 @@ def calibrate(
         overall: `(N,)` bool, the samples on which all answers are tested; by default all, and every
             class on all in any case.
         samples: as for `allowed_disagreements`, of all answers.
+        blocks, weights: `(N,)`, as for `units`; by default every sample is a block of its own, and
+            all weigh the same.
 
     Returns:
         The promise; its threshold is None if the strictest fails already, and caches stay off.
     """
-    overall = np.ones(len(answers), bool) if overall is None else overall
-    allowed, _ = allowed_disagreements(answers[overall], classes, limits, samples)
-    _, allowed_by_class = allowed_disagreements(answers, classes, limits)
-    counts = np.bincount(answers, minlength=classes)
+    count = len(answers)
+    overall = np.ones(count, bool) if overall is None else overall
+    blocks = np.arange(count) if blocks is None else blocks
+    weights = np.ones(count) if weights is None else weights
+    rng = np.random.default_rng(0)  # the draw is fixed before it is known who is wrong
+    rows = np.flatnonzero(overall)
+    rows = rows[units(blocks[rows], weights[rows], rng)]
+    of_classes = units_by_class(answers, blocks, weights, rng)
+    allowed, _ = allowed_disagreements(answers[rows], classes, limits, samples)
+    _, allowed_by_class = allowed_disagreements(answers[of_classes], classes, limits)
+
+    def by_class(wrong: np.ndarray) -> np.ndarray:
+        return np.bincount(answers[of_classes][wrong[of_classes]], minlength=classes)
+
     passed = None
-    wrong = np.zeros(len(answers), bool)
+    wrong = np.zeros(count, bool)
     if len(predictions):
         for threshold in path:
             _, candidate = exits_and_mistakes(predictions, confidences, answers, threshold)
-            by_class = np.bincount(answers[candidate], minlength=classes)
-            if candidate[overall].sum() > allowed or (by_class > allowed_by_class).any():
+            if candidate[rows].sum() > allowed or (by_class(candidate) > allowed_by_class).any():
                 break
             passed, wrong = float(threshold), candidate
-    errors = np.bincount(answers[wrong], minlength=classes)
+    counts = np.bincount(answers[of_classes], minlength=classes)
     return Promise(
         limits=limits,
         threshold=passed,
-        samples=int(overall.sum()),
-        disagreements=int(wrong[overall].sum()),
+        samples=len(rows),
+        disagreements=int(wrong[rows].sum()),
         classes=[
             ClassRecord(samples=int(n), disagreements=int(k), tested=bool(np.isfinite(most)))
-            for n, k, most in zip(counts, errors, allowed_by_class, strict=True)
+            for n, k, most in zip(counts, by_class(wrong), allowed_by_class, strict=True)
         ],
     )

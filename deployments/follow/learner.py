@@ -219,7 +219,7 @@ class Learner:
         if build is None or not len(window.roles):
             return None
         classes = window.probabilities.shape[1]
-        mix = np.bincount(window.answers, window.weights * window.independent, minlength=classes)
+        mix = np.bincount(window.answers, window.weights, minlength=classes)
         try:
             adviser = advice.Adviser(build)
             found = adviser.advise(mix, self._limits)

@@ -31,9 +31,12 @@ def traffic(count, classes, seed, moved=0.0, roles=None):
     probabilities = np.full((count, K), 0.01 / (K - 1), np.float32)
     probabilities[np.arange(count), answers] = 0.99
     roles = rng.choice(3, count, p=[0.3, 0.2, 0.5]) if roles is None else np.full(count, roles)
-    ones = np.ones(count, np.float32)
     return Traffic(
-        [features.astype(np.float16)], probabilities, roles.astype(np.uint8), ones > 0, ones
+        [features.astype(np.float16)],
+        probabilities,
+        roles.astype(np.uint8),
+        np.ones(count, np.float32),
+        np.arange(count) + seed * 10_000,
     )
 
 
@@ -107,12 +110,12 @@ def test_only_independent_test_samples_test(served):
     probabilities = window.probabilities.copy()
     spoilt = (window.roles == TEST) & (np.arange(3000) % 2 == 0)  # half of them: missed everywhere
     probabilities[spoilt] = np.eye(K, dtype=np.float32)[3]
-    poisoned = replace(window, probabilities=probabilities, independent=~spoilt)
+    poisoned = replace(window, probabilities=probabilities, weights=(~spoilt).astype(np.float32))
     found = retrain(plan, caches, poisoned, reservoir, LIMITS, 0.02)
     assert found.worth_it, found.why_not
     assert found.promise.samples == ((window.roles == TEST) & ~spoilt).sum()
     honest = retrain(
-        plan, caches, replace(poisoned, independent=spoilt | True), reservoir, LIMITS, 0.02
+        plan, caches, replace(poisoned, weights=window.weights), reservoir, LIMITS, 0.02
     )
     assert not honest.worth_it
 
@@ -150,7 +153,7 @@ def test_a_test_is_spent_before_its_samples_are_read_whatever_happens_then(
 def test_too_few_samples_are_said_and_nothing_is_trained(served):
     plan, caches = served
     found = retrain(plan, caches, traffic(300, K, 2), traffic(3000, K, 1), LIMITS, 0.02)
-    assert "samples to test on; at least 390 are needed" in found.why_not
+    assert "independent samples to test on; at least 390 are needed" in found.why_not
     assert found.promise is None and not found.caches
 
 

@@ -70,7 +70,7 @@ def test_samples_come_back_as_they_went_in(log):
     assert window.answers.tolist() == [1, 2]
     assert [part[:, 0].ravel()[0] for part in window.features] == [0.5, 0.5]
     assert window.features[0].shape == (2, 2, 3)
-    assert window.weights.tolist() == [4.0, 1.0]
+    assert window.weights.tolist() == [4.0, 0.0]
     assert window.independent.tolist() == [True, False]
     assert window.roles[1] == TEST
 
