@@ -80,8 +80,7 @@ class Sampling(Strict):
         raised_rate: share after a change of the class mix, for `raised_samples`; without caches,
             after an alarm and before the first have been learned, all requests are samples.
         min_rate: share under load; without so many samples caches go off.
-        max_backlog: of sampled requests that wait for an idle moment; beyond it the rate sinks.
-        max_wait_s: after which a sampled request waits no longer for one.
+        max_backlog: of sampled requests that wait to be run on; beyond it the rate sinks.
     """
 
     rate: float = Field(0.1, gt=0, le=1)
@@ -89,7 +88,6 @@ class Sampling(Strict):
     raised_samples: int = Field(60, ge=0)
     min_rate: float = Field(0.01, gt=0, le=1)
     max_backlog: int = Field(32, ge=1)
-    max_wait_s: float = Field(1.0, ge=0)
 
     @model_validator(mode="after")
     def _ordered(self):

@@ -12,20 +12,24 @@ BATCH = np.array([[0.0], [5.0], [9.0]])
 
 
 class FakePartition:
-    """Hands its input on; counts the rows that it was given."""
+    """Hands its input on, in no time at the front and in 3 ms in the background; counts the rows
+    that it was given."""
 
     def __init__(self, last: bool = False):
         self.last, self.fail = last, False
-        self.rows = 0
+        self.rows = self.background_rows = 0
 
-    async def run(self, batch, resized):
+    async def run(self, batch, resized, background):
         self.rows += len(batch)
+        self.background_rows += background * len(batch)
         self.resized = resized
         if self.fail:
             raise RuntimeError("lost")
+        ms = np.full(len(batch), 3.0 * background)
         if self.last:
-            return Answer(np.full(len(batch), 1), np.tile([0.0, 1.0], (len(batch), 1)))
-        return Activation(batch, batch)
+            answers = np.full(len(batch), 1), np.tile([0.0, 1.0], (len(batch), 1))
+            return Answer(*answers, queued_ms=ms, compute_ms=ms)
+        return Activation(batch, batch, queued_ms=ms, compute_ms=ms)
 
 
 class FakeLookup:

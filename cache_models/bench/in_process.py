@@ -60,7 +60,7 @@ class InProcess:
         if isinstance(message, LookUp):
             batch, _, log_ratio, threshold, resized = message
             return self.lookups[stage.name](batch, log_ratio, threshold, resized)
-        return self.slices[stage.name](*message)
+        return self.slices[stage.name](message.batch, message.resized)
 
     def answer(
         self,

@@ -41,6 +41,7 @@ class Trace:
         asked: what each lookup was or would be asked.
         reached: index of the stage that takes `activation`, the last that has all rows.
         whole: whether all rows have come so far.
+        compute_ms: milliseconds of one thread that it took to run it on.
     """
 
     resized: bool
@@ -49,6 +50,7 @@ class Trace:
     reached: int = 0
     activation: np.ndarray | None = None
     whole: bool = True
+    compute_ms: float = 0.0
 
     def passed(self, asked: np.ndarray, reached: int, activation: np.ndarray) -> None:
         """A lookup's cut point was reached; the stage `reached` takes `activation` next."""

@@ -14,7 +14,7 @@ walk is awaited; where no place ever waits, `run_now` walks it without an event 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import numpy as np
@@ -134,18 +134,16 @@ class Cascade:
                 break
         return Answers(class_ids, probabilities, exits, control.version)
 
-    async def finish(self, trace: Trace, turn: Callable[[], Awaitable[None]]) -> Answer:
-        """Run a sampled request on to the end, whose answer is the base DNN's; completes the trace.
-
-        Args:
-            turn: awaited before every slice, so that others can go first.
-        """
+    async def finish(self, trace: Trace) -> Answer:
+        """Run a sampled request on to the end, in the background, whose answer is the base DNN's;
+        completes the trace."""
         current = trace.activation
         for stage in self._stages[trace.reached :]:
             if stage.is_lookup:
                 continue
-            await turn()
-            out = await self._run(stage, current, trace.resized)
+            out = await self._run(stage, current, trace.resized, background=True)
+            if out.compute_ms is not None:
+                trace.compute_ms += float(out.compute_ms[0])  # the same for all its rows
             if isinstance(out, Answer):
                 return out
             trace.asked.append(out.features)
@@ -176,14 +174,16 @@ class Cascade:
         resized: bool,
         observer: Observer | None = None,
         timeout_s: float | None = None,
+        background: bool = False,
     ) -> Activation | Answer:
         assert batch is not None
         begin = time.perf_counter()
-        out = await self._place.ask(stage, Run(batch, resized and stage.at_input), timeout_s)
+        message = Run(batch, resized and stage.at_input, background)
+        out = await self._place.ask(stage, message, timeout_s)
         assert not isinstance(out, Verdict)
         if observer is not None:
             observer.hop(stage.name, begin, out, len(batch))
-        if self._speculation is not None:
+        if self._speculation is not None and not background:
             self._speculation.ran(stage, (time.perf_counter() - begin) * 1e3)
         return out
 

@@ -76,10 +76,12 @@ class Run(NamedTuple):
         batch: for a partition at the input decoded images `(B, h, w, C)` uint8 or inputs
             `(B, *input_shape)` float32; for the others the activation before it.
         resized: whether images have the base DNN's size already.
+        background: nobody waits for it: requests go first.
     """
 
     batch: np.ndarray
     resized: bool = False
+    background: bool = False
 
 
 class LookUp(NamedTuple):

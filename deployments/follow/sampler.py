@@ -1,20 +1,16 @@
 """Chooses requests, and runs them on to the base DNN's end after they have been answered.
 
-A request is chosen before anything is known of it. It is run on when nobody waits, or after
-`max_wait_s` even if others wait, because without samples nobody could tell whether the caches are
-right; but whenever that happens the share of requests that are chosen is halved, down to
-`min_rate`, and it grows again while there is idle time. Requests that the base DNN answered anyway
-are told of, too.
+A request is chosen before anything is known of it. It is run on in the background, where it stands
+in front of nobody; while many wait for that, fewer are chosen. Requests that the base DNN answered
+anyway are told of, too.
 """
 
 import asyncio
 import contextvars
 import logging
 import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -29,12 +25,6 @@ from deployments.graph.speculation import Busy
 
 logger = logging.getLogger(__name__)
 
-IDLE_S = 0.01
-"""Without a request, before it counts as idle: a client that sends one request after the other
-leaves gaps that are too short for a slice."""
-FEWER, MORE = 0.5, 1.1
-"""Times the share of requests that are chosen, when one had to be run on before others, and when
-there was time for it."""
 MAX_WAITING = 8
 """Times `max_backlog`; beyond it a sampled request is dropped."""
 MAX_WHOLE = 64
@@ -45,11 +35,9 @@ class Waiting(NamedTuple):
     """A sampled request that has been answered, and not yet been run on.
 
     Attributes:
-        until: by `time.monotonic`, after which it waits no longer for an idle moment.
         inclusion: as of an `Observation`.
     """
 
-    until: float
     trace: Trace
     answers: Answers
     inclusion: float
@@ -65,11 +53,7 @@ class Sampler:
 
     def __init__(self, args: Sampling, cascade: Cascade, busy: Busy, client: ControlClient):
         self._args, self._cascade, self._busy, self._client = args, cascade, busy, client
-        self._active, self._idle = 0, asyncio.Event()
-        self._idle_since = 0.0
-        self._idle.set()
         self._backlog: asyncio.Queue[Waiting] = asyncio.Queue()
-        self._leisure = 1.0
         self._loop: asyncio.Task[None] | None = None
 
     def check_health(self) -> None:
@@ -84,7 +68,7 @@ class Sampler:
         wanted, args = self._client.instructions, self._args
         if wanted.mode == "off":
             return 0.0
-        rate = max(args.min_rate, self._leisure * wanted.sample_rate)
+        rate = wanted.sample_rate
         if self._backlog.qsize() >= args.max_backlog:
             rate = args.min_rate
         if self._backlog.qsize() >= MAX_WAITING * args.max_backlog:
@@ -93,22 +77,16 @@ class Sampler:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """While a client waits for its answer, sampled requests do not run."""
+        """While a client waits for its answer."""
         if self._loop is None:
             # In a context of its own: in that of a request, it would be cancelled with the request.
             loop, context = asyncio.get_running_loop(), contextvars.Context()
             self._loop = loop.create_task(self._run_on(), context=context)
-        self._active += 1
         self._busy.change(1)
-        self._idle.clear()
         try:
             yield
         finally:
-            self._active -= 1
             self._busy.change(-1)
-            if not self._active:
-                self._idle_since = time.monotonic()
-                self._idle.set()
 
     def add(self, trace: Trace, answers: Answers, inclusion: float) -> None:
         """A request that was answered with whatever its trace says.
@@ -122,8 +100,7 @@ class Sampler:
             for row in range(len(answers.exits)):
                 self._observe(row, answers, answers, inclusion, 1.0, trace, True)
         elif inclusion:
-            until = time.monotonic() + self._args.max_wait_s
-            self._backlog.put_nowait(Waiting(until, trace, answers, inclusion))
+            self._backlog.put_nowait(Waiting(trace, answers, inclusion))
         elif wanted.mode != "off":
             for row, exit in enumerate(answers.exits):
                 if exit == BASE:
@@ -131,14 +108,14 @@ class Sampler:
 
     async def _run_on(self) -> None:
         while True:
-            until, trace, answers, inclusion = await self._backlog.get()
+            trace, answers, inclusion = await self._backlog.get()
             said: Answers = answers
             base: Answers | Answer = answers
             try:
                 if not _used_caches(trace):  # so nobody else waits for lookups
                     said = await self._cascade.judge(trace, len(answers.exits))
                 elif not trace.whole:
-                    base = await self._cascade.finish(trace, partial(self._turn, until))
+                    base = await self._cascade.finish(trace)
             except Exception as error:  # a lost replica costs a sample, never an answer
                 logger.warning("a sampled request was lost: %r", error)
                 continue
@@ -172,19 +149,6 @@ class Sampler:
                 base.probabilities[row] if whole else None,
             )
         )
-
-    async def _turn(self, by: float) -> None:
-        """Returns once nobody waits, or at the moment `by` (of `time.monotonic`)."""
-        try:
-            async with asyncio.timeout(max(0.0, by - time.monotonic())):
-                while self._active or time.monotonic() - self._idle_since < IDLE_S:
-                    await self._idle.wait()
-                    await asyncio.sleep(IDLE_S)
-        except TimeoutError:
-            least = self._args.min_rate / self._client.instructions.sample_rate
-            self._leisure = max(least, FEWER * self._leisure)
-        else:
-            self._leisure = min(1.0, MORE * self._leisure)
 
 
 def _used_caches(trace: Trace) -> bool:

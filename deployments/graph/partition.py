@@ -41,7 +41,7 @@ class Partition(Replica):
 
     async def _reply(self, message: Message, until: float | None) -> Reply:
         assert isinstance(message, Run)
-        return await self._computed(until, *message)
+        return await self._computed(until, message.batch, message.resized)
 
     def _compute(self, batch: np.ndarray, resized: bool) -> Activation | Answer:
         return self._slice(batch, resized)

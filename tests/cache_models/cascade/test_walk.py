@@ -101,21 +101,20 @@ def test_what_is_left_of_the_time_goes_along():
     assert [lookup.timeout_s for lookup in place.lookups] == [0.5, 0.5]
 
 
-def test_a_sampled_request_is_finished_from_where_all_rows_were_and_can_be_judged():
+def test_a_sampled_request_is_run_on_in_the_background_from_where_all_rows_were():
     place = place_for(below=(0, 6))
     cascade, trace = cascade_for(NAMES, place), Trace(resized=False)
 
-    async def no_wait():
-        pass
-
     async def run():
         await cascade.answer(BATCH, trace=trace)
-        answer = await cascade.finish(trace, no_wait)
+        answer = await cascade.finish(trace)
         return answer, await cascade.judge(trace, 3)
 
     answer, said = asyncio.run(run())
     assert answer.class_ids.tolist() == [1, 1, 1]
     assert [p.rows for p in place.partitions] == [3, 3, 1 + 3]
+    assert [p.background_rows for p in place.partitions] == [0, 0, 3]
+    assert trace.compute_ms == 3.0
     assert said.exits == ["late", "late", "base"] and said.class_ids.tolist() == [0, 0, -1]
 
 
