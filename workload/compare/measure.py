@@ -21,7 +21,6 @@ from workload.compare.systems.catalogue import CASCADE, ORACLE
 from workload.compare.systems.stats import wait_for_guards
 from workload.compare.testbed import Testbed
 from workload.traffic import streams
-from workload.traffic.variation import Pictures
 
 WARM_UP, PILOT = 20, 10
 CAPACITY_S = 6.0
@@ -83,7 +82,7 @@ def measure(
         err=True,
     )
     made = streams.make(stream, total, _labels(testbed, options, stream), options.seed)
-    pictures = list(Pictures(testbed.images, made.items, made.rounds))
+    pictures = list(made.pictures(testbed.images))
     truth = testbed.truth(pictures)
 
     closed = _closed_loop(testbed, options, pictures[: counts.requests])

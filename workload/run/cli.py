@@ -47,6 +47,7 @@ def agreement(url: str, images: int, skip: int) -> None:
 @requests_option
 @seed_option
 @click.option("--trace", type=click.Path(path_type=Path), help="Write it for --stream replay.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Of what is sent, early and late.")
 def stream(
     model: str,
     data: str,
@@ -57,15 +58,19 @@ def stream(
     requests: int | None,
     seed: int,
     trace: Path | None,
+    picture: Path | None,
 ) -> None:
     """Make a stream, say how much locality it has, and write it to a trace; send nothing."""
     from cache_models.network.base_dnn import load
     from workload.run.stream import describe, make_stream, open_for, write_trace
+    from workload.traffic.sheet import draw
 
     base = load(model)
     opened = open_for(data, base, click.echo)
     made, present = make_stream(opened, data, stream, requests, seed, base, classes)
     click.echo(describe(stream, seed, made, present))
+    if picture:
+        draw(made.pictures(opened.images), picture)
     if trace:
         write_trace(trace, made, arrivals or "fixed", rate_per_s, seed)
 
@@ -176,12 +181,11 @@ def profile(
     from workload.run.profile import describe, in_process_ms
     from workload.run.profile import profile as send_and_trace
     from workload.run.stream import make_stream, open_for
-    from workload.traffic.variation import Pictures
 
     base = load(model)
     opened = open_for(data, base, click.echo)
     made, _ = make_stream(opened, data, stream, requests, seed, base)
-    pictures = Pictures(opened.images, made.items, made.rounds)
+    pictures = made.pictures(opened.images)
     found = send_and_trace(url, pictures)
     alone = in_process_ms(InProcess(base, Store(store or STORE).current()), pictures)
     click.echo(describe(found, alone))
@@ -209,11 +213,10 @@ def rounds(url: str, data: str, stream: str, rate_per_s: float, requests: int, s
     from workload.run.rounds import measure
     from workload.run.stream import make_stream, open_for
     from workload.traffic.arrivals import poisson
-    from workload.traffic.variation import Pictures
 
     opened = open_for(data, None, click.echo)
     made, _ = make_stream(opened, data, stream, requests, seed, None)
-    pictures = Pictures(opened.images, made.items, made.rounds)
+    pictures = made.pictures(opened.images)
     due_s = poisson(requests, rate_per_s, seed)
     token = os.environ.get("GATI_ADMIN_TOKEN", "")
     click.echo(str(measure(url, token, pictures, due_s)))

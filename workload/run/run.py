@@ -73,14 +73,14 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict[str
         base,
         settings.classes,
     )
-    pictures = Pictures(data.images, stream.items, stream.rounds)
+    pictures = stream.pictures(data.images)
     n = len(pictures)
     _check(settings, data, stream)
     if settings.skip >= n:
         raise ParameterError(f"skip is {settings.skip}, which leaves nothing of {n} requests")
     due_s = arrivals.make(settings.arrivals, n, settings.rate_per_s, settings.seed, stream.times_s)
     if settings.trace and due_s is not None:
-        trace.write(settings.trace, due_s, stream.items, stream.rounds)
+        trace.write(settings.trace, due_s, stream.items, stream.rounds, stream.worn)
 
     truth, static = _offline(settings, base, pictures)
     if classes is None and base is not None:
@@ -97,7 +97,7 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict[str
         protocol=_protocol(settings, use_caches=True),
     )
     if settings.trace and due_s is None:
-        trace.write(settings.trace, sent.due_s, stream.items, stream.rounds)
+        trace.write(settings.trace, sent.due_s, stream.items, stream.rounds, stream.worn)
     stats = _stats(settings.url, say)
     if settings.ask_again:
         truth = _asked_again(settings, settings.ask_again, data, stream)
@@ -132,10 +132,11 @@ def _check(settings: Settings, data: Data, stream: streams.Stream) -> None:
         return
     if settings.protocol == "image":
         raise DataError(f"{settings.data} holds tensors, not pictures: send them with protocol oip")
-    if stream.varied or (stream.items < 0).any():
+    if stream.varied or stream.worn is not None or (stream.items < 0).any():
         raise DataError(
-            f"{settings.data} holds tensors, which cannot be varied and have no foreign images: "
-            f"ask for at most {len(data.images)} requests, of another stream than foreign"
+            f"{settings.data} holds tensors, which cannot be varied or worn, and have no foreign "
+            f"images: ask for at most {len(data.images)} requests, of another stream than foreign "
+            f"or drift"
         )
 
 
@@ -170,7 +171,7 @@ def _asked_again(
     rows = np.sort(np.random.default_rng([settings.seed, 1]).choice(n, size, replace=False))
     again = send(
         settings.url,
-        Pictures(data.images, stream.items[rows], stream.rounds[rows]),
+        stream.pictures(data.images, rows),
         None,
         timeout_s=settings.timeout_s,
         protocol=_protocol(settings, use_caches=False),

@@ -80,4 +80,4 @@ def write_trace(
     due_s = arrivals.make(arrivals_, len(stream.items), rate_per_s, seed, stream.times_s)
     if due_s is None:
         raise ParameterError("a closed loop has no times before it is sent: use run --trace")
-    trace.write(file, due_s, stream.items, stream.rounds)
+    trace.write(file, due_s, stream.items, stream.rounds, stream.worn)

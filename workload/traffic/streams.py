@@ -1,7 +1,9 @@
 """Streams: which item each request is of, in order.
 
 - `iid`: the data in random order;
-- `zipf`, `locality`, `shift`, `return`, `diurnal`, `foreign`: classes first, as
+- `drift`: the same, but over the first `over` requests pictures grow worn: darker, blurred and
+  turned, evenly, to `brightness`, `blur` and `turn` (`variation.wear`); then they stay so;
+- `zipf`, `locality`, `shift`, `return`, `diurnal`, `newcomer`, `foreign`: classes first, as
   `workload.traffic.classes` draws them, and then of each class as many items as it takes;
 - `video`: the data in their own order, the frames of a video with the video's own times;
 - `replay`: a recorded trace, `file`, with the times in it.
@@ -20,8 +22,9 @@ import numpy as np
 from workload.errors import ParameterError
 from workload.traffic import trace
 from workload.traffic.classes import CLASS_STREAMS
+from workload.traffic.images import Images
 from workload.traffic.parameters import parse
-from workload.traffic.variation import is_varied, pool
+from workload.traffic.variation import Pictures, is_varied, pool
 
 LABELS, ANSWERS = "labels", "answers"
 """What the classes of a stream are: the data's labels, or the base DNN's answers."""
@@ -30,6 +33,18 @@ LABELS, ANSWERS = "labels", "answers"
 def iid(count: int, data: int, rng: np.random.Generator) -> np.ndarray:
     rounds = [rng.permutation(data) for _ in range(-(-count // data))]
     return np.concatenate(rounds)[:count]
+
+
+def wear_of(
+    count: int,
+    over: int = 6000,
+    brightness: float = 0.6,
+    blur: float = 0.02,
+    turn: float = 15.0,
+) -> np.ndarray:
+    """How worn each picture of `drift` is, `(count, 3)`; that of request i by i alone."""
+    far = np.minimum(np.arange(count) / over, 1)
+    return np.stack([1 + far * (brightness - 1), far * blur, far * turn], axis=1)
 
 
 def video(count: int, data: int, rng: np.random.Generator) -> np.ndarray:
@@ -45,6 +60,7 @@ def replay(file: str = "") -> None:
 ITEM_STREAMS = {"iid": iid, "video": video}
 STREAMS: dict[str, Callable[..., Any]] = {
     "iid": iid,
+    "drift": wear_of,
     **CLASS_STREAMS,
     "video": video,
     "replay": replay,
@@ -60,12 +76,20 @@ class Stream:
         rounds: what tells pictures of one item apart, `(n,)`, see `workload.traffic.variation`.
         varied: so many are varied copies of pictures sent before.
         times_s: when each is due by the stream's own clock, `(n,)`; None where it has none.
+        worn: how worn the picture of each is, `(n, 3)`, the arguments of `variation.wear`; None:
+            as it was taken.
     """
 
     items: np.ndarray
     rounds: np.ndarray
     varied: int
     times_s: np.ndarray | None = None
+    worn: np.ndarray | None = None
+
+    def pictures(self, images: Images, rows: np.ndarray | slice = slice(None)) -> Pictures:
+        """What is sent, or some of it; `images` are the data's."""
+        worn = None if self.worn is None else self.worn[rows]
+        return Pictures(images, self.items[rows], self.rounds[rows], worn)
 
 
 def by_answers(text: str, labels: np.ndarray | None, classes: str) -> bool:
@@ -101,7 +125,8 @@ def make(
 
     Args:
         count: of requests; of a replay at most so many, from its beginning.
-        labels: the class of each image, `(N,)`; of `iid`, `video` and `replay` only N matters.
+        labels: the class of each image, `(N,)`; of `iid`, `drift`, `video` and `replay`
+            only N matters.
         times_s: of each image, where the data are a video.
 
     Raises:
@@ -110,13 +135,14 @@ def make(
     name, parameters = parse("stream", text, STREAMS)
     rng = np.random.default_rng(seed)
     data = len(labels)
-    own_times_s = None
+    own_times_s, worn = None, None
     if name == "replay":
         if not parameters.get("file"):
             raise ParameterError("stream replay needs its trace: replay:file=<JSON lines>")
-        own_times_s, items, rounds = (
-            part[:count] for part in trace.read(Path(parameters["file"]), data)
-        )
+        own_times_s, items, rounds, worn = trace.read(Path(parameters["file"]), data, count)
+    elif name == "drift":
+        items, rounds = iid(count, data, rng), np.arange(count) // data
+        worn = wear_of(count, **parameters)
     elif name in ITEM_STREAMS:
         items = ITEM_STREAMS[name](count, data, rng)
         rounds = np.arange(count) // data
@@ -126,7 +152,7 @@ def make(
         items, rounds = _draw(CLASS_STREAMS[name], parameters, count, labels, rng)
     pairs = zip(items.tolist(), rounds.tolist(), strict=True)
     varied = sum(is_varied(item, round_, data) for item, round_ in pairs)
-    return Stream(items, rounds, varied, own_times_s)
+    return Stream(items, rounds, varied, own_times_s, worn)
 
 
 def _draw(

@@ -1,6 +1,7 @@
 """A trace: what was sent when, as JSON lines `{"time": seconds, "item": index, "round": 0}`.
 
 `round` makes varied and foreign pictures again (`workload.traffic.variation`); without it, it is 0.
+`worn`, where a picture is, has the three numbers that made it so.
 """
 
 import json
@@ -12,30 +13,48 @@ import numpy as np
 from workload.errors import ParameterError
 from workload.traffic.variation import FOREIGN
 
+NEW = (1.0, 0.0, 0.0)
+"""Of a picture that is not worn."""
 
-def write(file: Path, times_s: np.ndarray, items: np.ndarray, rounds: np.ndarray) -> None:
+
+def write(
+    file: Path,
+    times_s: np.ndarray,
+    items: np.ndarray,
+    rounds: np.ndarray,
+    worn: np.ndarray | None = None,
+) -> None:
     """
     Args:
         times_s: from the start of the run, `(n,)`; `items` and `rounds` likewise.
+        worn: `(n, 3)`, the arguments of `variation.wear`.
     """
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     with open(partial, "w") as out:
-        for time_s, item, round_ in zip(times_s, items, rounds, strict=True):
+        for i, (time_s, item, round_) in enumerate(zip(times_s, items, rounds, strict=True)):
             row = {"time": round(float(time_s), 6), "item": int(item), "round": int(round_)}
+            if worn is not None:
+                row["worn"] = worn[i].tolist()
             out.write(json.dumps(row) + "\n")
     partial.replace(file)
 
 
-def read(file: Path, data: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times in seconds, the first 0; items; rounds. `(n,)` each, in order of time.
+def read(
+    file: Path, data: int, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Times in seconds, the first 0; items; rounds: `(n,)` each, in order of time. And how worn
+    each picture is, `(n, 3)`; None where none is.
 
     Args:
         data: so many images there are.
+        most: so many from the beginning.
 
     Raises:
         ParameterError: it cannot be read, or names an item that the data have not.
     """
-    rows, number = [], 0
+    rows: list[tuple[float, int, int]] = []
+    worn: list[tuple[float, ...]] = []
+    number = 0
     try:
         with open(file) as lines:
             for line in lines:
@@ -44,6 +63,9 @@ def read(file: Path, data: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                     continue
                 row = json.loads(line)
                 rows.append((float(row["time"]), int(row["item"]), int(row.get("round", 0))))
+                worn.append(tuple(map(float, row.get("worn", NEW))))
+                if len(worn[-1]) != len(NEW):
+                    raise ValueError(f"worn is {row['worn']}; it may be brightness, blur, degrees")
                 if not min(FOREIGN.values()) <= rows[-1][1] < data or rows[-1][2] < 0:
                     raise ValueError(f"item {rows[-1][1]} is none of the data's {data}")
     except OSError as error:
@@ -55,5 +77,6 @@ def read(file: Path, data: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not rows:
         raise ParameterError(f"trace {file} is empty")
     times_s, items, rounds = (np.array(part) for part in zip(*rows, strict=True))
-    order = np.argsort(times_s, kind="stable")
-    return times_s[order] - times_s.min(), items[order], rounds[order]
+    order = np.argsort(times_s, kind="stable")[:most]
+    how_worn = None if set(worn) == {NEW} else np.array(worn)[order]
+    return times_s[order] - times_s.min(), items[order], rounds[order], how_worn

@@ -1,4 +1,4 @@
-"""The picture that a request is of, from two numbers that a trace keeps: `item` and `round`.
+"""The picture that a request is of, from what a trace keeps: `item`, `round`, and how it is worn.
 
 An item from 0 on is one of the data's images; its round says how often it has been sent before,
 and from 1 on it is sent varied. Items below 0 are foreign, which no class is like:
@@ -9,6 +9,9 @@ and from 1 on it is sent varied. Items below 0 are foreign, which no class is li
 - `gratings` (-4): stripes of random width, direction and contrast, seeded by `round`.
 
 Where negatives or digits run out, `round` goes on counting and they come again, varied.
+
+A *worn* picture is then darkened, turned and blurred, as by a lens that nobody cleans and a camera
+that tilts.
 """
 
 from functools import cache
@@ -100,14 +103,45 @@ def _grating(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarra
     return np.repeat(values[..., None], channels, axis=2)
 
 
-class Pictures(Images):
-    """The pictures of a stream, made when they are asked for."""
+def wear(image: np.ndarray, brightness: float, blur: float, degrees: float) -> np.ndarray:
+    """A worn picture.
 
-    def __init__(self, images: Images, items: np.ndarray, rounds: np.ndarray) -> None:
-        self._images, self._items, self._rounds = images, items, rounds
+    Args:
+        image: `(h, w, 1 or 3)` uint8.
+        brightness: is multiplied by it.
+        blur: standard deviation of a Gaussian, as a share of the shorter side.
+        degrees: turned by, against the clock; what comes into view is black.
+    """
+    from PIL import Image, ImageFilter
+
+    radius = blur * min(image.shape[:2])
+    worn = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    worn = worn.rotate(degrees, Image.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(radius))
+    darker = np.rint(np.asarray(worn) * brightness).clip(0, 255).astype(np.uint8)
+    return darker.reshape(image.shape)
+
+
+class Pictures(Images):
+    """The pictures of a stream, made when they are asked for.
+
+    Args:
+        images: of the data.
+        items, rounds: of each request, `(n,)`.
+        worn: the arguments of `wear` for each, `(n, 3)`; None: none is.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        items: np.ndarray,
+        rounds: np.ndarray,
+        worn: np.ndarray | None = None,
+    ) -> None:
+        self._images, self._items, self._rounds, self._worn = images, items, rounds, worn
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return picture(self._images, self._items[index], self._rounds[index])
+        made = picture(self._images, self._items[index], self._rounds[index])
+        return made if self._worn is None else wear(made, *self._worn[index].tolist())

@@ -5,27 +5,26 @@ import pytest
 
 from workload.errors import ParameterError
 from workload.traffic import streams, trace
-from workload.traffic.variation import Pictures
 
 
-def test_a_replayed_trace_sends_the_same_pictures(tmp_path):
+@pytest.mark.parametrize("text", ["foreign:classes=2,at=90,kind=gratings", "drift:over=90"])
+def test_a_replayed_trace_sends_the_same_pictures(tmp_path, text):
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8)
     labels = np.arange(60) % 3
-    made = streams.make("foreign:classes=2,at=90,kind=gratings", 120, labels, 0)
+    made = streams.make(text, 120, labels, 0)
     due_s = np.arange(120) / 7
-    trace.write(tmp_path / "t.jsonl", due_s, made.items, made.rounds)
+    trace.write(tmp_path / "t.jsonl", due_s, made.items, made.rounds, made.worn)
     again = streams.make(f"replay:file={tmp_path}/t.jsonl", 10**9, labels, 5)
     assert np.allclose(again.times_s, due_s, atol=1e-6)
     assert made.varied == again.varied > 0
-    for one, other in zip(
-        Pictures(images, made.items, made.rounds),
-        Pictures(images, again.items, again.rounds),
-        strict=True,
-    ):
+    for one, other in zip(made.pictures(images), again.pictures(images), strict=True):
         assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("line", ["{", '{"time": 1}', '{"time": 0, "item": 60}', "3"])
+@pytest.mark.parametrize(
+    "line",
+    ['{"time": 1, "item": 2, "worn": [1]}', "{", '{"time": 1}', '{"time": 0, "item": 60}', "3"],
+)
 def test_a_trace_that_cannot_be_is_refused_with_its_line(tmp_path, line):
     (tmp_path / "t.jsonl").write_text('{"time": 5, "item": 2}\n' + line + "\n")
     with pytest.raises(ParameterError, match=r"line 2: .*a line is"):

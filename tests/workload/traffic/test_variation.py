@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workload.traffic import streams
-from workload.traffic.variation import Pictures, picture, vary
+from workload.traffic.variation import Pictures, picture, vary, wear
 
 
 @pytest.mark.parametrize("kind", ["noise", "inverted", "digits", "gratings"])
@@ -34,3 +34,28 @@ def test_a_varied_picture_is_still_like_itself():
         varied = vary(image, rng)
         assert varied.shape == image.shape and varied.dtype == np.uint8
         assert np.corrcoef(varied.ravel(), image.ravel())[0, 1] > 0.7
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_worn_picture_is_as_dark_blurred_and_turned_as_asked(channels):
+    image = np.zeros((28, 28, channels), np.uint8)
+    image[13:15, 4:24] = 200  # a bar along the row
+    assert np.array_equal(wear(image, 1, 0, 0), image)
+    assert np.array_equal(wear(image, 0.5, 0, 0), image // 2)
+    upright = wear(image, 1, 0, 90)
+    assert np.array_equal(upright, np.rot90(image))
+    blurred = wear(image, 1, 0.1, 0).astype(int)
+    assert blurred.shape == image.shape and 10 < blurred[10, 14, 0] < blurred[14, 14, 0] < 100
+    assert abs(float(blurred.sum()) / image.sum() - 1) < 0.05
+
+
+def test_the_pictures_of_a_drift_differ_more_and_more_from_what_they_are_of():
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8)
+    made = streams.make("drift:over=30", 60, np.zeros(60, int), 0)
+    far = [
+        np.abs(sent.astype(float) - images[item]).mean()
+        for sent, item in zip(made.pictures(images), made.items, strict=True)
+    ]
+    assert far[0] == 0 and np.mean(far[1:10]) < np.mean(far[11:20]) < np.mean(far[30:])
+    some = made.pictures(images, np.array([5, 40]))
+    assert np.array_equal(some[1], made.pictures(images)[40])
