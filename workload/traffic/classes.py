@@ -8,6 +8,8 @@
 - `diurnal`: the classes stand round a clock, whose hand takes `period` requests for a round; the
   nearer a class to the hand, the more frequent: its weight is exp(concentration x cos(angle)), a
   von Mises distribution. At 4, 86 % of the requests are of a quarter of the clock;
+- `newcomer`: all classes but `which` (its number; `drawn`, the default, draws one), and after `at`
+  that one, too, each with its share in the data;
 - `foreign`: `classes`, and after `at` images of a `kind` that no class is like: `noise`,
   `inverted`, `digits` or `gratings`.
 
@@ -88,6 +90,23 @@ def diurnal(
     return stream
 
 
+def newcomer(
+    count: int, shares: np.ndarray, rng: np.random.Generator, which: str = "drawn", at: int = 0
+) -> np.ndarray:
+    present = _some(shares, max(2, int(np.count_nonzero(shares))), rng)
+    if which == "drawn":
+        late = int(present[0])
+    elif which in map(str, present):
+        late = int(which)
+    else:
+        known = ", ".join(map(str, sorted(present)))
+        raise ParameterError(f"stream newcomer: which is {which!r}; it may be drawn, {known}")
+    at = _change(at, count)
+    before = np.where(np.arange(len(shares)) == late, 0, shares)
+    early = rng.choice(len(shares), at, p=before / before.sum())
+    return np.concatenate([early, rng.choice(len(shares), count - at, p=shares)])
+
+
 def foreign(
     count: int,
     shares: np.ndarray,
@@ -123,5 +142,6 @@ CLASS_STREAMS: dict[str, Callable[..., np.ndarray]] = {
     "shift": shift,
     "return": there_and_back,
     "diurnal": diurnal,
+    "newcomer": newcomer,
     "foreign": foreign,
 }

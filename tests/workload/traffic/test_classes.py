@@ -58,3 +58,20 @@ def test_shift_changes_all_classes_at_once():
 def test_return_comes_back():
     first, middle, last = np.array_split(classes_of("return", 9000), 3)
     assert set(first) == set(last) and not set(first) & set(middle)
+
+
+def test_a_newcomer_is_seen_from_its_moment_on_and_with_its_share():
+    shares = np.bincount(LABELS, minlength=10) / len(LABELS)
+    for which in range(10):
+        classes = classes_of(f"newcomer:which={which},at=6000", 12_000, which)
+        before, after = (
+            np.bincount(c, minlength=10) / 6000 for c in (classes[:6000], classes[6000:])
+        )
+        assert before[which] == 0 and (np.delete(before, which) > 0.08).all()
+        assert np.abs(after - shares).max() < 0.02  # 5 standard errors
+
+
+def test_a_newcomer_that_is_not_named_is_drawn():
+    late = {*range(10)}
+    drawn = [late - {*classes_of("newcomer", 4000, seed)[:2000]} for seed in range(20)]
+    assert all(len(one) == 1 for one in drawn) and len(set.union(*drawn)) > 4
