@@ -76,17 +76,20 @@ class Sampling(Strict):
     """Which requests are run on to the base DNN's end, after they have been answered.
 
     Attributes:
-        rate: share of requests, while all is well.
-        raised_rate: share after a change of the class mix, for `raised_samples`; without caches,
-            after an alarm and before the first have been learned, all requests are samples.
-        min_rate: share under load; without so many samples caches go off.
+        rate: share of requests after a start, a change or an alarm, while there is much to learn.
+        rest_rate: share when it has been learned, and nothing speaks against the caches.
+        raised_rate: share while something does. Without caches, and after an alarm before there are
+            caches again, all requests are samples.
+        max_share: of the processors' time that samples may take, which bounds all these shares.
+        min_rate: share that is sampled whatever it takes; without so many caches go off.
         max_backlog: of sampled requests that wait to be run on; beyond it the rate sinks.
     """
 
     rate: float = Field(0.1, gt=0, le=1)
+    rest_rate: float = Field(0.02, gt=0, le=1)
     raised_rate: float = Field(0.3, gt=0, le=1)
-    raised_samples: int = Field(60, ge=0)
-    min_rate: float = Field(0.01, gt=0, le=1)
+    max_share: float = Field(0.05, gt=0, le=1)
+    min_rate: float = Field(0.002, gt=0, le=1)
     max_backlog: int = Field(32, ge=1)
 
     @model_validator(mode="after")
@@ -100,7 +103,6 @@ class Retraining(Strict):
     """How caches follow the traffic.
 
     Attributes:
-        prior: add the recent class mix to the predictors' scores, and let the threshold follow it.
         rounds: retrain and publish by itself; a round can be asked for anyway.
         window: recent samples to learn from.
         new_samples: since the last round, after which another is due; a change of class mix or hit
@@ -116,7 +118,6 @@ class Retraining(Strict):
         reservoir_bytes: of the samples of every class that rounds learn from besides the window.
     """
 
-    prior: bool = True
     rounds: bool = True
     window: int = Field(4_000, ge=100)
     new_samples: int = Field(1_000, ge=1)
@@ -138,13 +139,10 @@ class GuardArgs(Strict):
 
     Attributes:
         samples_between_alarms: false alarms are at least so many sampled requests apart on average.
-        probation_samples: sampled requests on which the caches must keep the promise, unasked, to
-            come back after an alarm.
         trainer_lost_s: caches go off when the trainer has not been heard of for so long.
     """
 
     samples_between_alarms: float = Field(100_000, ge=100)
-    probation_samples: int = Field(1_000, ge=1)
     trainer_lost_s: float = Field(60, gt=0)
 
 

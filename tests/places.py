@@ -38,15 +38,16 @@ class FakeLookup:
     def __init__(self, below: float, fail: bool = False, delay_s: float = 0):
         self.below, self.fail, self.delay_s, self.calls = below, fail, delay_s, 0
 
-    async def run(self, features, version, log_ratio, threshold, resized):
+    async def run(self, features, version, threshold, resized):
         self.calls += 1
-        self.resized, self.asked_with = resized, (version, log_ratio, threshold)
+        self.resized, self.asked_with = resized, (version, threshold)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         if self.fail:
             raise RuntimeError("lost")
         n = len(features)
-        return Verdict(features[:, 0] < self.below, np.zeros(n, int), np.tile([1.0, 0.0], (n, 1)))
+        sure = np.tile([1.0, 0.0], (n, 1))
+        return Verdict(features[:, 0] < self.below, np.zeros(n, int), sure, features[:, 0])
 
     async def prepare(self, version):
         if self.fail:

@@ -58,8 +58,8 @@ class InProcess:
 
     async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
         if isinstance(message, LookUp):
-            batch, _, log_ratio, threshold, resized = message
-            return self.lookups[stage.name](batch, log_ratio, threshold, resized)
+            batch, _, threshold, resized = message
+            return self.lookups[stage.name](batch, threshold, resized)
         return self.slices[stage.name](message.batch, message.resized)
 
     def answer(
@@ -72,7 +72,3 @@ class InProcess:
         """Arguments as of `Cascade.answer`; caches that have kept no promise are off."""
         walk = self._cascade.answer(batch, False, use_caches, observer, trace)
         return run_now(walk)
-
-    def judge(self, trace: Trace, rows: int) -> Answers:
-        """As of `Cascade`."""
-        return run_now(self._cascade.judge(trace, rows))

@@ -26,7 +26,7 @@ def say(
     answers: np.ndarray,
     rows: np.ndarray,
 ) -> dict[str, Tensor]:
-    """What `caches` say of the samples `rows`, for `CALIBRATION`.
+    """What `caches` say of the samples `rows`.
 
     Args:
         features: `(N, *feature_shape)` float16 at the cut point of each cache.

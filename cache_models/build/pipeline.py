@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from cache_models.build.composition import compose
-from cache_models.build.evidence import keep, most_useful, pick, say
+from cache_models.build.evidence import keep, most_useful, pick
 from cache_models.build.expected import expect
 from cache_models.build.exploration import check_variants, explore
 from cache_models.build.measurement import Explored, measure, table
@@ -21,7 +21,7 @@ from cache_models.network.features import feature_shape
 from cache_models.network.recorded import is_constant
 from cache_models.promise.promise import Limits, calibrate
 from cache_models.store.exporting import make
-from cache_models.store.files import ALTERNATIVES, CALIBRATION, EXPLORATION, SAMPLES
+from cache_models.store.files import ALTERNATIVES, EXPLORATION, SAMPLES
 from cache_models.store.plan import CacheRecord, Expected, HopCost, Plan
 from cache_models.store.versions import CacheVersion, Store
 
@@ -165,7 +165,6 @@ def build(
         {_file(e): e.cache for e in kept},
         {EXPLORATION: table([e.record for e in explored])},
         {
-            CALIBRATION: say(*heard(chosen), calibration),
             ALTERNATIVES: keep(*heard(kept), select, calibration),
             SAMPLES: pick(data, samples.images, plan.cut_points),
         },

@@ -44,5 +44,4 @@ def asking_ms(cache: LearnedCache, rows: int) -> float:
     lookups are served."""
     engine = served(cache)
     features = np.zeros((rows, *cache.feature_shape), np.float16)
-    ratio = np.zeros(cache.classes, np.float32)
-    return median_ms(lambda: engine(features, ratio))
+    return median_ms(lambda: engine(features))

@@ -29,8 +29,7 @@ Weights = Mapping[str, np.ndarray]
 def cache_graph(
     variant: Variant, feature_shape: tuple[int, ...], classes: int, weights: Weights
 ) -> bytes:
-    """`features` `(B, *feature_shape)` float16 and `log_ratio` `(K,)` float32, of the class mix of
-    the moment to the one that was trained on, → class probabilities `(B, K)` and probability of
+    """`features` `(B, *feature_shape)` float16 → class probabilities `(B, K)` and probability of
     agreement `(B,)`, which is 0 for a novel input.
 
     Raises:
@@ -39,7 +38,6 @@ def cache_graph(
     graph = _Graph(weights)
     features = graph.op("Cast", "features", to=TensorProto.FLOAT)
     scores = _predictor(graph, features, variant, feature_shape, classes)
-    scores = graph.op("Add", scores, "log_ratio")
     graph.op("Softmax", scores, axis=1, out="probabilities")
     agreement = _selector(graph, scores, classes)
     familiar = graph.op("Cast", _gate(graph, features, feature_shape), to=TensorProto.FLOAT)
@@ -83,10 +81,7 @@ class _Graph:
         graph = helper.make_graph(
             self._nodes,
             "learned_cache",
-            [
-                value("features", TensorProto.FLOAT16, ["batch", *feature_shape]),
-                value("log_ratio", real, [classes]),
-            ],
+            [value("features", TensorProto.FLOAT16, ["batch", *feature_shape])],
             [
                 value("probabilities", real, ["batch", classes]),
                 value("confidence", real, ["batch"]),

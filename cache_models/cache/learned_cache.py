@@ -62,16 +62,10 @@ class LearnedCache(nn.Module):
         self.selector = Selector()
         self.gate = gate or NoveltyGate(feature_shape, classes)
 
-    def forward(self, features: Tensor, log_ratio: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """`(B, *feature_shape)` → class probabilities `(B, K)`, probability of agreement `(B,)`,
-        which is 0 for a novel input.
-
-        Args:
-            log_ratio: `(K,)`, of the class mix of the moment to the one that was trained on.
-        """
+        which is 0 for a novel input."""
         scores = self.predictor(features)
-        if log_ratio is not None:
-            scores = scores + log_ratio
         return scores.softmax(1), self.selector(scores) * self.gate(features)
 
 

@@ -26,12 +26,10 @@ class CacheLookup:
     ):
         self._stage, self._description, self._engine = stage, description, engine
         self._threshold = np.inf if threshold is None else threshold
-        self._no_ratio = np.zeros(len(description.classes), np.float32)
 
     def __call__(
         self,
         batch: np.ndarray,
-        log_ratio: np.ndarray | None = None,
         threshold: float | None = None,
         resized: bool = False,
     ) -> Verdict:
@@ -39,10 +37,9 @@ class CacheLookup:
         features = batch
         if self._stage.at_input:
             features = input_features(self._description, batch, resized)
-        ratio = self._no_ratio if log_ratio is None else np.asarray(log_ratio, np.float32)
-        probabilities, confidence = self._engine(features, ratio)
-        hits = confidence >= (self._threshold if threshold is None else threshold)
-        return Verdict(hits, probabilities.argmax(1), probabilities)
+        probabilities, confidences = self._engine(features)
+        hits = confidences >= (self._threshold if threshold is None else threshold)
+        return Verdict(hits, probabilities.argmax(1), probabilities, confidences)
 
     def zeros(self, rows: int) -> np.ndarray:
         """Something to look up, of the shape that requests have."""

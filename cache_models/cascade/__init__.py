@@ -1,7 +1,7 @@
 """The walk of a request through the stages of a base DNN that was cut for caches."""
 
 from cache_models.cascade.place import Observer, Place, Speculation
-from cache_models.cascade.request import Answers, Control, Trace
+from cache_models.cascade.request import Answers, Control, Said, Trace
 from cache_models.cascade.walk import Cascade, run_now
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Control",
     "Observer",
     "Place",
+    "Said",
     "Speculation",
     "Trace",
     "run_now",

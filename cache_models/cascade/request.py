@@ -1,9 +1,12 @@
 """What belongs to one request on its walk: what it is answered with, its answers, its trace."""
 
+import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+
+from cache_models.network.stages import Verdict
 
 
 class Control(NamedTuple):
@@ -12,12 +15,11 @@ class Control(NamedTuple):
     Attributes:
         version: of the caches.
         on: whether caches may answer.
-        log_ratio, threshold: for the class mix of the moment, as `LookUp` has them.
+        threshold: as `LookUp` has it.
     """
 
     version: int
     on: bool = True
-    log_ratio: np.ndarray | None = None
     threshold: float | None = None
 
 
@@ -31,29 +33,53 @@ class Answers:
     cache_version: int
 
 
+class Said(NamedTuple):
+    """What a cache says of one input, whether that is a hit or not."""
+
+    class_id: int
+    confidence: float
+
+
 @dataclass
 class Trace:
-    """What is kept of a sampled request until it has been run to the base DNN's end.
+    """What is kept of one row of a request, until the base DNN's answer to it is known.
 
     Attributes:
         resized: as for `Run`.
+        row: which of the request's rows.
+        stream: that the request belongs to, as a keyed hash; empty if it named none.
+        at: when it came, in seconds since the epoch.
+        compute_ms: milliseconds of one thread that were spent on it after it was answered.
         control: that it was answered with.
-        asked: what each lookup was or would be asked.
-        reached: index of the stage that takes `activation`, the last that has all rows.
-        whole: whether all rows have come so far.
-        compute_ms: milliseconds of one thread that it took to run it on.
+        asked: what each lookup that it came by was asked, or would have been, a batch of one.
+        said: what it said, None where it was not asked, or late; as long as `asked`.
+        reached: index of the stage that takes `activation` next.
+        whole: whether the row has come to the base DNN's end.
     """
 
     resized: bool
+    row: int = 0
+    stream: str = ""
+    at: float = field(default_factory=time.time)
+    compute_ms: float = 0.0
     control: Control | None = None
     asked: list[np.ndarray] = field(default_factory=list)
+    said: list[Said | None] = field(default_factory=list)
     reached: int = 0
     activation: np.ndarray | None = None
     whole: bool = True
-    compute_ms: float = 0.0
 
-    def passed(self, asked: np.ndarray, reached: int, activation: np.ndarray) -> None:
-        """A lookup's cut point was reached; the stage `reached` takes `activation` next."""
-        if self.whole:
-            self.asked.append(asked)
-            self.reached, self.activation = reached, activation
+    def passed(self, at: int, asked: np.ndarray, reached: int, activation: np.ndarray) -> None:
+        """A lookup's cut point was reached; the stage `reached` takes `activation` next.
+
+        Args:
+            at: place of the row in both.
+        """
+        self.asked.append(asked[at : at + 1])
+        self.said.append(None)
+        self.reached, self.activation = reached, activation[at : at + 1]
+
+    def heard(self, at: int, verdict: Verdict) -> None:
+        """What the last lookup says of the row; a hit ends its walk."""
+        self.said[-1] = Said(int(verdict.class_ids[at]), float(verdict.confidences[at]))
+        self.whole = not verdict.hits[at]

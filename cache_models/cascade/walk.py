@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from cache_models.cascade.place import Observer, Place, Speculation
-from cache_models.cascade.request import Answers, Control, Trace
+from cache_models.cascade.request import Answers, Control, Said, Trace
 from cache_models.network.stages import (
     BASE,
     Activation,
@@ -77,7 +77,7 @@ class Cascade:
         Args:
             use_caches: where they are on.
             observer: told of every hop.
-            trace: to fill, of a sampled request.
+            trace: to fill, of one of the rows.
             timeout_s: after which nobody wants the answers any more.
         """
         control = self.control
@@ -107,8 +107,9 @@ class Cascade:
                 features, current = out.features, out.activation
                 continue
             missed = None
-            if trace is not None:
-                trace.passed(features, i + 1, current)
+            traced = _place_of(trace, rows)
+            if trace is not None and traced is not None:
+                trace.passed(traced, features, i + 1, current)
             if not use_caches:
                 continue
             if self._speculation is not None and self._speculation.begins_early(stage):
@@ -119,7 +120,11 @@ class Cascade:
             except asyncio.CancelledError:
                 _drop(ahead)
                 raise
-            if verdict is None or not verdict.hits.any():
+            if verdict is None:
+                continue
+            if trace is not None and traced is not None:
+                trace.heard(traced, verdict)
+            if not verdict.hits.any():
                 continue
             hit, missed = rows[verdict.hits], ~verdict.hits
             class_ids[hit] = verdict.class_ids[verdict.hits]
@@ -127,15 +132,13 @@ class Cascade:
             for row in hit:
                 exits[row] = stage.start
             rows, current = rows[missed], current[missed]
-            if trace is not None:
-                trace.whole = False
             if not len(rows):
                 _drop(ahead)
                 break
         return Answers(class_ids, probabilities, exits, control.version)
 
     async def finish(self, trace: Trace) -> Answer:
-        """Run a sampled request on to the end, in the background, whose answer is the base DNN's;
+        """Run a traced row on to the end, in the background, whose answer is the base DNN's;
         completes the trace."""
         current = trace.activation
         for stage in self._stages[trace.reached :]:
@@ -147,25 +150,20 @@ class Cascade:
             if isinstance(out, Answer):
                 return out
             trace.asked.append(out.features)
+            trace.said.append(None)
             current = out.activation
         raise AssertionError("the last partition answers")
 
-    async def judge(self, trace: Trace, rows: int) -> Answers:
-        """What the caches would have said of a request that the base DNN has answered; -1 where
-        they would have said nothing.
-
-        Args:
-            rows: of the request.
-        """
-        control = trace.control or self.control
-        exits, class_ids = [BASE] * rows, np.full(rows, -1)
-        for stage, asked in zip(self._lookups, trace.asked, strict=True):
-            verdict = await self._look_up(stage, asked, control, trace.resized, judged=True)
-            if verdict is None:
+    async def judge(self, trace: Trace) -> None:
+        """Ask the lookups that have not said what they think of a traced row that is known up to
+        the base DNN's end; what still is not known then, they could not say."""
+        assert trace.control is not None, "it has been answered"
+        for i, (stage, asked) in enumerate(zip(self._lookups, trace.asked, strict=True)):
+            if trace.said[i] is not None:
                 continue
-            for row in np.flatnonzero(verdict.hits & (class_ids < 0)):
-                exits[row], class_ids[row] = stage.start, verdict.class_ids[row]
-        return Answers(class_ids, np.empty((rows, 0)), exits, control.version)
+            verdict = await self._look_up(stage, asked, trace.control, trace.resized, judged=True)
+            if verdict is not None:
+                trace.said[i] = Said(int(verdict.class_ids[0]), float(verdict.confidences[0]))
 
     async def _run(
         self,
@@ -202,8 +200,8 @@ class Cascade:
         Args:
             judged: whether the base DNN has answered already, so that its hits are nobody's exits.
         """
-        _, _, *mix = control
-        message = LookUp(asked, control.version, *mix, resized and stage.at_input)
+        at_input = resized and stage.at_input
+        message = LookUp(asked, control.version, control.threshold, at_input)
         limits_s = [s for s in (self._lookup_timeout_s, timeout_s) if s is not None]
         begin, verdict = time.perf_counter(), None
         try:
@@ -239,6 +237,13 @@ def _deadline(timeout_s: float | None) -> Callable[[], float | None]:
         return lambda: None
     end = time.monotonic() + timeout_s
     return lambda: max(0.0, end - time.monotonic())
+
+
+def _place_of(trace: Trace | None, rows: np.ndarray) -> int | None:
+    """Of the traced row among those that are still under way."""
+    if trace is None or not trace.whole:
+        return None
+    return int(np.flatnonzero(rows == trace.row)[0])
 
 
 def _drop(ahead: asyncio.Task[Activation | Answer] | None) -> None:

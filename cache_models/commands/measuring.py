@@ -221,12 +221,23 @@ def novelty(
 @click.command()
 @click.option("--max-disagreement", default=0.01, show_default=True)
 @click.option("--samples-between-alarms", default=100_000, show_default=True)
-@click.option("--sample-rate", default=0.1, show_default=True)
-def guard(max_disagreement: float, samples_between_alarms: float, sample_rate: float) -> None:
-    """Simulate how soon the guard notices that caches are wrong, and how often it errs."""
-    from cache_models.promise.guard import table
+@click.option("--rate", default=0.1, show_default=True, help="Sampled after a start or an alarm.")
+@click.option("--rest-rate", default=0.02, show_default=True, help="Sampled while all is well.")
+@click.option("--raised-rate", default=0.3, show_default=True, help="Sampled on a suspicion.")
+def guard(
+    max_disagreement: float,
+    samples_between_alarms: float,
+    rate: float,
+    rest_rate: float,
+    raised_rate: float,
+) -> None:
+    """Simulate how soon a threshold that is wrong too often is left."""
+    from cache_models.bench.control import Rates, table
+    from cache_models.promise.promise import Limits
 
-    click.echo(table(max_disagreement, samples_between_alarms, sample_rate))
+    limits = Limits(max_disagreement=max_disagreement)
+    rates = Rates(little=rest_rate, much=rate, suspicion=raised_rate)
+    click.echo(table(limits, samples_between_alarms, rates))
 
 
 @click.command()

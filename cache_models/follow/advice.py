@@ -17,7 +17,7 @@ from cache_models.build.expected import expect
 from cache_models.build.pricing import Outcome, outcome_of, pricing_of
 from cache_models.cache.learned_cache import load_cache
 from cache_models.promise.promise import Limits, calibrate
-from cache_models.store.files import ALTERNATIVES, CALIBRATION, SAMPLES
+from cache_models.store.files import ALTERNATIVES, SAMPLES
 from cache_models.store.plan import CacheRecord
 from cache_models.store.versions import CacheVersion, Store
 
@@ -29,7 +29,7 @@ LEAST_GAIN = 0.1
 class Advice:
     """
     Attributes:
-        present_ms, proposed_ms: expected latency in the traffic's class mix, before any prior or
+        present_ms, proposed_ms: expected latency in the traffic's class mix, before any
             retraining, of the cut points deployed and of those proposed.
     """
 
@@ -114,18 +114,12 @@ class Adviser:
             ),
             "notes": [*plan.notes, "cut points proposed for a class mix of the traffic"],
         }
-        said = {"answers": torch.from_numpy(answers)}
-        for place, i in enumerate(chosen):
-            said |= {
-                f"{what}.{place}": held[f"{what}.{i}"][rows] for what in ("scores", "familiar")
-            }
         old = store.versions()
         version = store.publish(
             plan.model_copy(update=update),
             self._caches,
             tensors={
                 ALTERNATIVES: held,
-                CALIBRATION: said,
                 SAMPLES: self._build.tensors(SAMPLES),
             },
         )

@@ -91,15 +91,12 @@ class LookUp(NamedTuple):
         batch: features `(B, *feature_shape)` float16; for a lookup at the input what the partition
             there takes.
         version: of the caches.
-        log_ratio: `(K,)` of the class mix of the moment to the one that was trained on, to add to
-            the predictor's scores; None changes nothing.
         threshold: of the probability of agreement; None is the version's own.
         resized: as for `Run`.
     """
 
     batch: np.ndarray
     version: int
-    log_ratio: np.ndarray | None = None
     threshold: float | None = None
     resized: bool = False
 
@@ -132,11 +129,13 @@ class Answer(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A learned cache's hits `(B,)` bool, and its labels and probabilities as in `Answer`."""
+    """A learned cache's hits `(B,)` bool, its labels and probabilities as in `Answer`, and its
+    confidence in them, `(B,)` float32."""
 
     hits: np.ndarray
     class_ids: np.ndarray
     probabilities: np.ndarray
+    confidences: np.ndarray
     queued_ms: np.ndarray | None = None
     compute_ms: np.ndarray | None = None
 

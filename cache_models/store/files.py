@@ -2,12 +2,9 @@
 
 EXPLORATION = "exploration.csv"
 """The table of all variants explored, for people."""
-CALIBRATION = "calibration.safetensors"
-"""What the caches said of the calibration samples: `answers`, and `scores.<i>` and `familiar.<i>`
-of the i-th cache."""
 ALTERNATIVES = "alternatives.safetensors"
-"""The same of the plan's alternatives and also of the selection samples; `calibrates` says which of
-the samples calibrate."""
+"""What the plan's alternatives said of the selection and calibration samples: `answers`, and
+`scores.<i>` and `familiar.<i>` of the i-th; `calibrates` says which of the samples calibrate."""
 SAMPLES = "samples.safetensors"
 """The build's samples, for retraining: `inputs` as they were given, `probabilities` fp16, `roles`,
 and their features at deployed cut points behind the input."""

@@ -4,7 +4,7 @@ are answered with comes in.
 1. Twice a second the observations since the last time go to the trainer.
 2. Its instructions come back, and the cascade's control is replaced as a whole; a version that is
    new is first loaded by every lookup, while exchanges go on.
-3. Without an answer the class mix is soon unknown, and later caches go off.
+3. Without an answer caches go off after a while.
 
 Until the first answer caches are off: nobody else knows whether an alarm is open.
 """
@@ -17,17 +17,17 @@ from typing import Any, Protocol
 
 from ray import serve
 
-from cache_models.cascade import Cascade, Control
+from cache_models.cascade import Cascade
 from deployments.config import AppArgs
 from deployments.follow.health import check
-from deployments.follow.messages import Instructions, Observation
+from deployments.follow.messages import Instructions, Observation, Report
 
 logger = logging.getLogger(__name__)
 
 TRAINER = "trainer"
 EXCHANGE_S = 0.5
-MIX_FORGOTTEN_S = 5.0
-"""Without the trainer's word, the class mix of the moment is not known any longer than this."""
+ANSWER_S = 5.0
+"""After which the trainer is asked again."""
 PREPARE_S = 10.0
 """After which a version that is not loaded everywhere is asked for again."""
 
@@ -57,8 +57,9 @@ class ControlClient:
 
     Attributes:
         instructions: the trainer's last.
-        observations, answered: what the trainer will hear of with the next exchange: rows of which
-            the base DNN's answer is known, and how many rows have been answered in all.
+        observations, answered, spent_ms: what the trainer will hear of with the next exchange: rows
+            of which the base DNN's answer is known, how many have been answered in all, and the
+            processor time of running sampled ones on.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ControlClient:
         self.instructions = Instructions(args.mode, args.sampling.rate, True, cascade.control)
         self.observations: list[Observation] = []
         self.answered = 0
+        self.spent_ms = 0.0
 
     def start(self) -> None:
         """Begin to exchange, on the running event loop; at once if it has begun."""
@@ -103,15 +105,16 @@ class ControlClient:
 
     async def exchange(self) -> None:
         """Tell the trainer what was observed, and do as it says."""
-        observations, self.observations = self.observations, []
-        answered, self.answered = self.answered, 0
+        report = Report(self.observations, self.answered, self.spent_ms / 1e3)
+        self.observations, self.answered, self.spent_ms = [], 0, 0.0
         try:
-            async with asyncio.timeout(MIX_FORGOTTEN_S):  # wait_for may lose a cancellation
-                told = await self._trainer().exchange.remote(observations, answered)
+            async with asyncio.timeout(ANSWER_S):  # wait_for may lose a cancellation
+                told = await self._trainer().exchange.remote(report)
         except Exception as error:  # whatever it is, there is no word of the trainer
             logger.warning("the trainer does not answer: %r", error)
             silent_s = self._clock() - self._heard_at
-            self._cascade.control = untold(self._cascade.control, silent_s, self._lost_s)
+            if silent_s > self._lost_s:  # nobody can tell whether the caches are right
+                self._cascade.control = self._cascade.control._replace(on=False)
         else:
             self._heard_at = self._clock()
             self._follow(told)
@@ -119,12 +122,12 @@ class ControlClient:
 
     def _follow(self, told: Instructions) -> None:
         self.instructions = told
-        version = self._cascade.control.version
-        if told.control.version == version:
+        now = self._cascade.control
+        if told.control.version == now.version:
             self._cascade.control = told.control
             return
-        # The mix is for the other version, but an alarm is for both.
-        self._cascade.control = Control(version, told.control.on)
+        # The threshold is the other version's, but an alarm is for both.
+        self._cascade.control = now._replace(on=now.on and told.control.on)
         if self._preparing is None or self._preparing.done():
             self._preparing = asyncio.get_running_loop().create_task(
                 self._serve(told.control.version)
@@ -144,23 +147,3 @@ class ControlClient:
             logger.warning("version %d is not everywhere yet: %r", version, error)
             return False
         return True
-
-
-def untold(control: Control, silent_s: float, lost_s: float) -> Control:
-    """What still holds of `control` after `silent_s` without the trainer's word.
-
-    Args:
-        lost_s: after which nobody can tell whether the caches are right.
-
-    >>> import numpy as np
-    >>> mix = Control(7, True, np.array([0.5, -1.5]), 0.9)
-    >>> untold(mix, silent_s=1.0, lost_s=60.0) is mix
-    True
-    >>> untold(mix, silent_s=5.0, lost_s=60.0)
-    Control(version=7, on=True, log_ratio=None, threshold=None)
-    >>> untold(mix, silent_s=61.0, lost_s=60.0).on
-    False
-    """
-    if silent_s >= MIX_FORGOTTEN_S:
-        control = control._replace(log_ratio=None, threshold=None)
-    return control if silent_s <= lost_s else control._replace(on=False)

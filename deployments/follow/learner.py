@@ -10,25 +10,19 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from cache_models.build.evidence import say
 from cache_models.errors import ArtifactError, EngineError
 from cache_models.follow import advice
 from cache_models.follow.build_samples import BuildSamples, has_samples
 from cache_models.follow.recording import ENOUGH, record_missing
 from cache_models.follow.retraining import Candidate, candidate_plan, keeps_promise, retrain
-from cache_models.follow.said import load_said
-from cache_models.follow.standing import latency_and_compute_ms
 from cache_models.follow.traffic import Traffic
 from cache_models.follow.traffic_log import Sample, TrafficLog
 from cache_models.network.engine.interface import Engine
 from cache_models.network.features import input_features
 from cache_models.network.stages import INPUT
-from cache_models.promise.prior import PriorRecord, calibrate_prior
 from cache_models.promise.promise import error_share, min_samples
-from cache_models.store.files import CALIBRATION
 from cache_models.store.graphs import partition_engine
 from cache_models.store.plan import Plan
-from cache_models.store.strata import TEST
 from cache_models.store.versions import CacheVersion, Store, fits
 from deployments.follow.messages import Observation
 from deployments.follow.state import UNPROVEN
@@ -63,15 +57,7 @@ class Learner:
         log.join(build)
         self.may_begin = not log.untestable(ENOUGH)
         self._missing = self._record_missing(build)
-        self._serve(self._store.serving(plan))
-
-    def _serve(self, version: CacheVersion) -> None:
-        self.version = version
-        try:
-            self._said = load_said(version)
-        except ArtifactError as error:
-            logger.warning("no class prior for version %d: %s", version.number, error)
-            self._said = None
+        self.version = self._store.serving(plan)
 
     def sample(self, observation: Observation) -> Sample:
         """What is kept of an observation that carries features."""
@@ -81,27 +67,8 @@ class Learner:
                 description = self._deployed.description
                 (asked,) = input_features(description, asked[None], observation.resized)
             features.append(asked)
-        return Sample(features, observation.probabilities, observation.inclusion)
-
-    def calibrate_prior(
-        self, mix: np.ndarray, arrivals_per_request: float, sample_rate: float, excess: float
-    ) -> PriorRecord | None:
-        """How sharp the prior may be for the mix of the moment, and from where on caches may be
-        trusted; None if nobody can tell. Arguments as of `prior.calibrate_prior`."""
-        plan = self.version.plan
-        if self._said is None or plan.promise.threshold is None:
-            return None
-        return calibrate_prior(
-            self._said,
-            np.array(plan.class_shares),
-            mix,
-            arrivals_per_request,
-            plan.promise.threshold,
-            sample_rate,
-            self._limits,
-            latency_and_compute_ms(plan)[0],
-            excess,
-        )
+        inclusion = 1 / observation.weight if observation.weight else 0.0
+        return Sample(features, observation.probabilities, inclusion)
 
     def _build(self) -> BuildSamples | None:
         for version in filter(has_samples, self.versions()):
@@ -195,7 +162,7 @@ class Learner:
         if candidate.worth_it and pinned:
             why_not = f"version {before.number} is pinned"
         elif candidate.worth_it:
-            published = self._publish(candidate, kept, window)
+            published = self._publish(candidate)
         return {
             "began": began,
             "at": time.time(),
@@ -237,18 +204,11 @@ class Learner:
             "store": str(store.folder),
         }
 
-    def _publish(self, candidate: Candidate, kept: Traffic, window: Traffic) -> int:
+    def _publish(self, candidate: Candidate) -> int:
         plan = candidate_plan(self.version.plan, candidate)
-        tested = kept if (kept.roles == TEST).any() else window
-        rows = np.flatnonzero((tested.roles == TEST) & tested.independent)
-        said = say(candidate.caches, tested.features, tested.answers, rows)
         files = [record.file for record in plan.caches]
-        version = self._store.publish(
-            plan,
-            dict(zip(files, candidate.caches, strict=True)),
-            tensors={CALIBRATION: said},
-        )
-        self._serve(version)
+        version = self._store.publish(plan, dict(zip(files, candidate.caches, strict=True)))
+        self.version = version
         return version.number
 
     def retain(self, count: int) -> None:
@@ -281,7 +241,7 @@ class Learner:
         unproven = set(self.unproven) - {number} if proven else {number, *self.unproven}
         # first: a crash must not leave it in service unmarked
         self._log.set_state(UNPROVEN, sorted(unproven))
-        self._serve(self._store.make_current(number))
+        self.version = self._store.make_current(number)
         return proven
 
     @property

@@ -1,37 +1,57 @@
 """What routers and the trainer say to each other. Nothing here needs PyTorch."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from cache_models.cascade import Control
+from cache_models.cascade import Control, Said
 from deployments.config import Mode
 
 
 class Observation(NamedTuple):
-    """A request's row of which the base DNN's answer is known.
+    """One row of a request, of which the base DNN's answer is known.
 
     Attributes:
-        exit: of the cascade, a cut point or `base`.
-        class_id, base_class_id: the cascade's and the base DNN's label.
+        base_class_id: the base DNN's label.
+        exit: where the row's walk ended, a cut point or `base`.
+        said: by each cache, in execution order; None of one that could not say.
         version: of the caches.
-        inclusion: probability with which it was sampled, whatever it was; 0 for one that was not,
-            and is known because it missed everywhere, or caches were off.
-        known: probability with which the base DNN's answer to it became known.
-        asked: what the lookup at each cut point was or would be asked, a row each; or None.
+        weight: inverse of the probability with which just this row was sampled, whatever it was; 0
+            for one that was not, and is known because it missed everywhere, or caches were off.
+        stands_for: rows, with those whose answers do not become known.
+        stream: that the request belongs to, as a keyed hash; empty if it named none.
+        at: when it was answered, in seconds since the epoch.
+        asked: what the lookup at each cut point was or would be asked, or None.
         resized: as for `Run`.
-        probabilities: the base DNN's, `(K,)`.
+        probabilities: the base DNN's, `(K,)`, or None.
     """
 
-    exit: str
-    class_id: int
     base_class_id: int
+    exit: str
+    said: Sequence[Said | None]
     version: int
-    inclusion: float
-    known: float
+    weight: float
+    stands_for: float
+    stream: str
+    at: float
     asked: tuple[np.ndarray, ...] | None
     resized: bool
     probabilities: np.ndarray | None
+
+
+class Report(NamedTuple):
+    """What a router tells the trainer.
+
+    Attributes:
+        observations: since its last report.
+        answered: rows.
+        spent_s: processor time of running sampled requests on.
+    """
+
+    observations: Sequence[Observation]
+    answered: int
+    spent_s: float
 
 
 class Instructions(NamedTuple):

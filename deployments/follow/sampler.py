@@ -1,7 +1,8 @@
 """Chooses requests, and runs them on to the base DNN's end after they have been answered.
 
-A request is chosen before anything is known of it. It is run on in the background, where it stands
-in front of nobody; while many wait for that, fewer are chosen. Requests that the base DNN answered
+A request is chosen before anything is known of it, and of a chosen one a single row, drawn at
+random, stands for it: the rows of a request are alike, so more of them would say little. It is run
+on by threads of the lowest priority, so that nobody waits for it. Rows that the base DNN answered
 anyway are told of, too.
 """
 
@@ -9,11 +10,7 @@ import asyncio
 import contextvars
 import logging
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
-
-import numpy as np
 
 from cache_models.cascade import Answers, Cascade, Trace
 from cache_models.network.stages import BASE, Answer
@@ -21,7 +18,6 @@ from deployments.config import Sampling
 from deployments.follow.control_client import ControlClient
 from deployments.follow.health import check
 from deployments.follow.messages import Observation
-from deployments.graph.speculation import Busy
 
 logger = logging.getLogger(__name__)
 
@@ -35,24 +31,25 @@ class Waiting(NamedTuple):
     """A sampled request that has been answered, and not yet been run on.
 
     Attributes:
-        inclusion: as of an `Observation`.
+        inclusion: probability with which it was sampled.
+        rows: of the request.
     """
 
     trace: Trace
     answers: Answers
     inclusion: float
+    rows: int
 
 
 class Sampler:
     """
     Args:
         cascade: that runs them on.
-        busy: told of requests that begin and end.
         client: says how many samples are wanted, and tells the trainer of them.
     """
 
-    def __init__(self, args: Sampling, cascade: Cascade, busy: Busy, client: ControlClient):
-        self._args, self._cascade, self._busy, self._client = args, cascade, busy, client
+    def __init__(self, args: Sampling, cascade: Cascade, client: ControlClient):
+        self._args, self._cascade, self._client = args, cascade, client
         self._backlog: asyncio.Queue[Waiting] = asyncio.Queue()
         self._loop: asyncio.Task[None] | None = None
 
@@ -70,83 +67,72 @@ class Sampler:
             return 0.0
         rate = wanted.sample_rate
         if self._backlog.qsize() >= args.max_backlog:
-            rate = args.min_rate
+            rate = min(rate, args.min_rate)
         if self._backlog.qsize() >= MAX_WAITING * args.max_backlog:
             return 0.0
         return rate if random.random() < rate else 0.0
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """While a client waits for its answer."""
+    def add(self, trace: Trace, answers: Answers, inclusion: float, rows: int) -> None:
+        """A request that has been answered.
+
+        Args:
+            trace: of one of its rows, drawn at random.
+            answers: with that row at the trace's place.
+            inclusion: what `choose` said of it.
+            rows: of the request.
+        """
+        wanted = self._client.instructions
+        self._client.answered += rows
+        if inclusion and (_used_caches(trace) or wanted.judge):
+            self._start()
+            self._backlog.put_nowait(Waiting(trace, answers, inclusion, rows))
+        elif wanted.mode != "off" and trace.whole:
+            self._observe(Waiting(trace, answers, inclusion, rows), answers, trace.row)
+
+    def _start(self) -> None:
         if self._loop is None:
             # In a context of its own: in that of a request, it would be cancelled with the request.
             loop, context = asyncio.get_running_loop(), contextvars.Context()
             self._loop = loop.create_task(self._run_on(), context=context)
-        self._busy.change(1)
-        try:
-            yield
-        finally:
-            self._busy.change(-1)
-
-    def add(self, trace: Trace, answers: Answers, inclusion: float) -> None:
-        """A request that was answered with whatever its trace says.
-
-        Args:
-            inclusion: what `choose` said of it.
-        """
-        wanted = self._client.instructions
-        self._client.answered += len(answers.exits)
-        if inclusion and not _used_caches(trace) and not wanted.judge:
-            for row in range(len(answers.exits)):
-                self._observe(row, answers, answers, inclusion, 1.0, trace, True)
-        elif inclusion:
-            self._backlog.put_nowait(Waiting(trace, answers, inclusion))
-        elif wanted.mode != "off":
-            for row, exit in enumerate(answers.exits):
-                if exit == BASE:
-                    self._observe(row, answers, answers, 0.0, 1.0, trace, trace.whole)
 
     async def _run_on(self) -> None:
         while True:
-            trace, answers, inclusion = await self._backlog.get()
-            said: Answers = answers
-            base: Answers | Answer = answers
+            waiting = await self._backlog.get()
+            trace = waiting.trace
+            base: tuple[Answers | Answer, int] = waiting.answers, trace.row
             try:
-                if not _used_caches(trace):  # so nobody else waits for lookups
-                    said = await self._cascade.judge(trace, len(answers.exits))
-                elif not trace.whole:
-                    base = await self._cascade.finish(trace)
+                if not trace.whole:
+                    base = await self._cascade.finish(trace), 0
+                await self._cascade.judge(trace)
             except Exception as error:  # a lost replica costs a sample, never an answer
                 logger.warning("a sampled request was lost: %r", error)
                 continue
-            for row, exit in enumerate(answers.exits):
-                known = 1.0 if exit == BASE else inclusion
-                self._observe(row, said, base, inclusion, known, trace, True)
+            finally:
+                self._client.spent_ms += trace.compute_ms
+            self._observe(waiting, *base)
 
-    def _observe(
-        self,
-        row: int,
-        said: Answers,
-        base: Answers | Answer,
-        inclusion: float,
-        known: float,
-        trace: Trace,
-        whole: bool,
-    ) -> None:
-        observations = self._client.observations
-        truth, exit = int(base.class_ids[row]), said.exits[row]
-        whole = whole and len(observations) < MAX_WHOLE
+    def _observe(self, of: Waiting, base: Answers | Answer, row: int) -> None:
+        """
+        Args:
+            base: the base DNN's answer, in that row.
+        """
+        observations, trace = self._client.observations, of.trace
+        exit = of.answers.exits[trace.row]
+        kept = len(observations) < MAX_WHOLE
+        assert trace.control is not None, "the cascade says what a request is answered with"
         observations.append(
             Observation(
+                int(base.class_ids[row]),
                 exit,
-                truth if exit == BASE else int(said.class_ids[row]),
-                truth,
-                said.cache_version,
-                inclusion,
-                known,
-                tuple(np.array(part[row]) for part in trace.asked) if whole else None,
+                tuple(trace.said),
+                trace.control.version,
+                of.rows / of.inclusion if of.inclusion else 0.0,
+                of.rows if exit == BASE else of.rows / of.inclusion,
+                trace.stream,
+                trace.at,
+                tuple(part[0] for part in trace.asked) if kept else None,
                 trace.resized,
-                base.probabilities[row] if whole else None,
+                base.probabilities[row] if kept else None,
             )
         )
 

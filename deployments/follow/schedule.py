@@ -1,5 +1,4 @@
-"""What is due in the background, and why: to judge the class prior anew, to run a round of
-retraining, to delete what has expired.
+"""What is due in the background, and why: to run a round of retraining, to delete what has expired.
 
 It only decides. Whoever asks does the work, and says when it was done.
 """
@@ -12,8 +11,6 @@ import numpy as np
 
 from deployments.config import Retraining
 
-RECALIBRATE_S, MIX_MOVED, MOVED_S = 30.0, 0.1, 10.0
-"""The prior is judged anew at least so often; when the mix has moved so far, so soon."""
 TIDY_S = 60.0
 
 
@@ -22,17 +19,11 @@ class Seen(NamedTuple):
 
     Attributes:
         mix: recent shares of the classes, `(K,)`.
-        settled: whether there have been enough requests to speak of a mix.
-        trained: whether the caches in service have ever kept the promise.
-        sampled_less: whether so few requests are sampled that the prior would follow too late.
         why_off: why caches are off by themselves; None while they may answer.
         hit_rate: of recent sampled requests; None before there are some.
     """
 
     mix: np.ndarray
-    settled: bool
-    trained: bool
-    sampled_less: bool
     why_off: str | None
     hit_rate: float | None
 
@@ -60,7 +51,7 @@ class Schedule:
 
     >>> now = 0.0
     >>> schedule = Schedule(Retraining(new_samples=10), has_caches=True, clock=lambda: now)
-    >>> seen = Seen(np.ones(2) / 2, True, True, False, None, None)
+    >>> seen = Seen(np.ones(2) / 2, None, None)
     >>> schedule.new_samples += 10
     >>> schedule.round_due(seen)
     >>> now += 60  # the least interval
@@ -79,28 +70,6 @@ class Schedule:
         self._round_at = self._tidied_at = clock()
         self._round_mix: np.ndarray | None = None
         self._round_hit_rate: float | None = None
-        self._judged_at = -np.inf
-        self._judged_mix: np.ndarray | None = None
-
-    # --- the class prior -------------------------------------------------------------------------
-
-    def prior_due(self, seen: Seen) -> bool:
-        """Whether the prior should be judged for what is seen now."""
-        if not (self._args.prior and seen.settled and seen.trained):
-            return False
-        moved = self._judged_mix is None or distance(self._judged_mix, seen.mix) > MIX_MOVED
-        since_s = self._clock() - self._judged_at
-        return since_s > RECALIBRATE_S or (moved and since_s > MOVED_S) or seen.sampled_less
-
-    def prior_judged(self, mix: np.ndarray) -> None:
-        """It has been, for `mix`."""
-        self._judged_mix, self._judged_at = mix, self._clock()
-
-    def version_changed(self) -> None:
-        """What was judged was another's."""
-        self._judged_mix = None
-
-    # --- rounds ----------------------------------------------------------------------------------
 
     def ask_for_round(self) -> None:
         """As soon as there is time."""
@@ -137,8 +106,6 @@ class Schedule:
         self._asked_for, self.new_samples = False, 0
         self._round_at = self._clock()
         self._round_mix, self._round_hit_rate = seen.mix, seen.hit_rate
-
-    # --- old samples -----------------------------------------------------------------------------
 
     def tidy_due(self) -> bool:
         """Whether it is time to look for samples that have expired; once a minute."""

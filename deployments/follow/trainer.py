@@ -1,4 +1,4 @@
-"""The actor that watches the caches in service, follows the class mix, and retrains.
+"""The actor that watches the caches in service, and retrains them.
 
 Routers tell what they observed and are told in return what to do; one exchange, twice a second, is
 all that binds them. This actor only connects:
@@ -17,20 +17,23 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import ray
+
 from cache_models.errors import ArtifactError
 from cache_models.follow.traffic_log import TrafficLog
+from cache_models.network.threads import cores
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from deployments.config import AppArgs, Mode
 from deployments.follow.control_policy import ControlPolicy
 from deployments.follow.duty_cycle import DutyCycle, lowest_priority
-from deployments.follow.messages import Instructions, Observation
+from deployments.follow.messages import Instructions, Observation, Report
 from deployments.follow.schedule import Schedule
 from deployments.follow.state import TrainerState
 
@@ -77,7 +80,7 @@ class Trainer:
         )
         self._state = TrainerState(self._log, self._args.mode)
         version = Store(self._args.store).serving(self._plan)
-        self._policy = ControlPolicy(self._args, version)
+        self._policy = ControlPolicy(self._args, version, _processors())
         if self._state.watch is not None:
             self._policy.watch.restore(self._state.watch)
         self._schedule = Schedule(retraining, has_caches=bool(caches))
@@ -90,13 +93,13 @@ class Trainer:
         self._ticking: asyncio.Task[None] | None = None
         self._work: asyncio.Task[None] | None = None
 
-    async def exchange(self, observations: Sequence[Observation], answered: int) -> Instructions:
-        """Take in what a router observed among the `answered` requests since its last exchange."""
+    async def exchange(self, report: Report) -> Instructions:
+        """Take in what a router observed since its last exchange."""
         if self._ticking is None or self._ticking.done():
             self._ticking = asyncio.get_running_loop().create_task(self._tick_for_ever())
-        self._answered += answered
-        self._policy.hear(observations, answered, self._state.mode)
-        whole = [o for o in observations if o.asked is not None]
+        self._answered += report.answered
+        self._policy.hear(report, self._state.mode)
+        whole = [o for o in report.observations if o.asked is not None]
         self._queue += whole[: QUEUED - len(self._queue)]
         return self._policy.instructions(self._state.mode)
 
@@ -222,9 +225,6 @@ class Trainer:
         if self._waits:
             return
         seen = self._policy.seen()
-        if self._schedule.prior_due(seen):
-            await self._judge_prior()
-            return
         due = self._schedule.round_due(seen)
         if due is None and self._learner is None:
             return  # nothing to learn from yet
@@ -234,17 +234,6 @@ class Trainer:
         elif not self._build_recorded and (due or self._args.retraining.rounds):
             seconds = RECORD_S if self._idle else RECORD_BESIDE_S
             self._build_recorded = await self._learn(learner.record_build, seconds)
-
-    async def _judge_prior(self) -> None:
-        learner = await self._have_learner()
-        mix, question = self._policy.seen().mix, self._policy.prior_question()
-        record = None
-        try:
-            if question.sample_rate >= self._args.sampling.min_rate / 2:
-                record = await self._learn(learner.calibrate_prior, *question)
-        finally:  # also where it failed, which must not keep a round from its turn
-            self._schedule.prior_judged(mix)
-            self._policy.follow_prior(record, question.sample_rate)
 
     async def _round(self, learner: "Learner", why: str) -> None:
         self._schedule.round_begins(self._policy.seen())
@@ -269,7 +258,6 @@ class Trainer:
     def _serve_learned(self, learner: "Learner") -> None:
         """The learner's version is in service from the next exchange on."""
         self._policy.serve(learner.version)
-        self._schedule.version_changed()
 
     async def _have_learner(self) -> "Learner":
         if self._learner is None:
@@ -297,3 +285,10 @@ class Trainer:
     async def _learn(self, function: Callable[..., Result], *args: Any) -> Result:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._learning, partial(function, *args))
+
+
+def _processors() -> float:
+    """Of the cluster, or of this machine where no cluster is."""
+    if ray.is_initialized():
+        return max(1.0, float(ray.cluster_resources().get("CPU", 1.0)))
+    return float(cores())

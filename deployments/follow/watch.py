@@ -1,47 +1,106 @@
-"""Whether the caches in service may answer: alarms, too few samples, and the way back."""
+"""Which threshold the version in service may be served with, or none: what its controller says, too
+few samples, and what of it must survive a crash."""
 
 import logging
 from collections import Counter, deque
+from typing import Any
 
-from cache_models.promise.guard import Guard
-from cache_models.promise.promise import Limits, error_share, min_samples, most_disagreements
+import numpy as np
+
+from cache_models.network.stages import BASE
+from cache_models.promise.controller import Controller, index_of, wrong_at
+from cache_models.promise.promise import PATH
+from cache_models.store.versions import CacheVersion
 from deployments.config import GuardArgs, Sampling
 from deployments.follow.messages import Observation
+from deployments.follow.sample_rate import Need
 
 logger = logging.getLogger(__name__)
 
 RECENT = 2_000
 COUNTED = 5_000
+LEARNED = 1_000
+"""Samples after which there is little more to learn, unless something changes."""
+UNEXPLAINED = 0.9
+"""Wrong answers beyond what is allowed that are a suspicion: the first one."""
 
 
 class Watch:
-    """Tests the version in service on sampled requests.
+    """
+    Args:
+        version: in service.
 
     Attributes:
         why_off: why caches are off; None while they may answer.
+        alarms: so far, of all versions.
     """
 
-    def __init__(self, limits: Limits, guard: GuardArgs, sampling: Sampling):
-        self._limits, self._args, self._sampling = limits, guard, sampling
-        self._guard = Guard(limits.max_disagreement, guard.samples_between_alarms)
+    def __init__(self, version: CacheVersion, guard: GuardArgs, sampling: Sampling):
+        self._args, self._sampling = guard, sampling
         self._recent: deque[tuple[str, bool]] = deque(maxlen=RECENT)
-        self._probation = Probation(limits, guard.probation_samples)
         self._answered = self._counted = 0
         self.sampled = self.alarms = 0
+        self.begin(version)
+
+    def begin(self, version: CacheVersion) -> None:
+        """Another version, which has passed its tests, is in service."""
+        plan = version.plan
+        self._version, self._exits = version.number, [*plan.cut_points, BASE]
+        self._controller = Controller(
+            plan.promise.limits,
+            len(plan.description.classes),
+            plan.promise.threshold,
+            self._args.samples_between_alarms,
+        )
+        self._proven = plan.promise.threshold
+        self._since = 0
         self.why_off: str | None = None
 
+    @property
+    def threshold(self) -> float | None:
+        """In service; None for none."""
+        return self._controller.threshold
+
+    @property
+    def need(self) -> Need:
+        """What samples are wanted for."""
+        if self.threshold is None:
+            return "all"
+        if self._controller.unexplained >= UNEXPLAINED:
+            return "suspicion"
+        return "much" if self._since < LEARNED else "little"
+
     def observe(self, observation: Observation) -> None:
-        """Take in a sampled request."""
-        wrong = observation.class_id != observation.base_class_id
-        self._recent.append((observation.exit, wrong))
+        """Take in a sampled request that this version's caches have all been asked about."""
+        said = [each for each in observation.said if each is not None]
+        if len(said) < len(self._exits) - 1:
+            return  # one did not answer; that says nothing of whether it is right
+        labels, confidences = [s.class_id for s in said], [s.confidence for s in said]
+        answer = observation.base_class_id
+        wrong = wrong_at(labels, confidences, answer)
+        at = self.threshold or self._proven or PATH[0]
+        hits = np.append(np.asarray(confidences) >= at, True)
+        self._recent.append((self._exits[int(hits.argmax())], bool(wrong[index_of(at)])))
         self.sampled += 1
-        if self.why_off is None:
-            if self._guard.update(wrong):
-                self.alarms += 1
-                self.switch_off("the guard's alarm")
-        elif self._probation.update(wrong):
-            logger.warning("caches on again: they kept the promise on new samples")
-            self.switch_on()
+        self._since += 1
+        before = self.threshold
+        alarm = self._controller.observe(wrong, answer, observation.weight, observation.stream)
+        if alarm is not None:
+            self.alarms += 1
+            self._since = 0
+        self._say(before, alarm)
+
+    def _say(self, before: float | None, alarm: str | None) -> None:
+        now = self.threshold
+        if now == before and alarm is None:
+            return
+        why = alarm or ("too many wrong answers" if before is not None else "they are proven anew")
+        if now is None:
+            logger.error("caches off: %s", why)
+            self.why_off = why
+        else:
+            logger.warning("the threshold goes from %s to %.4f: %s", before, now, why)
+            self.why_off = None
 
     def count(self, answered: int, sampled: int) -> None:
         """Without samples nobody can tell whether the caches are right."""
@@ -50,45 +109,46 @@ class Watch:
         if self._answered < COUNTED:
             return
         if self._counted < self._sampling.min_rate / 2 * self._answered:
-            self.switch_off(f"only {self._counted} samples of {self._answered} requests")
+            self._controller.distrust()
+            self._say(1.0, f"only {self._counted} samples of {self._answered} requests")
         self._answered = self._counted = 0
-
-    def switch_off(self, why: str) -> None:
-        if self.why_off is None:
-            logger.error("caches off: %s", why)
-            self.why_off = why
-            self._probation = Probation(self._limits, self._args.probation_samples)
-
-    def switch_on(self) -> None:
-        """A version that has passed its tests is in service."""
-        self.why_off = None
-        self._guard.reset()
 
     @property
     def hit_rate(self) -> float | None:
         """Of the recent sampled requests; None before there are some."""
         if len(self._recent) < RECENT // 10:
             return None
-        return sum(exit != "base" for exit, _ in self._recent) / len(self._recent)
+        return sum(exit != BASE for exit, _ in self._recent) / len(self._recent)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """What must survive a crash."""
-        return {"why_off": self.why_off, "alarms": self.alarms, "evidence": self._guard.evidence}
+        return {
+            "version": self._version,
+            "why_off": self.why_off,
+            "alarms": self.alarms,
+            "controller": self._controller.state(),
+        }
 
-    def restore(self, state: dict) -> None:
-        """Go on from what `state` returned."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned; of another version, or an older form, only alarms are
+        taken over, and whether caches are off."""
         self.alarms = int(state["alarms"])
-        self._guard.evidence = state["evidence"]
-        if state["why_off"]:
-            self.switch_off(state["why_off"])
+        if state.get("version") == self._version:
+            self._controller.restore(state["controller"])
+        elif state["why_off"]:
+            self._controller.distrust()
+        self.why_off = state["why_off"] if self.threshold is None else None
 
-    def status(self) -> dict:
+    def status(self) -> dict[str, Any]:
         """For `/stats`."""
-        recent = list(self._recent)
+        recent, controller = list(self._recent), self._controller
         wrong = sum(wrong for _, wrong in recent)
         return {
             "alarms": self.alarms,
-            "alarm_strength": round(self._guard.strength, 6),
+            "alarm_strength": round(controller.strength, 6),
+            "threshold": self.threshold,
+            "tested_threshold": self._proven,
+            "wrong_beyond_allowed": round(controller.debt, 1),
             "sampled": self.sampled,
             "recent": {
                 "sampled": len(recent),
@@ -96,28 +156,3 @@ class Watch:
                 "exits": dict(Counter(exit for exit, _ in recent)),
             },
         }
-
-
-class Probation:
-    """Tests on blocks of new samples whether the promise is kept; each block has its share of the
-    promise's error probability."""
-
-    def __init__(self, limits: Limits, samples: int):
-        self._limits, self._samples, self._block = limits, samples, 0
-        self._next_block()
-
-    def update(self, wrong: bool) -> bool:
-        """Take in one sample; True when a whole block has passed."""
-        self._seen += 1
-        self._wrong += wrong
-        if self._wrong > self._allowed:
-            self._next_block()
-            return False
-        return self._seen >= self._size
-
-    def _next_block(self) -> None:
-        self._block += 1
-        self._seen = self._wrong = 0
-        level = error_share(self._limits, self._block)
-        self._size = max(self._samples, min_samples(self._limits.max_disagreement, level))
-        self._allowed = most_disagreements(self._size, self._limits.max_disagreement, level)

@@ -49,21 +49,14 @@ class Lookup(Replica):
 
     async def _reply(self, message: Message, until: float | None) -> Reply:
         assert isinstance(message, LookUp)
-        batch, version, log_ratio, threshold, resized = message
+        batch, version, threshold, resized = message
         cache = await self._loaded.get(version)
-        mix = None if log_ratio is None else np.asarray(log_ratio, np.float32).tobytes()
-        return await self._computed(until, batch, cache, mix, threshold, resized)
+        return await self._computed(until, batch, cache, threshold, resized)
 
     def _compute(
-        self,
-        batch: np.ndarray,
-        cache: CacheLookup,
-        mix: bytes | None,
-        threshold: float | None,
-        resized: bool,
+        self, batch: np.ndarray, cache: CacheLookup, threshold: float | None, resized: bool
     ) -> Verdict:
-        log_ratio = None if mix is None else np.frombuffer(mix, np.float32)
-        return cache(batch, log_ratio, threshold, resized)
+        return cache(batch, threshold, resized)
 
     def _load(self, number: int) -> CacheLookup:
         """A version, warm."""

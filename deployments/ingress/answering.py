@@ -1,13 +1,14 @@
 """Has a request answered: in chunks that fit one message, chosen for sampling, counted."""
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
 
 from cache_models.cascade import Answers, Cascade, Trace
+from deployments.graph.speculation import Busy
 from deployments.graph.timeline import Timeline
 from deployments.ingress.resizing import Input
 from deployments.ingress.stats import Stats
@@ -22,15 +23,14 @@ class Sampling(Protocol):
         """The probability with which the request at hand was sampled; 0 if it was not."""
         ...
 
-    def waiting(self) -> AbstractContextManager[None]:
-        """While a client waits for its answer."""
-        ...
-
-    def add(self, trace: Trace, answers: Answers, inclusion: float) -> None:
+    def add(self, trace: Trace, answers: Answers, inclusion: float, rows: int) -> None:
         """An answered request.
 
         Args:
+            trace: of one of its rows, drawn at random.
+            answers: with that row at the trace's place.
             inclusion: what `choose` said of it.
+            rows: of the request.
         """
         ...
 
@@ -41,6 +41,7 @@ class Answering:
     Args:
         max_rows: that fit one message, by the bytes of a row.
         timeout_s: from a request's start.
+        busy: told of requests that begin and end.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Answering:
         stats: Stats,
         max_rows: Callable[[int], int],
         timeout_s: float,
+        busy: Busy,
     ):
         self._cascade, self._sampling, self._stats = cascade, sampling, stats
-        self._max_rows, self._timeout_s = max_rows, timeout_s
+        self._max_rows, self._timeout_s, self._busy = max_rows, timeout_s, busy
 
     async def answer(self, given: Input, use_caches: bool, timeline: Timeline) -> Answers:
         """All rows' answers; they are counted unless caches are off.
@@ -61,16 +63,23 @@ class Answering:
             PlaceError, TimeoutError: of the first chunk that has no answer; the others are given
                 up.
         """
-        chunks = self._chunks(given)
-        with self._sampling.waiting():
-            if len(chunks) == 1:
-                answers = await self._answer(chunks[0], use_caches, timeline)
-            else:
-                answers = _together(
-                    await _all_or_none(
-                        [self._answer(chunk, use_caches, timeline) for chunk in chunks]
-                    )
-                )
+        chunks, rows = self._chunks(given), len(given.batch)
+        inclusion = self._sampling.choose() if use_caches else 0.0
+        traced, row = divmod(random.randrange(rows), len(chunks[0].batch))
+        trace = Trace(given.resized, row) if use_caches else None
+        self._busy.change(1)
+        try:
+            parts = await _all_or_none(
+                [
+                    self._answer(chunk, use_caches, timeline, trace if i == traced else None)
+                    for i, chunk in enumerate(chunks)
+                ]
+            )
+        finally:
+            self._busy.change(-1)
+        if trace is not None:
+            self._sampling.add(trace, parts[traced], inclusion, rows)
+        answers = parts[0] if len(parts) == 1 else _together(parts)
         if use_caches:
             self._stats.count(answers.exits, timeline.ms)
         return answers
@@ -80,20 +89,19 @@ class Answering:
         size = min(CHUNK_ROWS, self._max_rows(batch[0].nbytes))
         return [Input(batch[i : i + size], given.resized) for i in range(0, len(batch), size)]
 
-    async def _answer(self, chunk: Input, use_caches: bool, timeline: Timeline) -> Answers:
-        inclusion = self._sampling.choose() if use_caches else 0.0
-        trace = Trace(chunk.resized) if use_caches else None
+    async def _answer(
+        self, chunk: Input, use_caches: bool, timeline: Timeline, trace: Trace | None
+    ) -> Answers:
         left_s = max(0.0, self._timeout_s - timeline.ms / 1e3)
-        answers = await self._cascade.answer(
+        return await self._cascade.answer(
             chunk.batch, chunk.resized, use_caches, timeline, trace, left_s
         )
-        if trace is not None:
-            self._sampling.add(trace, answers, inclusion)
-        return answers
 
 
 async def _all_or_none(walks: Sequence[Coroutine[Any, Any, Answers]]) -> list[Answers]:
     """The results of all; the first error ends the others."""
+    if len(walks) == 1:
+        return [await walks[0]]
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(walk) for walk in walks]

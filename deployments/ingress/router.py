@@ -55,10 +55,15 @@ class Router:
         )
         self._client = ControlClient(args, self._cascade, self._place)
         self._readiness = Readiness(stages, self._place.ping, self._client.asked)
-        self._sampler = Sampler(args.sampling, self._cascade, speculation.busy, self._client)
+        self._sampler = Sampler(args.sampling, self._cascade, self._client)
         self._stats = Stats()
         self._answering = Answering(
-            self._cascade, self._sampler, self._stats, self._place.max_rows, args.http.timeout_s
+            self._cascade,
+            self._sampler,
+            self._stats,
+            self._place.max_rows,
+            args.http.timeout_s,
+            speculation.busy,
         )
 
     async def __serve_build_asgi_app__(self) -> FastAPI:

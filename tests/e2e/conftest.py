@@ -47,12 +47,12 @@ def asked() -> tuple[np.ndarray, np.ndarray]:
 
 def shipped_application() -> dict:
     """The application of `serve_config.yaml`, but for two things that would blur what is tested: on
-    a busy machine a lookup may be late, which is a miss, and the class prior follows the requests
-    of earlier tests, so that the same picture may exit elsewhere a second later."""
+    a busy machine a lookup may be late, which is a miss, and caches learn from the requests of
+    earlier tests."""
     application = yaml.safe_load((ROOT / "serve_config.yaml").read_text())["applications"][0]
     application["args"] |= {
         "lookup_timeout_ms": 10_000,
-        "retraining": {"prior": False, "rounds": False},
+        "retraining": {"rounds": False},
     }
     return application
 

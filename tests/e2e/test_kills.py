@@ -52,7 +52,7 @@ def url(server, store):
         "model": "tests.tiny:tiny",
         "store": str(store.folder),
         "lookup_timeout_ms": 1000,
-        "retraining": {"prior": False, "new_samples": 600, "min_interval_s": 0}
+        "retraining": {"new_samples": 600, "min_interval_s": 0}
         | {"window": 2000, "kept_versions": 1000},
         "partition": {"threads": 1},
     }

@@ -1,4 +1,4 @@
-"""What the caches of a stored version, left as they are, without class prior and retraining, would
+"""What the caches of a stored version, left as they are, at the threshold of their build, would
 have answered to the same pictures in one process.
 
 The base DNN's answers are known beforehand, so that only the slices before the last are computed.

@@ -3,7 +3,6 @@
 import asyncio
 from itertools import pairwise
 
-import numpy as np
 import pytest
 
 from cache_models.cascade import Control, Trace, run_now
@@ -79,7 +78,7 @@ def test_a_cache_at_the_input_alone_leaves_the_base_dnn_whole():
 def test_a_request_keeps_what_it_started_with():
     place = place_for(delay_s=0.02)
     cascade = cascade_for(NAMES, place)
-    cascade.control = started_with = Control(7, True, np.zeros(2), 0.9)
+    cascade.control = Control(7, True, 0.9)
 
     async def run():
         answering = asyncio.create_task(cascade.answer(BATCH))
@@ -89,8 +88,7 @@ def test_a_request_keeps_what_it_started_with():
 
     assert asyncio.run(run()).cache_version == 7
     for lookup in place.lookups:
-        version, log_ratio, threshold = lookup.asked_with
-        assert (version, threshold) == (7, 0.9) and log_ratio is started_with.log_ratio
+        assert lookup.asked_with == (7, 0.9)
 
 
 def test_what_is_left_of_the_time_goes_along():
@@ -101,21 +99,30 @@ def test_what_is_left_of_the_time_goes_along():
     assert [lookup.timeout_s for lookup in place.lookups] == [0.5, 0.5]
 
 
-def test_a_sampled_request_is_run_on_in_the_background_from_where_all_rows_were():
-    place = place_for(below=(0, 6))
-    cascade, trace = cascade_for(NAMES, place), Trace(resized=False)
+@pytest.mark.parametrize(
+    ("row", "asked_before", "run_on"),
+    [(0, ["early"], 2), (1, ["early", "late"], 1), (2, ["early", "late"], 0)],
+)
+def test_one_row_of_a_sampled_request_is_run_on_from_where_it_hit_and_judged(
+    row, asked_before, run_on
+):
+    """The first row hits at the early cut point, the second at the late one, the third nowhere."""
+    place = place_for()
+    cascade, trace = cascade_for(NAMES, place), Trace(resized=False, row=row)
 
     async def run():
         await cascade.answer(BATCH, trace=trace)
-        answer = await cascade.finish(trace)
-        return answer, await cascade.judge(trace, 3)
+        computed = sum(p.rows for p in place.partitions)
+        assert trace.whole == (run_on == 0) and len(trace.asked) == len(asked_before)
+        if not trace.whole:
+            assert (await cascade.finish(trace)).class_ids.tolist() == [1]
+        await cascade.judge(trace)
+        return sum(p.rows for p in place.partitions) - computed
 
-    answer, said = asyncio.run(run())
-    assert answer.class_ids.tolist() == [1, 1, 1]
-    assert [p.rows for p in place.partitions] == [3, 3, 1 + 3]
-    assert [p.background_rows for p in place.partitions] == [0, 0, 3]
-    assert trace.compute_ms == 3.0
-    assert said.exits == ["late", "late", "base"] and said.class_ids.tolist() == [0, 0, -1]
+    assert asyncio.run(run()) == run_on
+    assert sum(p.background_rows for p in place.partitions) == run_on
+    assert (trace.compute_ms > 0) == (run_on > 0)
+    assert [said.confidence for said in trace.said] == [BATCH[row, 0]] * 2
 
 
 def test_a_walk_where_nothing_waits_needs_no_event_loop():

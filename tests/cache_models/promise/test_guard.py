@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 
 from cache_models.promise import guard
-from cache_models.promise.guard import Guard, detection_delays, false_alarms
+from cache_models.promise.guard import Guard
+
+
+def delays(disagreement, before, trials, seed=0):
+    """Samples from a change to the alarm, in streams without an alarm before."""
+    rng, found = np.random.default_rng(seed), []
+    while len(found) < trials:
+        watch = Guard(0.01, 100_000)
+        if any(watch.update(wrong)[0] for wrong in rng.random((before, 1)) < 0.01):
+            continue
+        delay = 1
+        while not watch.update(rng.random(1) < disagreement)[0]:
+            delay += 1
+        found.append(delay)
+    return np.array(found)
 
 
 def test_the_docstrings_example_runs():
@@ -14,8 +28,12 @@ def test_the_docstrings_example_runs():
 
 
 def test_false_alarms_are_at_least_so_many_samples_apart_on_average():
-    samples, apart = 200_000, 2_000
-    alarms = false_alarms(0.01, apart, samples)
+    samples, apart, alarms = 200_000, 2_000, 0
+    watch = Guard(0.01, apart)
+    for wrong in np.random.default_rng(0).random((samples, 1)) < 0.01:
+        if watch.update(wrong)[0]:
+            alarms += 1
+            watch.reset()
     # at most 100 expected; a Poisson count of mean 100 exceeds 124 with probability 0.01
     assert alarms <= 124
     assert alarms > 0  # or the guard sleeps
@@ -24,17 +42,22 @@ def test_false_alarms_are_at_least_so_many_samples_apart_on_average():
 @pytest.mark.parametrize(("disagreement", "within"), [(0.05, 600), (0.10, 160), (0.30, 40)])
 def test_a_change_is_noticed(disagreement, within):
     # soon after the start, when there is the least evidence to build on
-    delays = detection_delays(0.01, 100_000, disagreement, before=200, trials=100)
-    assert np.median(delays) <= within
+    assert np.median(delays(disagreement, before=200, trials=100)) <= within
 
 
 def test_long_good_service_does_not_delay_the_alarm():
-    short = detection_delays(0.01, 100_000, 0.1, before=100, trials=60)
-    long = detection_delays(0.01, 100_000, 0.1, before=5_000, trials=60, seed=1)
+    short, long = delays(0.1, 100, trials=60), delays(0.1, 5_000, trials=60, seed=1)
     assert np.mean(long) <= 1.3 * np.mean(short)
 
 
 def test_fewer_wrong_answers_than_promised_raise_no_alarm():
-    rng = np.random.default_rng(0)
     watch = Guard(0.01, 10_000)
-    assert not any(watch.update(wrong) for wrong in rng.random(50_000) < 0.004)
+    wrong = np.random.default_rng(0).random((50_000, 1)) < 0.004
+    assert not any(watch.update(each)[0] for each in wrong)
+
+
+def test_every_threshold_has_an_alarm_of_its_own():
+    watch = Guard(0.01, 10_000, thresholds=3)
+    wrong = np.random.default_rng(0).random((300, 1)) < np.array([0.0, 0.005, 0.3])
+    alarms = np.array([watch.update(each) for each in wrong]).any(0)
+    assert alarms.tolist() == [False, False, True]

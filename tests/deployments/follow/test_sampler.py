@@ -1,19 +1,19 @@
-"""Sampled requests are run on in the background, and what they show is told to the trainer."""
+"""One row of a sampled request is run on, and what it shows is told to the trainer."""
 
 import asyncio
 
 import numpy as np
 import pytest
 
-from cache_models.cascade import Answers, Control, Trace
+from cache_models.cascade import Answers, Control, Said, Trace
 from deployments.config import AppArgs
 from deployments.follow.control_client import ControlClient
 from deployments.follow.messages import Instructions
 from deployments.follow.sampler import Sampler
-from deployments.graph.speculation import Busy
 from tests.places import BATCH, FakeLookup, FakePlace, cascade_for
 
 NAMES = ("early", "late")
+SAID = [(Said(0, value), Said(0, value)) for value in BATCH[:, 0].tolist()]
 
 
 class Router:
@@ -34,92 +34,89 @@ class Router:
         self.client = ControlClient(args, self.cascade, place)
         if wanted is not None:
             self.client.instructions = wanted
-        self.sampler = Sampler(args.sampling, self.cascade, Busy(), self.client)
+        self.sampler = Sampler(args.sampling, self.cascade, self.client)
 
-    async def answer(self, inclusion: float) -> None:
-        trace = Trace(False)
+    async def answer(self, row: int, inclusion: float) -> None:
+        """BATCH, for which one row stands."""
+        trace = Trace(False, row, stream="a camera")
         answers = await self.cascade.answer(BATCH, trace=trace)
-        self.sampler.add(trace, answers, inclusion)
+        self.sampler.add(trace, answers, inclusion, len(BATCH))
 
     @property
-    def rows(self) -> tuple[int, int]:
-        """That partitions have run for clients, and in the background."""
-        background = sum(partition.background_rows for partition in self._partitions)
-        return sum(partition.rows for partition in self._partitions) - background, background
-
-    async def observed(self, count: int) -> None:
-        """Returns once the trainer could hear of so many rows."""
-        async with asyncio.timeout(10):
-            while len(self.client.observations) < count:
-                await asyncio.sleep(0)
+    def rows(self) -> int:
+        """That partitions have run."""
+        return sum(partition.rows for partition in self._partitions)
 
 
-def serve_one(inclusion=0.5, **more) -> Router:
-    """Answer BATCH, sampled, and run it on."""
+def serve_one(row=0, inclusion=0.5, expected=1, **more) -> tuple[Router, int]:
+    """Answer BATCH and run the row on; also how many rows had been run before."""
 
     async def run():
         router = Router(**more)
-        with router.sampler.waiting():
-            await router.answer(inclusion)
-            await router.observed(3 if inclusion else 1)
-        return router
+        await router.answer(row, inclusion)
+        before = router.rows
+        async with asyncio.timeout(10):
+            while len(router.client.observations) < expected:
+                await asyncio.sleep(0)
+        return router, before
 
     return asyncio.run(run())
 
 
 @pytest.mark.parametrize("used_caches", [True, False])
 @pytest.mark.parametrize("names", [NAMES, ("input", "late")])
-def test_the_trainer_hears_what_caches_and_base_dnn_said(names, used_caches):
-    router = serve_one(names=names, used_caches=used_caches)
-    known = 0.5 if used_caches else 1.0
-    assert [tuple(o[:6]) for o in router.client.observations] == [
-        (names[0], 0, 1, 7, 0.5, known),
-        ("late", 0, 1, 7, 0.5, known),
-        ("base", 1, 1, 7, 0.5, 1.0),
-    ]
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_the_trainer_hears_what_every_cache_and_the_base_dnn_say(names, used_caches, row):
+    router, _ = serve_one(row, names=names, used_caches=used_caches)
+    (heard,) = router.client.observations
+    exit = [*names, "base"][row] if used_caches else "base"
+    assert (heard.base_class_id, heard.exit, heard.version) == (1, exit, 7)
+    assert heard.said == SAID[row]
+    assert heard.weight == 3 / 0.5  # one of three rows, and every other request
+    assert heard.stands_for == (3 if exit == "base" else 6)
+    assert heard.stream == "a camera"
+    assert [part.tolist() for part in heard.asked] == [BATCH[row].tolist()] * 2
+    assert heard.probabilities.tolist() == [0, 1]
     assert router.client.answered == 3
-    for row, observation in enumerate(router.client.observations):
-        assert [part.tolist() for part in observation.asked] == [BATCH[row].tolist()] * 2
-        assert observation.probabilities.tolist() == [0, 1]
+
+
+def test_only_that_row_is_run_on_and_its_time_is_told():
+    router, before = serve_one(row=0)
+    assert before == 3 + 2 + 1
+    assert router.rows == before + 2
+    assert router.client.spent_ms > 0
 
 
 def test_misses_are_told_of_though_nobody_sampled_them():
-    router = serve_one(inclusion=0.0)
-    assert [tuple(o[:6]) for o in router.client.observations] == [("base", 1, 1, 7, 0.0, 1.0)]
+    router, _ = serve_one(row=2, inclusion=0.0)
+    (heard,) = router.client.observations
+    assert (heard.exit, heard.weight, heard.stands_for) == ("base", 0, 3)
+    assert serve_one(row=0, inclusion=0.0, expected=0)[0].client.observations == []
 
 
 def test_before_caches_have_been_trained_every_answer_is_a_sample_at_once():
     lookups = [FakeLookup(1), FakeLookup(6)]
     wanted = Instructions("serve", 1.0, judge=False, control=Control(7, on=False))
-
-    async def run():
-        router = Router(lookups=lookups, used_caches=False, wanted=wanted)
-        await router.answer(router.sampler.choose())
-        return router.client.observations
-
-    assert [(o.inclusion, len(o.asked)) for o in asyncio.run(run())] == [(1.0, 2)] * 3
+    router, _ = serve_one(inclusion=1.0, lookups=lookups, used_caches=False, wanted=wanted)
+    (heard,) = router.client.observations
+    assert (heard.weight, heard.said, len(heard.asked)) == (3, (None, None), 2)
     assert [lookup.calls for lookup in lookups] == [0, 0]
 
 
 def test_a_plan_without_caches_is_judged_too():
-    router = serve_one(names=(), lookups=[], used_caches=False)
-    observations = router.client.observations
-    assert [tuple(o[:6]) for o in observations] == [("base", 1, 1, 7, 0.5, 1.0)] * 3
-
-
-def test_what_is_run_on_goes_in_the_background_while_clients_wait():
-    # all three rows, from the first hit's cut point on
-    assert serve_one().rows == (3 + 2 + 1, 3 + 3)
+    router, _ = serve_one(names=(), lookups=[], used_caches=False)
+    (heard,) = router.client.observations
+    assert (heard.exit, heard.said, heard.weight) == ("base", (), 6)
 
 
 def test_requests_are_sampled_at_the_rate_that_is_wanted():
     nothing = Answers(np.empty(0), np.empty((0, 2)), [], 7)
 
     async def run():
-        router = Router((), [], sampling={"rate": 0.2})
+        router = Router((), [], sampling={"rate": 0.2, "min_rate": 0.01})
         chosen = [router.sampler.choose() for _ in range(10_000)]
         for _ in range(AppArgs().sampling.max_backlog):
-            router.sampler.add(Trace(False, Control(7)), nothing, 0.2)
+            router.sampler.add(Trace(False, control=Control(7)), nothing, 0.2, 1)
         return chosen, [router.sampler.choose() for _ in range(10_000)]
 
     chosen, under_load = asyncio.run(run())

@@ -10,7 +10,7 @@ from deployments.follow import schedule as module
 from deployments.follow.schedule import Round, Schedule, Seen
 
 EVEN, ONE_SIDED = np.array([0.5, 0.5]), np.array([1.0, 0.0])
-SEEN = Seen(EVEN, True, True, False, None, 0.5)
+SEEN = Seen(EVEN, None, 0.5)
 
 
 class Clock:
@@ -33,40 +33,6 @@ def schedule_for(clock, has_caches=True, **args):
 
 def test_examples():
     assert doctest.testmod(module).failed == 0
-
-
-# --- the class prior -----------------------------------------------------------------------------
-
-
-def test_the_prior_is_judged_once_there_is_a_mix_and_caches_that_it_could_change(clock):
-    schedule = schedule_for(clock)
-    assert schedule.prior_due(SEEN)
-    assert not schedule.prior_due(SEEN._replace(settled=False))
-    assert not schedule.prior_due(SEEN._replace(trained=False))
-    assert not schedule_for(clock, prior=False).prior_due(SEEN)
-
-
-@pytest.mark.parametrize(
-    ("change", "after_s"),
-    [({}, 30), ({"mix": ONE_SIDED}, 10), ({"sampled_less": True}, 0)],
-)
-def test_the_prior_is_judged_anew_the_sooner_the_more_has_changed(clock, change, after_s):
-    schedule = schedule_for(clock)
-    schedule.prior_judged(EVEN)
-    seen = SEEN._replace(**change)
-    clock.now += after_s - 0.1
-    assert not after_s or not schedule.prior_due(seen)
-    clock.now += 0.2
-    assert schedule.prior_due(seen)
-
-
-def test_another_version_s_prior_is_judged_soon(clock):
-    schedule = schedule_for(clock)
-    schedule.prior_judged(EVEN)
-    schedule.version_changed()
-    assert not schedule.prior_due(SEEN)
-    clock.now += 10.1
-    assert schedule.prior_due(SEEN)
 
 
 # --- rounds --------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -21,22 +20,21 @@ class FakeSampling:
     """Samples everything."""
 
     def __init__(self):
-        self.added, self.waits = [], 0
+        self.added = []
 
     def choose(self):
         return 1.0
 
-    @contextmanager
-    def waiting(self):
-        self.waits += 1
-        try:
-            yield
-        finally:
-            self.waits -= 1
+    def add(self, trace, answers, inclusion, rows):
+        self.added.append((trace.row, len(answers.exits), inclusion, rows))
 
-    def add(self, trace, answers, inclusion):
-        assert self.waits == 1
-        self.added.append((len(answers.exits), inclusion))
+
+class FakeBusy:
+    def __init__(self):
+        self.requests = 0
+
+    def change(self, by):
+        self.requests += by
 
 
 class Served:
@@ -47,8 +45,9 @@ class Served:
         self.place = FakePlace(("early",), [self.lookup])
         self.sampling, self.stats = FakeSampling(), Stats()
         cascade = cascade_for(("early",), self.place, lookup_timeout_s=60.0)
+        self.busy = FakeBusy()
         self.answering = Answering(
-            cascade, self.sampling, self.stats, lambda _: max_rows, timeout_s
+            cascade, self.sampling, self.stats, lambda _: max_rows, timeout_s, self.busy
         )
 
     def answer(self, batch=BATCH, use_caches=True):
@@ -66,15 +65,26 @@ def test_rows_come_back_in_order_in_chunks_that_fit_a_message():
     assert answers.exits == ["early"] * 10 + ["base"] * (len(BATCH) - 10)
     assert answers.class_ids.tolist() == [0] * 10 + [1] * (len(BATCH) - 10)
     assert answers.probabilities.shape == (len(BATCH), 2)
-    assert [rows for rows, *_ in served.sampling.added] == [CHUNK_ROWS] * 3 + [1]
+    assert [part.rows for part in served.place.partitions] == [len(BATCH), len(BATCH) - 10]
     assert served.counted == {"early": 10, "base": len(BATCH) - 10}
-    assert served.sampling.waits == 0
+    assert served.busy.requests == 0
 
 
 def test_large_rows_go_fewer_at_a_time():
     served = Served(max_rows=5)
     served.answer(BATCH[:12])
-    assert [rows for rows, *_ in served.sampling.added] == [5, 5, 2]
+    assert served.lookup.calls == 3
+
+
+def test_one_row_drawn_at_random_stands_for_a_request():
+    drawn = set()
+    for _ in range(200):
+        served = Served(max_rows=5)
+        served.answer(BATCH[:7])
+        ((row, of, inclusion, rows),) = served.sampling.added
+        assert (inclusion, rows) == (1.0, 7)
+        drawn.add((row, of))
+    assert drawn == {(row, 5) for row in range(5)} | {(0, 2), (1, 2)}
 
 
 def test_with_caches_off_nothing_is_counted_or_sampled():
@@ -94,7 +104,7 @@ def test_the_first_error_is_raised_as_it_is(rows):
     served.place.ask = ask
     with pytest.raises(Failed, match="odd"):
         served.answer(BATCH[-rows:])
-    assert served.sampling.waits == 0
+    assert served.busy.requests == 0
     assert served.counted == {}
 
 
@@ -120,4 +130,4 @@ def test_a_client_that_leaves_ends_all_chunks():
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(leave()) == set()
-    assert served.sampling.waits == 0
+    assert served.busy.requests == 0

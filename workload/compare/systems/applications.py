@@ -81,7 +81,7 @@ def _late_binding(name: str, settings: Settings) -> dict[str, Any]:
         partition["max_batch_rows"] = 1
         args["lookup"] = {"device": "cpu", "threads": 1, "max_batch_rows": 1}
     if not SYSTEMS[name].retrains:
-        args["retraining"] = {"prior": False, "rounds": False}
+        args["retraining"] = {"rounds": False}
     deployments = [
         _deployment(stage.name, settings) for stage in version.plan.stages() if not stage.is_lookup
     ]
