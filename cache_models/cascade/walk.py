@@ -26,6 +26,7 @@ from cache_models.network.stages import (
     Activation,
     Answer,
     LookUp,
+    Reply,
     Run,
     Stage,
     Verdict,
@@ -145,8 +146,7 @@ class Cascade:
             if stage.is_lookup:
                 continue
             out = await self._run(stage, current, trace.resized, background=True)
-            if out.compute_ms is not None:
-                trace.compute_ms += float(out.compute_ms[0])  # the same for all its rows
+            trace.compute_ms += _compute_ms(out)
             if isinstance(out, Answer):
                 return out
             trace.asked.append(out.features)
@@ -163,6 +163,7 @@ class Cascade:
                 continue
             verdict = await self._look_up(stage, asked, trace.control, trace.resized, judged=True)
             if verdict is not None:
+                trace.compute_ms += _compute_ms(verdict)
                 trace.said[i] = Said(int(verdict.class_ids[0]), float(verdict.confidences[0]))
 
     async def _run(
@@ -237,6 +238,11 @@ def _deadline(timeout_s: float | None) -> Callable[[], float | None]:
         return lambda: None
     end = time.monotonic() + timeout_s
     return lambda: max(0.0, end - time.monotonic())
+
+
+def _compute_ms(reply: Reply) -> float:
+    """Of all its rows, which are told the same."""
+    return 0.0 if reply.compute_ms is None else float(reply.compute_ms[0])
 
 
 def _place_of(trace: Trace | None, rows: np.ndarray) -> int | None:

@@ -83,6 +83,8 @@ class ControlPolicy:
         need: Need = self.watch.need
         if not self.version.plan.caches:
             need = "little"  # there is nothing to learn
+        elif not self.trained:
+            return 1.0  # the base DNN answers everything, and nothing is to be run on
         return self._rate.rate(need)
 
     def seen(self) -> Seen:

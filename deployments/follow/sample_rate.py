@@ -41,7 +41,7 @@ class SampleRate:
         self._at = now
         self._answered += answered
         self._spent_s += spent_s
-        if sampled and spent_s:
+        if sampled:
             self._sample_s += min(1.0, 0.02 * sampled) * (spent_s / sampled - self._sample_s)
 
     def rate(self, need: Need) -> float:

@@ -121,7 +121,7 @@ def test_one_row_of_a_sampled_request_is_run_on_from_where_it_hit_and_judged(
 
     assert asyncio.run(run()) == run_on
     assert sum(p.background_rows for p in place.partitions) == run_on
-    assert (trace.compute_ms > 0) == (run_on > 0)
+    assert trace.compute_ms >= run_on
     assert [said.confidence for said in trace.said] == [BATCH[row, 0]] * 2
 
 
