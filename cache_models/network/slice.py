@@ -1,5 +1,7 @@
 """What a partition computes, wherever it runs: a slice of the base DNN, from batch to reply."""
 
+from typing import Self
+
 import numpy as np
 
 from cache_models.network.activation import Precision, pack, unpack
@@ -32,6 +34,11 @@ class Slice:
         if self._stage.is_last:
             return Answer(first, second)
         return Activation(first, pack(second, self._precision))
+
+    def in_background(self) -> Self:
+        """The same, for another thread: as of `Engine`."""
+        engine = self._engine.in_background()
+        return type(self)(self._stage, self._description, engine, self._precision)
 
     def _inputs(self, batch: np.ndarray, resized: bool) -> np.ndarray:
         if self._stage.at_input:

@@ -104,6 +104,11 @@ class LookUp(NamedTuple):
 Message = Run | LookUp
 
 
+def in_background(message: Message) -> bool:
+    """Whether nobody waits for the reply."""
+    return isinstance(message, Run) and message.background
+
+
 class Activation(NamedTuple):
     """What a partition hands on: features for the lookup, the activation for the next partition.
 

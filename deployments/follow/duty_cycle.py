@@ -4,8 +4,6 @@ Even a thread that runs only when nobody wants the core takes memory bandwidth a
 requests that it meets, so that fewer should meet it.
 """
 
-import os
-import threading
 import time
 from collections.abc import Callable
 
@@ -29,14 +27,3 @@ class DutyCycle:
         if self._busy():
             time.sleep(min(LONGEST_S, worked_s * (1 / self._share - 1)))
         self._since = time.monotonic()
-
-
-def lowest_priority() -> None:
-    """For the calling thread, which then runs only when nothing else wants the core: Ray gives all
-    its workers a low priority, beside which the lowest would still have a third of a core's
-    time."""
-    thread = threading.get_native_id()
-    try:
-        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
-    except (AttributeError, OSError):  # not on Linux, or not allowed
-        os.setpriority(os.PRIO_PROCESS, thread, 19)

@@ -32,10 +32,11 @@ from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from deployments.config import AppArgs, Mode
 from deployments.follow.control_policy import ControlPolicy
-from deployments.follow.duty_cycle import DutyCycle, lowest_priority
+from deployments.follow.duty_cycle import DutyCycle
 from deployments.follow.messages import Instructions, Observation, Report
 from deployments.follow.schedule import Schedule
 from deployments.follow.state import TrainerState
+from deployments.graph.compute import lowest_priority
 
 if TYPE_CHECKING:  # it needs PyTorch, which only threads wait for
     from deployments.follow.learner import Learner

@@ -43,6 +43,7 @@ class Batching:
         compute: `(batch, *args)` → a named tuple of arrays with a row each, the last two of which,
             `queued_ms` and `compute_ms`, are filled in here.
         max_rows: of a batch that is put together; a request with more rows is computed by itself.
+        clock: in seconds, of `compute_ms`.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Batching:
         place: ComputeThread | ComputeLoop,
         compute: Callable[..., NamedTuple],
         max_rows: int,
+        clock: Callable[[], float] = time.perf_counter,
     ):
         self._place, self._compute, self._max_rows = place, compute, max_rows
+        self._clock = clock
         self._waiting: list[_Waiting] = []
         self._lock = threading.Lock()
         self._computing = 0
@@ -82,7 +85,7 @@ class Batching:
         if not together:
             return
         self._computing = len(together)
-        start = time.perf_counter()
+        start, begin = time.perf_counter(), self._clock()
         try:
             batches = [waiting.batch for waiting in together]
             batch = batches[0] if len(batches) == 1 else np.concatenate(batches)
@@ -91,7 +94,7 @@ class Batching:
             for waiting in together:
                 waiting.reply.set_exception(error)
         else:
-            compute_ms = (time.perf_counter() - start) * 1e3
+            compute_ms = (self._clock() - begin) * 1e3
             for waiting, reply in zip(together, _split(whole, together), strict=True):
                 rows = len(waiting.batch)
                 waiting.reply.set_result(

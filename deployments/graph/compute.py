@@ -6,15 +6,27 @@ cores make both slower.
 """
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class ComputeThread:
-    """Runs functions in turn."""
+    """Runs functions in turn, in a thread that begins with the first of them.
 
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="compute")
+    Args:
+        begin: called in it before all others.
+    """
+
+    def __init__(self, begin: Callable[[], None] = lambda: None) -> None:
+        self._begin = begin
+        self._thread: threading.Thread | None = None
+        self._executor = ThreadPoolExecutor(1, "compute", initializer=self._begins)
+
+    def _begins(self) -> None:
+        self._thread = threading.current_thread()
+        self._begin()
 
     def submit(self, function: Callable, *args) -> Future:
         return self._executor.submit(function, *args)
@@ -42,3 +54,14 @@ class ComputeLoop:
         it comes back here."""
         await asyncio.sleep(0)
         return future.result(timeout=0)
+
+
+def lowest_priority() -> None:
+    """For the calling thread, which then runs only when nothing else wants the core: Ray gives all
+    its workers a low priority, beside which the lowest would still have a third of a core's
+    time."""
+    thread = threading.get_native_id()
+    try:
+        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):  # not on Linux, or not allowed
+        os.setpriority(os.PRIO_PROCESS, thread, 19)

@@ -12,6 +12,7 @@ from cache_models.network.stages import Activation, Answer, Message, Reply, Run,
 from cache_models.store.graphs import partition_engine
 from cache_models.store.plan import Plan
 from deployments.config import Compute, LaneArgs
+from deployments.graph.background import Background
 from deployments.graph.compute import ComputeThread
 from deployments.graph.replica import Replica
 
@@ -38,10 +39,12 @@ class Partition(Replica):
         super().__init__(compute, lane, store, thread)
         # There, since PyTorch keeps a team of threads for every thread that has computed.
         self._slice = thread.run_now(_warm_slice, stage, plan, compute, activation_dtype, store)
+        self._background = Background(self._slice.in_background)
 
     async def _reply(self, message: Message, until: float | None) -> Reply:
         assert isinstance(message, Run)
-        return await self._computed(until, message.batch, message.resized)
+        reply = self._background.reply if message.background else self._computed
+        return await reply(until, message.batch, message.resized)
 
     def _compute(self, batch: np.ndarray, resized: bool) -> Activation | Answer:
         return self._slice(batch, resized)

@@ -16,3 +16,8 @@ class Engine(Protocol):
     asks it, which may be any."""
 
     def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]: ...
+
+    def in_background(self) -> "Engine":
+        """Of the same graph, for another thread to ask meanwhile. On a CPU that thread alone
+        computes, so that its priority is that of all the work; a GPU has one for both."""
+        ...

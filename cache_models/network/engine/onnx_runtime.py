@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import onnxruntime
@@ -46,7 +47,13 @@ class OnnxRuntime:
             )
         except Exception as error:  # its errors have no class of their own
             raise EngineError(f"onnxruntime cannot load the graph: {error}") from error
+        self._graph, self._on_cpu = graph, kind == "cpu"
         self._inputs = [value.name for value in self._session.get_inputs()]
 
     def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         return self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
+
+    def in_background(self) -> Self:
+        """As of `Engine`; its copy of the weights is its own, since in each session they are laid
+        out for the operators that it has chosen."""
+        return type(self)(self._graph, threads=1) if self._on_cpu else self

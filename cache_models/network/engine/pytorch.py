@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ class PyTorch:
         self._device = torch.device(device)
         if self._device.type != "cpu":
             module = copy.deepcopy(module).to(self._device)
+        self._plain = module
         self._module = torch.compile(module, options={"freezing": True}) if compiled else module
 
     def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
@@ -50,3 +52,7 @@ class PyTorch:
                     f"C++ compiler such as g++. Install one, or choose another engine."
                 ) from error
             return [tensor.cpu().numpy() for tensor in made]
+
+    def in_background(self) -> Self:
+        """As of `Engine`; on a CPU the module as it is, weights included."""
+        return type(self)(self._plain, threads=1) if self._device.type == "cpu" else self

@@ -3,14 +3,15 @@
 Of two replicas the one with less in flight is asked. None is given more than Serve's
 `max_ongoing_requests`, and what all of them have no room for waits here in turn, at most
 `max_queued_requests`, as it would at a handle. A replica that others have filled refuses: it is
-left alone for a moment, and the request keeps its turn.
+left alone for a moment, and the request keeps its turn. Questions that nobody waits for take no
+places.
 """
 
 import random
 
 import zmq
 
-from cache_models.network.stages import Message, Reply
+from cache_models.network.stages import Message, Reply, in_background
 from deployments.transport.admission import Admission
 from deployments.transport.errors import Lost, Refused
 from deployments.transport.replicas import ADDRESS, Found
@@ -45,6 +46,8 @@ class Client:
         Raises:
             PlaceError: there is none.
         """
+        if in_background(message):
+            return await self._any().ask(message, until)
         connection = self._admission.now()
         if connection is None:
             if not self.connected:
@@ -89,6 +92,16 @@ class Client:
             connection.close()
         self._connections = {}
         self._changed()
+
+    def _any(self) -> Connection:
+        """
+        Raises:
+            Lost: there is none.
+        """
+        up = [connection for connection in self._connections.values() if connection.up]
+        if not up:
+            raise Lost("no replica is connected")
+        return random.choice(up)
 
     def _reserve(self) -> Connection | None:
         free = [connection for connection in self._connections.values() if connection.free]

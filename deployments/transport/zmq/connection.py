@@ -119,19 +119,23 @@ class Connection:
         event = parse_monitor_message([bytes(frame) for frame in frames])["event"]
         self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED and not self._retired
         if event == zmq.EVENT_DISCONNECTED:
-            for reply in self._waiting.values():
-                if not reply.done():
-                    reply.set_exception(Lost("the connection broke"))
+            self._lose("the connection broke")
         self._changed()
 
+    def _lose(self, why: str) -> None:
+        for reply in self._waiting.values():
+            if not reply.done():
+                reply.set_exception(Lost(why))
+
     def retire(self) -> None:
-        """Ask nothing more; close once what is in flight has been answered."""
+        """Ask nothing more; close once requests in flight have been answered."""
         self.up, self._retired = False, True
         if not self.in_flight:
             self.close()
 
     def close(self) -> None:
         self.up = False
+        self._lose("the connection is closed")
         if not self._socket.closed:
             self._socket.disable_monitor()
         self._events.close()

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from cache_models.network.stages import Answer, Run
-from deployments.transport.endpoint import Endpoint
-from deployments.transport.errors import Failed, Refused
+from deployments.transport.endpoint import MAX_IN_BACKGROUND, Endpoint
+from deployments.transport.errors import Failed, Lost, Refused
 
 RUN = Run(np.zeros((1, 2)))
+IN_BACKGROUND = Run(np.zeros((1, 2)), background=True)
 
 
 class Held:
@@ -109,5 +110,60 @@ def test_draining_waits_for_calls_by_handle_too():
         held.go.set()
         await drained
         assert task.done()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("way", ["ask", "ask_now"])
+def test_what_nobody_waits_for_takes_no_requests_place_and_has_few_of_its_own(way):
+    async def run():
+        held = Held()
+        endpoint = Endpoint(held, lambda: 1)
+        ask = getattr(endpoint, way)
+        tasks = [asyncio.create_task(ask(IN_BACKGROUND)) for _ in range(MAX_IN_BACKGROUND)]
+        await turns()
+        assert endpoint.ongoing == 0
+        with pytest.raises(Refused, match="run on"):
+            await ask(IN_BACKGROUND)
+        tasks.append(asyncio.create_task(ask(RUN)))
+        await turns()
+        assert (held.ongoing, endpoint.ongoing) == (MAX_IN_BACKGROUND + 1, 1)
+        tasks.pop(0).cancel()
+        await turns()
+        tasks.append(asyncio.create_task(ask(IN_BACKGROUND)))
+        held.go.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("way", ["ask", "ask_now"])
+def test_draining_drops_what_nobody_waits_for(way):
+    async def run():
+        held = Held()
+        endpoint = Endpoint(held, lambda: 1)
+        ask = getattr(endpoint, way)
+        task = asyncio.create_task(ask(IN_BACKGROUND))
+        await turns()
+        async with asyncio.timeout(30):
+            await endpoint.drain()
+            with pytest.raises(Lost):
+                await task
+            with pytest.raises(Lost):
+                await ask(IN_BACKGROUND)
+        assert held.ongoing == 0
+
+    asyncio.run(run())
+
+
+def test_what_is_raised_in_the_background_is_a_failure_too():
+    async def broken(message, until):
+        raise ValueError("broken")
+
+    async def run():
+        endpoint = Endpoint(broken, lambda: 1)
+        for ask in (endpoint.ask, endpoint.ask_now):
+            with pytest.raises(Failed, match=r"Run failed: ValueError.*broken"):
+                await ask(IN_BACKGROUND)
 
     asyncio.run(run())

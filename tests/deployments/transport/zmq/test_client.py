@@ -11,7 +11,7 @@ import zmq
 import zmq.asyncio
 
 from cache_models.network.stages import Answer, Run
-from deployments.transport.endpoint import Endpoint
+from deployments.transport.endpoint import MAX_IN_BACKGROUND, Endpoint
 from deployments.transport.errors import Failed, Lost, Refused
 from deployments.transport.replicas import Found
 from deployments.transport.zmq.client import Client
@@ -331,3 +331,44 @@ def test_an_address_on_another_nodes_loopback_is_not_used(key):
             return client.connected
 
     assert asyncio.run(run()) == 0
+
+
+def test_what_nobody_waits_for_takes_no_requests_place(key):
+    async def run():
+        async with connected(key, limit=1, replicas_limit=1) as (client, replicas):
+            replica = replicas[0]
+            replica.hold.clear()
+            background = [
+                asyncio.create_task(client.ask(Run(BATCH, background=True)))
+                for _ in range(MAX_IN_BACKGROUND)
+            ]
+            await until(lambda: replica.begun == MAX_IN_BACKGROUND)
+            with pytest.raises(Refused, match="run on"):
+                await client.ask(Run(BATCH, background=True))
+            waiting = asyncio.create_task(client.ask(Run(BATCH)))
+            await until(lambda: replica.begun == MAX_IN_BACKGROUND + 1)
+            replica.hold.set()
+            return len(await asyncio.gather(waiting, *background)), replica.most
+
+    assert asyncio.run(run()) == (MAX_IN_BACKGROUND + 1, 1)
+
+
+def test_a_replica_that_retires_or_drains_loses_what_nobody_waits_for(key):
+    async def run(end):
+        async with connected(key) as (client, replicas):
+            replicas[0].hold.clear()
+            waiting = asyncio.create_task(client.ask(Run(BATCH, background=True)))
+            await until(lambda: replicas[0].begun)
+            async with asyncio.timeout(20):
+                await end(client, replicas[0])
+                with pytest.raises(Lost):
+                    await waiting
+
+    async def retire(client, replica):
+        client.follow([])
+
+    async def drain(client, replica):
+        await replica.endpoint.drain()
+
+    for end in (retire, drain):
+        asyncio.run(run(end))
