@@ -19,8 +19,8 @@ from ray import serve
 
 from cache_models.cascade import Cascade
 from deployments.config import AppArgs
-from deployments.follow.health import check
 from deployments.follow.messages import Instructions, Observation, Report
+from deployments.health import check
 
 logger = logging.getLogger(__name__)
 

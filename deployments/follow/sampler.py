@@ -16,8 +16,8 @@ from cache_models.cascade import Answers, Cascade, Trace
 from cache_models.network.stages import BASE, Answer
 from deployments.config import Sampling
 from deployments.follow.control_client import ControlClient
-from deployments.follow.health import check
 from deployments.follow.messages import Observation
+from deployments.health import check
 
 logger = logging.getLogger(__name__)
 

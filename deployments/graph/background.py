@@ -29,6 +29,13 @@ class Background:
         self._thread = ComputeThread(lowest_priority)
         self._batching = Batching(self._thread, self._compute, max_rows=1, clock=time.thread_time)
 
+    def check_health(self) -> None:
+        """
+        Raises:
+            RuntimeError: its thread has ended.
+        """
+        self._thread.check_health()
+
     async def reply(self, until: float | None, batch: np.ndarray, resized: bool) -> Reply:
         """Arguments as of `Run`.
 

@@ -28,6 +28,14 @@ class ComputeThread:
         self._thread = threading.current_thread()
         self._begin()
 
+    def check_health(self) -> None:
+        """
+        Raises:
+            RuntimeError: it has begun and ended, so nothing is computed any more.
+        """
+        if self._thread is not None and not self._thread.is_alive():
+            raise RuntimeError("a thread that computes has ended")
+
     def submit(self, function: Callable, *args) -> Future:
         return self._executor.submit(function, *args)
 
@@ -45,6 +53,9 @@ class ComputeThread:
 
 class ComputeLoop:
     """Runs functions in turn on the running event loop, when it has taken in what has arrived."""
+
+    def check_health(self) -> None:
+        """Whoever calls this is on that loop."""
 
     def submit(self, function: Callable, *args) -> None:
         asyncio.get_running_loop().call_soon(function, *args)

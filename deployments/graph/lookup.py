@@ -31,13 +31,17 @@ class Lookup(Replica):
         self._stage, self._plan, self._configured = stage, plan, compute
         self._versions = Store(store)
         first = self._versions.serving(plan).number
-        loader = ComputeThread()  # beside what answers
+        loader = self._loader = ComputeThread()  # beside what answers
         self._loaded = LoadedVersions(
             first,
             loader.run_now(self._load, first),
             lambda number: loader.run(self._load, number),
             lambda: loader.run(self._in_service),
         )
+
+    async def check_health(self) -> None:
+        await super().check_health()
+        self._loader.check_health()
 
     async def prepare(self, version: int) -> None:
         """Load a version before requests name it.

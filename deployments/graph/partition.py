@@ -41,6 +41,10 @@ class Partition(Replica):
         self._slice = thread.run_now(_warm_slice, stage, plan, compute, activation_dtype, store)
         self._background = Background(self._slice.in_background)
 
+    async def check_health(self) -> None:
+        await super().check_health()
+        self._background.check_health()
+
     async def _reply(self, message: Message, until: float | None) -> Reply:
         assert isinstance(message, Run)
         reply = self._background.reply if message.background else self._computed

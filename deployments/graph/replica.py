@@ -48,6 +48,15 @@ class Replica:
         """
         return await self._endpoint.ask(message, timeout_s)
 
+    async def check_health(self) -> None:
+        """Called by Serve, which replaces a replica that raises three times.
+
+        Raises:
+            RuntimeError: what should run for as long as the replica does has ended.
+        """
+        self._place.check_health()
+        await self._endpoint.check_health()
+
     async def ping(self) -> None:
         """Returns once a replica is there to answer."""
 

@@ -81,8 +81,9 @@ class Router:
         """Called by Serve, which replaces a router that raises three times.
 
         Raises:
-            RuntimeError: nobody watches its caches any more.
+            RuntimeError: nobody watches its caches any more, or finds its replicas.
         """
+        self._place.check_health()
         self._client.check_health()
         self._sampler.check_health()
 

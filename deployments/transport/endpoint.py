@@ -93,6 +93,14 @@ class Endpoint:
             self._server = Server(self.ask_now, load_key(store), host)
         return {ADDRESS: self._server.address}
 
+    async def check_health(self) -> None:
+        """
+        Raises:
+            RuntimeError: it should listen, and does not answer.
+        """
+        if self._server is not None and not self._stopping:
+            await self._server.check_health()
+
     @property
     def listening(self) -> bool:
         """By ZeroMQ, and not about to stop."""

@@ -17,6 +17,7 @@ from ray.serve.handle import DeploymentHandle
 
 from cache_models.network.stages import Message, Reply, Stage
 from deployments.config import LaneArgs
+from deployments.health import check
 from deployments.transport import replicas
 from deployments.transport.breaker import Breaker
 from deployments.transport.errors import Lost, PlaceError
@@ -86,6 +87,13 @@ class Deployed:
             raise
         self._breaker.answered(stage)
         return reply
+
+    def check_health(self) -> None:
+        """
+        Raises:
+            RuntimeError: replicas that start are not found any more.
+        """
+        check("the search for replicas", self._following)
 
     async def ping(self, stages: Iterable[Stage]) -> None:
         """Returns once a replica of each is there to answer."""

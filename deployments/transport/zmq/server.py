@@ -8,6 +8,9 @@ socket of its own, and a router that knows its address asks it there:
 2. replica → router: the number, the kind of reply and its fields, or the kind of error and why;
 3. router → replica: the number alone, if the reply is not wanted any more.
 
+To know that it still does all this, a replica at times asks itself: `PING`, of which it says the
+same.
+
 Serve still places, watches, replaces and scales the replicas. Both ends prove that they hold the
 application's key, and all is encrypted (CurveZMQ).
 """
@@ -32,6 +35,9 @@ logger = logging.getLogger(__name__)
 LINGER_MS = 1_000
 """For which a closed end still sends what it has said."""
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+PING = b"Ping"
+PING_S = 10.0
+"""An answer that takes longer does not come."""
 HEARTBEAT_MS = 1_000
 HEARTBEAT_TIMEOUT_MS = 5_000
 """A node that is gone without a word is known to be after this."""
@@ -47,7 +53,7 @@ class Server:
     def __init__(
         self, ask: Callable[[Message, float | None], Awaitable[Reply]], key: Key, host: str
     ):
-        self._ask = ask
+        self._ask, self._key = ask, key
         self._running: dict[tuple[bytes, bytes], asyncio.Task[None]] = {}
         # Of its own: an authenticator answers for all servers of a context.
         self._context = context = zmq.asyncio.Context()
@@ -68,7 +74,9 @@ class Server:
         try:
             sender, number, *rest = frames
             call = (bytes(sender), bytes(number))
-            if rest:
+            if rest and bytes(rest[0]) == PING:
+                self._wire.send([*call, PING])
+            elif rest:
                 task = asyncio.create_task(self._answer(call, bytes(rest[0]).decode(), rest[1:]))
                 self._running[call] = task
                 task.add_done_callback(lambda _: self._running.pop(call, None))
@@ -87,6 +95,24 @@ class Server:
         except Exception as error:  # an unreadable message, or a reply that cannot travel
             said = [Failed.__name__.encode(), *to_frames([f"{kind}: {error!r}"])]
         self._wire.send([*call, *said])
+
+    async def check_health(self) -> None:
+        """Come as a router does, and be answered.
+
+        Raises:
+            RuntimeError: nobody is admitted any more, or what arrives is not read.
+        """
+        with self._context.socket(zmq.DEALER) as socket:
+            socket.curve_serverkey = self._key.public
+            socket.curve_publickey, socket.curve_secretkey = self._key.public, self._key.secret
+            socket.linger = 0
+            socket.connect(self.address)
+            await socket.send_multipart([b"", PING])
+            try:
+                async with asyncio.timeout(PING_S):
+                    await socket.recv_multipart()
+            except TimeoutError:
+                raise RuntimeError(f"{self.address} does not answer by ZeroMQ any more") from None
 
     async def drain(self) -> None:
         """Close once what has been said has left."""

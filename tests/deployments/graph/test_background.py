@@ -16,6 +16,7 @@ from deployments.graph.partition import Partition
 from deployments.transport import endpoint
 from deployments.transport.endpoint import MAX_IN_BACKGROUND
 from deployments.transport.errors import Failed, Refused
+from tests.deaths import end
 from tests.tiny import images
 
 PICTURES = images(4, seed=3)
@@ -195,3 +196,19 @@ def test_real_engines_compute_the_same_in_that_thread_alone(store, monkeypatch, 
 
 def threads() -> int:
     return len(os.listdir("/proc/self/task"))
+
+
+@pytest.mark.parametrize("of", ["requests", "run-ons"])
+def test_a_partition_without_one_of_its_threads_is_unhealthy(partition, engine, of):
+    engine._background.go.set()
+
+    async def run():
+        await partition.check_health()
+        await partition.ask(Run(PICTURES, background=True))
+        await partition.check_health()
+        thread = partition._place if of == "requests" else partition._background._thread
+        await asyncio.to_thread(end, thread)
+        with pytest.raises(RuntimeError, match="a thread that computes has ended"):
+            await partition.check_health()
+
+    asyncio.run(run())

@@ -15,6 +15,7 @@ from deployments.config import Compute, LaneArgs
 from deployments.graph.lookup import Lookup
 from deployments.transport import endpoint
 from deployments.transport.errors import Failed
+from tests.deaths import end
 
 IMAGES = sample()[0][:20]
 
@@ -92,3 +93,10 @@ def test_the_version_in_service_is_never_loaded_again(lookup, store, monkeypatch
 
     asyncio.run(run())
     assert loads == list(range(2, 8))
+
+
+def test_a_lookup_without_one_of_its_threads_is_unhealthy(lookup):
+    asyncio.run(lookup.check_health())
+    end(lookup._loader)
+    with pytest.raises(RuntimeError, match="a thread that computes has ended"):
+        asyncio.run(lookup.check_health())

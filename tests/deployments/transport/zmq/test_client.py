@@ -14,6 +14,7 @@ from cache_models.network.stages import Answer, Run
 from deployments.transport.endpoint import MAX_IN_BACKGROUND, Endpoint
 from deployments.transport.errors import Failed, Lost, Refused
 from deployments.transport.replicas import Found
+from deployments.transport.zmq import server as server_module
 from deployments.transport.zmq.client import Client
 from deployments.transport.zmq.key import load_key, make_key
 from deployments.transport.zmq.server import Server
@@ -372,3 +373,26 @@ def test_a_replica_that_retires_or_drains_loses_what_nobody_waits_for(key):
 
     for end in (retire, drain):
         asyncio.run(run(end))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda server: server._authenticator._AsyncioAuthenticator__task.cancel(),
+        lambda server: server._wire._loop.remove_reader(server._wire._file),
+        lambda server: server._wire.close(),
+    ],
+    ids=["who admits", "who reads", "the socket"],
+)
+def test_a_replica_that_does_not_answer_any_more_is_unhealthy(key, monkeypatch, end):
+    async def run():
+        async with connected(key) as (client, replicas):
+            await replicas[0].endpoint.check_health()
+            await client.ask(Run(BATCH))
+            await replicas[0].endpoint.check_health()
+            end(replicas[0].server)
+            monkeypatch.setattr(server_module, "PING_S", 0.5)
+            with pytest.raises(RuntimeError, match="does not answer by ZeroMQ any more"):
+                await replicas[0].endpoint.check_health()
+
+    asyncio.run(run())
