@@ -9,16 +9,24 @@ import numpy as np
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from cache_models.network.stages import INPUT, Answer, Message, Run, Stage
+from cache_models.network.stages import (
+    INPUT,
+    Answer,
+    Message,
+    Run,
+    Stage,
+    in_background,
+)
 from deployments.config import Compute, LaneArgs
 from deployments.graph.replica import Replica
 from deployments.transport.errors import PlaceError
 from deployments.transport.place import connect
+from tests.deaths import end
 
 STAGE = Stage("partition", 0, 0, INPUT, None)
-ANSWER, RAISE, HOLD, BLOCK = range(4)
-"""What is asked: answer at once, raise, or answer once the file `go` is there, beside others or
-while they cannot be computed."""
+ANSWER, RAISE, HOLD, BLOCK, END = range(5)
+"""What is asked: answer at once, raise, answer once the file `go` is there, beside others or while
+they cannot be computed; or lose the thread that computes."""
 LARGE = 3_000_000
 
 
@@ -61,8 +69,10 @@ class Worker(Replica):
 
     async def _reply(self, message: Message, until: float | None) -> Answer:
         asked = int(message.batch[0, 0])
-        self._folder.write(f"enter {asked}")
+        self._folder.write(f"{'aside' if in_background(message) else 'enter'} {asked}")
         try:
+            if asked == END:
+                await asyncio.to_thread(end, self._place)
             while asked == HOLD and not self._folder.go.exists():
                 await asyncio.sleep(0.01)
             return await self._computed(until, message.batch)
@@ -87,9 +97,11 @@ class Asker:
         workers = serve.get_deployment_handle("Worker", application)
         self._place = connect([STAGE], {STAGE.name: workers}, lane, store, bytes_per_value=4)
 
-    async def ask(self, what: int, timeout_s: float | None = None, size: int = 1) -> str:
+    async def ask(
+        self, what: int, timeout_s: float | None = None, size: int = 1, background: bool = False
+    ) -> str:
         """`answered`, or the kind of error."""
-        message = Run(np.full((1, size), what, np.uint8))
+        message = Run(np.full((1, size), what, np.uint8), background=background)
         try:
             await self._place.ask(STAGE, message, timeout_s)
         except PlaceError as error:

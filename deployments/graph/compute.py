@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from deployments.transport.errors import Lost
+
 
 class ComputeThread:
     """Runs functions in turn, in a thread that begins with the first of them.
@@ -33,10 +35,21 @@ class ComputeThread:
         Raises:
             RuntimeError: it has begun and ended, so nothing is computed any more.
         """
-        if self._thread is not None and not self._thread.is_alive():
+        if self._has_ended:
             raise RuntimeError("a thread that computes has ended")
 
+    @property
+    def _has_ended(self) -> bool:
+        return self._thread is not None and not self._thread.is_alive()
+
     def submit(self, function: Callable, *args) -> Future:
+        """The result, to come.
+
+        Raises:
+            Lost: it would never come.
+        """
+        if self._has_ended:
+            raise Lost("a thread that computes has ended")
         return self._executor.submit(function, *args)
 
     async def run(self, function: Callable, *args):

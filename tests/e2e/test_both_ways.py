@@ -12,7 +12,7 @@ from ray import serve
 from deployments.config import LaneArgs
 from deployments.transport.zmq.key import make_key
 from tests.e2e.conftest import ROOT
-from tests.workers import ANSWER, BLOCK, HOLD, LARGE, RAISE, Asker, Folder, workers
+from tests.workers import ANSWER, BLOCK, END, HOLD, LARGE, RAISE, Asker, Folder, workers
 
 WAIT_S = 60
 
@@ -129,6 +129,11 @@ def test_a_replica_has_what_it_may_some_wait_and_the_rest_are_refused(served):
     assert most == 2
 
 
+def test_what_nobody_waits_for_arrives_as_that(served):
+    assert served.ask(ANSWER, None, 1, True).result(timeout_s=WAIT_S) == "answered"
+    assert served.folder.count("aside", ANSWER) == 1
+
+
 def test_what_nobody_wants_any_more_is_not_computed(served):
     block = served.ask(BLOCK)
     until(lambda: served.folder.count("compute", BLOCK))
@@ -184,6 +189,14 @@ def test_what_a_replica_takes_with_it_is_asked_once_more(served):
     served.folder.go.touch()
     assert held.result(timeout_s=WAIT_S) == "answered"
     assert len(served.folder.processes("enter", HOLD)) == 2
+
+
+def test_a_replica_whose_thread_has_ended_is_replaced(served):
+    served.found()
+    assert served.ask(END).result(timeout_s=WAIT_S) == "Lost"
+    assert served.ask(ANSWER).result(timeout_s=WAIT_S) == "Lost"
+    until(lambda: served.ask(ANSWER).result(timeout_s=WAIT_S) == "answered")
+    assert not served.folder.processes("compute", ANSWER) & served.folder.processes("enter", END)
 
 
 def alive(process):

@@ -15,7 +15,7 @@ from deployments.graph import partition as module
 from deployments.graph.partition import Partition
 from deployments.transport import endpoint
 from deployments.transport.endpoint import MAX_IN_BACKGROUND
-from deployments.transport.errors import Failed, Refused
+from deployments.transport.errors import Failed, Lost, Refused
 from tests.deaths import end
 from tests.tiny import images
 
@@ -210,5 +210,7 @@ def test_a_partition_without_one_of_its_threads_is_unhealthy(partition, engine, 
         await asyncio.to_thread(end, thread)
         with pytest.raises(RuntimeError, match="a thread that computes has ended"):
             await partition.check_health()
+        with pytest.raises(Lost):
+            await partition.ask(Run(PICTURES, background=of == "run-ons"))
 
     asyncio.run(run())
