@@ -82,7 +82,7 @@ def follow(
         if t > requests:
             break
         sampled.append(t - 1)
-        since += 1
+        since = 0 if controller.served == OFF else since + 1
         if controller.observe(*draw(t - 1, rng), 1 / rate) is not None:
             alarms.append(t - 1)
             since = 0

@@ -47,6 +47,8 @@ LESS = 0.1
 """Evidence against the next stricter threshold, when the debt has grown."""
 FORGOTTEN = 0.9999
 """Of what a sample stands for at most, with every sample."""
+FREQUENT = 0.02
+"""Share of a class from which on it has to be proven; a rarer one, when it has enough samples."""
 OPEN_BLOCKS = 1_000
 
 
@@ -265,10 +267,11 @@ class Controller:
     def _is_proven(self, index: int) -> bool:
         if None not in self._proofs:
             return False
+        enough = min(self._needed, FREQUENT * self._proofs[None].count)
         return all(
             proof.proven(self._level if key is None else self._level / self._classes)[index]
             for key, proof in self._proofs.items()
-            if key is None or proof.count >= self._needed
+            if key is None or proof.count >= enough
         )
 
 

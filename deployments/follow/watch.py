@@ -82,7 +82,7 @@ class Watch:
         hits = np.append(np.asarray(confidences) >= at, True)
         self._recent.append((self._exits[int(hits.argmax())], bool(wrong[index_of(at)])))
         self.sampled += 1
-        self._since += 1
+        self._since = 0 if self.threshold is None else self._since + 1
         before = self.threshold
         alarm = self._controller.observe(wrong, answer, observation.weight, observation.stream)
         if alarm is not None:
