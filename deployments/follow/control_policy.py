@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from cache_models.cascade import Control
+from cache_models.network.stages import BASE
 from cache_models.store.versions import CacheVersion
 from deployments.config import AppArgs, Mode
-from deployments.follow.class_mix import ClassMix
 from deployments.follow.messages import Instructions, Report
-from deployments.follow.sample_rate import Need, SampleRate
+from deployments.follow.recent import Recent
+from deployments.follow.sample_rate import SampleRate
 from deployments.follow.schedule import Seen
 from deployments.follow.watch import Watch
 
@@ -33,7 +34,8 @@ class ControlPolicy:
         plan = version.plan
         self.version = version
         self.watch = Watch(version, args.guard, args.sampling)
-        self._mix = ClassMix(np.array(plan.class_shares))
+        self._recent = Recent(np.array(plan.class_shares), plan.expected.hit_rate)
+        self._hits_fell = args.retraining.hits_fell
         sample_s = plan.expected.base_compute_ms * plan.threads / 1e3
         self._rate = SampleRate(args.sampling, processors, sample_s)
 
@@ -41,9 +43,11 @@ class ControlPolicy:
 
     def hear(self, report: Report, mode: Mode) -> None:
         """Take in what a router has to tell."""
-        self._mix.advance(report.answered)
+        on = mode == "serve" and self.may_answer
+        missed = sum(o.stands_for for o in report.observations if o.exit == BASE)
+        self._recent.advance(report.answered, missed if on else None)
         for observation in report.observations:
-            self._mix.observe(observation.base_class_id, observation.stands_for)
+            self._recent.observe(observation.base_class_id, observation.stands_for)
             if observation.weight and observation.version == self.version.number:
                 self.watch.observe(observation)
         sampled = sum(o.weight > 0 for o in report.observations)
@@ -80,16 +84,21 @@ class ControlPolicy:
     @property
     def sample_rate(self) -> float:
         """Wanted share of requests to run on to the base DNN's end."""
-        need: Need = self.watch.need
         if not self.version.plan.caches:
-            need = "little"  # there is nothing to learn
-        elif not self.trained:
+            return self._rate.rate("little")  # there is nothing to learn
+        if not self.trained:
             return 1.0  # the base DNN answers everything, and nothing is to be run on
-        return self._rate.rate(need)
+        return self._rate.rate("all" if self._has_changed else self.watch.need)
+
+    @property
+    def _has_changed(self) -> bool:
+        """Whether so many fewer hit than usually that new caches should be learned soon: those that
+        miss cost nothing to sample."""
+        return self._recent.hit_rate < self._recent.usual - self._hits_fell
 
     def seen(self) -> Seen:
         """For the schedule."""
-        return Seen(self._mix.shares, self.watch.why_off, self.watch.hit_rate)
+        return Seen(self._recent.shares, self.watch.why_off, self._recent.hit_rate)
 
     def status(self, mode: Mode) -> dict[str, Any]:
         """For `/stats`."""
@@ -102,8 +111,9 @@ class ControlPolicy:
             "cache_version": self.version.number,
             "sampling": {
                 "rate": round(self.sample_rate, 4),
-                "why": watch.need,
+                "why": "hits have fallen" if self._has_changed else watch.need,
                 "share_of_processors": round(self._rate.share, 4),
             },
-            "class_mix": self._mix.shares.round(4).tolist(),
+            "recent_hit_rate": round(self._recent.hit_rate, 4),
+            "class_mix": self._recent.shares.round(4).tolist(),
         }

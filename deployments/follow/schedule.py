@@ -20,12 +20,12 @@ class Seen(NamedTuple):
     Attributes:
         mix: recent shares of the classes, `(K,)`.
         why_off: why caches are off by themselves; None while they may answer.
-        hit_rate: of recent sampled requests; None before there are some.
+        hit_rate: of recent requests.
     """
 
     mix: np.ndarray
     why_off: str | None
-    hit_rate: float | None
+    hit_rate: float
 
 
 class Round(NamedTuple):
@@ -51,7 +51,7 @@ class Schedule:
 
     >>> now = 0.0
     >>> schedule = Schedule(Retraining(new_samples=10), has_caches=True, clock=lambda: now)
-    >>> seen = Seen(np.ones(2) / 2, None, None)
+    >>> seen = Seen(np.ones(2) / 2, None, 0.9)
     >>> schedule.new_samples += 10
     >>> schedule.round_due(seen)
     >>> now += 60  # the least interval
@@ -94,9 +94,9 @@ class Schedule:
             return f"caches are off: {seen.why_off}"
         if self._round_mix is not None and distance(self._round_mix, seen.mix) > args.mix_moved:
             return "the class mix has moved"
-        was, hit_rate = self._round_hit_rate, seen.hit_rate
-        if was is not None and hit_rate is not None and hit_rate < was - args.hits_fell:
-            return f"the hit rate fell from {was:.1%} to {hit_rate:.1%}"
+        was = self._round_hit_rate
+        if was is not None and seen.hit_rate < was - args.hits_fell:
+            return f"the hit rate fell from {was:.1%} to {seen.hit_rate:.1%}"
         if since_s > args.max_interval_s:
             return f"the last round was {since_s:.0f} s ago"
         return None

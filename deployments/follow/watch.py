@@ -113,13 +113,6 @@ class Watch:
             self._say(1.0, f"only {self._counted} samples of {self._answered} requests")
         self._answered = self._counted = 0
 
-    @property
-    def hit_rate(self) -> float | None:
-        """Of the recent sampled requests; None before there are some."""
-        if len(self._recent) < RECENT // 10:
-            return None
-        return sum(exit != BASE for exit, _ in self._recent) / len(self._recent)
-
     def state(self) -> dict[str, Any]:
         """What must survive a crash."""
         return {

@@ -99,9 +99,25 @@ def test_samples_take_no_more_processor_time_than_allowed():
     assert policy.status("serve")["sampling"]["share_of_processors"] <= 0.06
 
 
+def test_where_far_fewer_hit_everything_is_a_sample_until_that_is_usual():
+    policy = policy_for()
+    hit, missed = observation(1, exit="early"), observation(1, weight=0.0)
+
+    def serve(hits, requests):
+        for _ in range(requests // 10):
+            policy.hear(report([hit] + [missed] * (10 - hits), 10), "serve")
+        return policy.instructions("serve").sample_rate
+
+    policy._recent.usual = policy._recent.hit_rate = 0.9
+    assert serve(hits=9, requests=12_000) == 0.1
+    assert serve(hits=6, requests=1_000) == 1.0
+    assert policy.seen().hit_rate < 0.65
+    assert serve(hits=6, requests=20_000) == 0.1
+
+
 def test_the_class_mix_is_that_of_all_requests():
     policy = policy_for()
-    missed, sampled = observation(0, weight=0.0), observation(2, weight=9.0)
+    missed, sampled = observation(0, weight=0.0), observation(2, said=2, weight=9.0)
     for _ in range(300):
         policy.hear(report([missed, sampled], 10), "serve")
     np.testing.assert_allclose(policy.seen().mix, [0.1, 0, 0.9], atol=0.01)

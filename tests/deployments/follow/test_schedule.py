@@ -56,7 +56,6 @@ def after_a_round(clock, new_samples, later_s=60, **args):
         (9, {"mix": ONE_SIDED}, None),
         (10, {"hit_rate": 0.3}, "the hit rate fell from 50.0% to 30.0%"),
         (10, {"hit_rate": 0.45}, None),
-        (10, {"hit_rate": None}, None),
     ],
 )
 def test_a_round_has_a_reason(clock, new_samples, change, why):
