@@ -1,4 +1,4 @@
-"""What else the trainer remembers, beside samples: its state, tests that are spent, and rounds."""
+"""What else the trainer remembers, beside samples: its state, and rounds."""
 
 import json
 import sqlite3
@@ -37,17 +37,6 @@ class Journal:
     def set_state(self, name: str, value) -> None:
         """Keep a JSON value."""
         self._db.execute("REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
-
-    @property
-    def tests(self) -> int:
-        """Tests of the promise that have been spent."""
-        return self.state("tests", 0)
-
-    def spend_test(self) -> None:
-        """Before any test sample is read: from now on this test's share of the error probability is
-        used, also if a crash cuts it short."""
-        with self.transaction():
-            self.set_state("tests", self.tests + 1)
 
     def add_round(self, record: str) -> None:
         """Keep a round's record, as JSON."""

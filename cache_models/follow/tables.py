@@ -1,4 +1,4 @@
-"""The tables of the trainer's file."""
+"""The tables of the trainer's file, and what is kept of them."""
 
 import logging
 import sqlite3
@@ -9,12 +9,17 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (
-    id INTEGER PRIMARY KEY, at REAL, build_row INTEGER, role INTEGER, class INTEGER, priority REAL,
-    independent INTEGER, weight REAL, probabilities BLOB, features BLOB);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL, build_row INTEGER, role INTEGER, apart_s REAL,
+    class INTEGER, priority REAL, weight REAL, stream INTEGER, block INTEGER, agreement REAL,
+    probabilities BLOB, features BLOB);
 CREATE INDEX IF NOT EXISTS by_stratum ON samples (class, role, priority);
+CREATE INDEX IF NOT EXISTS by_block ON samples (block);
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS rounds (number INTEGER PRIMARY KEY, record TEXT);
 """
+"""Of `samples`: `apart_s` is how far a sample is from those that may have another role; `weight` is
+0 where it was not chosen independently; `block` is for `crowding`."""
+
 FROM_BUILD_FLAG = """
 BEGIN;
 DELETE FROM samples WHERE build;
@@ -24,12 +29,32 @@ COMMIT;
 """
 """Once the build's samples lay here, too, recorded anew from their inputs."""
 
+FROM_ROLES_BY_SAMPLE = """
+BEGIN;
+DROP INDEX IF EXISTS by_stratum;
+ALTER TABLE samples RENAME TO older;
+{schema}
+INSERT INTO samples (id, at, build_row, role, apart_s, class, priority, weight, stream,
+                     probabilities, features)
+SELECT id, at, build_row, role, CASE WHEN build_row IS NULL THEN 0.0 ELSE 9e999 END, class,
+       priority, weight * independent, 0, probabilities, features FROM older ORDER BY id;
+DROP TABLE older;
+COMMIT;
+"""
+"""Once every sample had a role of its own, whatever its neighbours had."""
+
 
 def prepare(db: sqlite3.Connection) -> None:
     """Make the tables that are not there, and bring up older ones."""
-    if any(column[1] == "build" for column in db.execute("PRAGMA table_info(samples)")):
+
+    def columns() -> set[str]:
+        return {column[1] for column in db.execute("PRAGMA table_info(samples)")}
+
+    if "build" in columns():
         logger.warning("the samples of an older layout are taken over, but for the build's")
         db.executescript(FROM_BUILD_FLAG)
+    if "independent" in columns():
+        db.executescript(FROM_ROLES_BY_SAMPLE.format(schema=SCHEMA))
     db.executescript(SCHEMA)
 
 
@@ -41,4 +66,22 @@ def reservoir(most: int) -> str:
     return (
         f"SELECT id, filled FROM (SELECT id, priority, ({place} - 0.5) / CASE role {wanted} END "
         f"AS filled FROM samples) WHERE filled < 1 ORDER BY filled, priority LIMIT {most}"
+    )
+
+
+def window(most: int) -> str:
+    """Condition for the samples of the traffic since it last changed, `:ended`: the newest `most`
+    that were chosen independently, and those beside them that were not, at most as many."""
+    sample, chosen, other = "build_row IS NULL", "weight > 0", "weight = 0"
+
+    def newest(which: str) -> str:
+        """The last that is too old."""
+        return (
+            f"ifnull((SELECT id FROM samples WHERE {sample} AND {which} ORDER BY id DESC LIMIT 1 "
+            f"OFFSET {most}), -1)"
+        )
+
+    return (
+        f"({sample} AND at > :ended AND id > {newest(chosen)} "
+        f"AND (weight > 0 OR id > {newest(other)}))"
     )

@@ -1,8 +1,36 @@
-"""Samples of the traffic, as arrays to learn from."""
+"""Samples of the traffic: one as it comes, and many as arrays to learn from."""
 
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A request's row of which the base DNN's answer is known.
+
+    Attributes:
+        features: at each cut point, `feature_shape` float16.
+        probabilities: the base DNN's, `(K,)`.
+        weight: the inverse of the probability with which it was chosen, independently of
+            everything; 0 if it was not chosen but missed everywhere.
+        stream: that it belongs to, of which neighbours in time may be alike; empty if not known.
+        at: when it was asked, by `time.time`.
+        agreement: the first cache's confidence when it came, negative if its label is not the base
+            DNN's; NaN if nobody has asked that cache.
+        role: drawn if not given.
+    """
+
+    features: Sequence[np.ndarray]
+    probabilities: np.ndarray
+    weight: float = 1.0
+    stream: str = ""
+    at: float = field(default_factory=time.time)
+    agreement: float = math.nan
+    role: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,61 +3,50 @@
 One SQLite file, which survives a crash at any moment up to the last transaction. A *sample* is a
 request of which the base DNN's answer is known, with its features at every deployed cut point. Its
 role and its priority are drawn when it arrives and never change, so that what once trained never
-tests.
+tests; `roles` says how, and what near neighbours of a sample may do.
 
-- The *window* is the newest samples, since the traffic last changed.
+- The *window* is the newest samples that were chosen independently, since the traffic last changed.
+  Beside them are requests that missed everywhere, at most as many, to train on.
 - The *reservoir* holds, of every base class and role, those with the least priority, a uniform
-  sample of all that came (bottom-k sampling: Cohen and Kaplan 2007), the build's among them. Of
-  these there is a row alone: what the build has recorded lies beside its version.
+  sample of all that came (bottom-k sampling: Cohen and Kaplan 2007), the build's among them.
 
 Anything else is deleted, and the oldest of the rest where the file would grow beyond its limit.
 """
 
 import logging
+import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cache_models.follow.build_samples import BuildSamples
+from cache_models.follow import crowding
+from cache_models.follow.build_rows import BuildRows
 from cache_models.follow.database import Database
-from cache_models.follow.journal import Journal
-from cache_models.follow.tables import prepare, reservoir
-from cache_models.follow.traffic import Traffic
-from cache_models.store.strata import SELECT, TEST, TRAIN, WANTED
+from cache_models.follow.reading import COLUMNS, as_bytes, traffic_of
+from cache_models.follow.roles import Roles
+from cache_models.follow.tables import prepare, reservoir, window
+from cache_models.follow.traffic import Sample, Traffic
+from cache_models.promise.blocks import LEAST, block_length, block_numbers, stream_number
+from cache_models.promise.units import units
+from cache_models.store.strata import TEST, TRAIN
 
 logger = logging.getLogger(__name__)
 
-ROLE_SHARES = {TRAIN: 0.3, SELECT: 0.2, TEST: 0.5}
 LEFT_FREE = 0.1
 """Of the limit, whenever room is made, so that it is not made for every sample."""
 
-
-@dataclass(frozen=True)
-class Sample:
-    """
-    Attributes:
-        features: at each cut point, `feature_shape` float16.
-        probabilities: the base DNN's, `(K,)`.
-        inclusion: with which it was chosen, independently of everything; 0 if it was not chosen but
-            missed everywhere.
-        role: drawn if not given; of those that were not chosen, all train.
-    """
-
-    features: Sequence[np.ndarray]
-    probabilities: np.ndarray
-    inclusion: float = 1.0
-    role: int | None = None
+PAGE_BYTES = 4096
+"""Of the file: as much may be left empty after a sample."""
 
 
-class TrafficLog(Journal):
+class TrafficLog(BuildRows):
     """
     Args:
         file: made if it is not there; one that cannot be read is put aside.
         shapes: of the features at each cut point.
-        window: samples that count as recent.
+        window: independent samples that count as recent.
         expire_s: age at which a sample of the traffic is deleted.
         max_bytes: of the file; better more than window and reservoir take together.
         reservoir_bytes: of the features and probabilities of the reservoir's samples.
@@ -74,13 +63,14 @@ class TrafficLog(Journal):
         reservoir_bytes: int = 2**28,
         seed: int | None = None,
     ):
-        super().__init__(Database(file, prepare))
         self._shapes, self._classes = [tuple(shape) for shape in shapes], classes
-        self._window, self._expire_s, self._max_bytes = window, expire_s, max_bytes
+        self._newest, self._expire_s, self._max_bytes = window, expire_s, max_bytes
         self._sample_bytes = 4 * classes + sum(2 * int(np.prod(shape)) for shape in shapes)
-        self._reservoir = reservoir(reservoir_bytes // self._sample_bytes)
-        self._rng = np.random.default_rng(seed)
-        self._build: BuildSamples | None = None
+        super().__init__(
+            Database(file, prepare),
+            reservoir(reservoir_bytes // self._sample_bytes),
+            np.random.default_rng(seed),
+        )
         layout = {"shapes": [list(shape) for shape in self._shapes], "classes": classes}
         with self.transaction():
             if self.state("layout", layout) != layout:
@@ -88,86 +78,92 @@ class TrafficLog(Journal):
                 self._db.execute("DELETE FROM samples")
                 self.set_state("build", None)
             self.set_state("layout", layout)
+            seed = self.state("roles", {}).get("seed", int(self._rng.integers(2**32)))
+            self.set_state("roles", {"seed": seed, **self.state("roles", {})})
+            self._read()
+
+    # --- samples come -----------------------------------------------------------------------------
 
     def add(self, samples: Iterable[Sample]) -> None:
         """Keep samples of the traffic."""
-        rows = [self._row(sample) for sample in samples]
+        samples = list(samples)
         with self.transaction():
-            self._make_room(len(rows) * self._sample_bytes)
+            if self.block_s is None and self.count(build=False) < 2 * LEAST:
+                self._measure(samples)
+            roles = Roles(**self.state("roles"))
+            rows = [row for row in (self._row(sample, roles) for sample in samples) if row]
+            self._make_room(len(rows) * (self._sample_bytes + PAGE_BYTES))
             self._db.executemany(
-                "INSERT INTO samples (at, role, class, priority, independent, weight, "
-                "probabilities, features) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO samples (role, apart_s, at, class, priority, weight, stream, block, "
+                "agreement, probabilities, features) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
+            crowding.thin(self._db, sorted({row[7] for row in rows} - {None}), self._rng)
 
-    def _row(self, sample: Sample) -> tuple:
-        role = sample.role
-        if role is None and not sample.inclusion:
-            role = TRAIN  # it can never test, and would only crowd out what can
-        elif role is None:
-            role = int(self._rng.choice(list(ROLE_SHARES), p=list(ROLE_SHARES.values())))
+    def _row(self, sample: Sample, roles: Roles) -> tuple | None:
+        stream = stream_number(sample.stream)
+        role, apart_s = sample.role, math.inf
+        if role is None:
+            role, apart_s = roles.draw(stream, sample.at, self._rng)
+        if not sample.weight and sample.role is None:
+            if roles.block_s == 0:
+                role = TRAIN  # it can never test, and would only crowd out what can
+            elif role != TRAIN:
+                return None  # nor may it train, so near to what tests
+        block = None
+        if sample.weight and roles.block_s:
+            at, streams = np.array([sample.at]), np.array([stream])
+            block = int(block_numbers(streams, at, roles.block_s)[0])
         probabilities = np.asarray(sample.probabilities, np.float32)
         return (
-            time.time(),
             role,
+            apart_s,
+            sample.at,
             int(probabilities.argmax()),
             float(self._rng.random()),
-            int(sample.inclusion > 0),
-            1 / sample.inclusion if sample.inclusion else 1.0,
+            float(sample.weight),
+            stream,
+            block,
+            None if math.isnan(sample.agreement) else float(sample.agreement),
             probabilities.tobytes(),
-            _bytes(sample.features),
+            as_bytes(sample.features),
         )
 
-    def join(self, build: BuildSamples | None) -> None:
-        """Let a build's samples take part, in the reservoir, from the first time on that they are
-        seen here; those of another build are forgotten."""
-        digest = build and build.digest
+    # --- blocks -----------------------------------------------------------------------------------
+
+    @property
+    def block_s(self) -> float | None:
+        """Length of a block, as last measured; 0 where every sample is one."""
+        return self.state("roles").get("block_s")
+
+    def measure_blocks(self) -> None:
+        """Measure how long a block is, on the window; from now on it is that."""
         with self.transaction():
-            if self.state("build") != digest:
-                self._db.execute("DELETE FROM samples WHERE build_row IS NOT NULL")
-                self._db.executemany(
-                    "INSERT INTO samples (at, build_row, role, class, priority, independent, "
-                    "weight) VALUES (?, ?, ?, ?, ?, 1, 1.0)",
-                    [] if build is None else self._build_rows(build),
-                )
-                self.set_state("build", digest)
-        self._build = build
+            self._measure([])
 
-    def _build_rows(self, build: BuildSamples) -> Iterator[tuple]:
-        priorities = self._rng.random(len(build.roles)).tolist()
-        pairs = zip(build.roles.tolist(), build.answers.tolist(), strict=True)
-        for i, (role, answer) in enumerate(pairs):
-            yield time.time(), i, role, answer, priorities[i]
+    def _measure(self, coming: list[Sample]) -> None:
+        rows = self._db.execute(
+            "SELECT class, stream, at, agreement, probabilities FROM samples "
+            f"WHERE weight > 0 AND {self._window}",
+            self._ended(),
+        ).fetchall()
+        known = [(*row[:3], row[3], np.frombuffer(row[4], np.float32)) for row in rows]
+        for s in filter(lambda sample: sample.weight, coming):
+            class_id, stream = int(np.argmax(s.probabilities)), stream_number(s.stream)
+            known.append((class_id, stream, s.at, s.agreement, s.probabilities))
+        block_s = _length([row for row in known if row[3] is not None and row[3] == row[3]])
+        if block_s is None:  # how sure the base DNN is stands for it
+            sure = [(*row[:3], -np.log(1 + 1e-6 - float(np.max(row[4])))) for row in known]
+            block_s = _length(sure)
+        held = self.block_s
+        if block_s is None or block_s == held or (held and held / 4 < block_s < held):
+            return  # what wavers between two powers of two is the longer one
+        now = time.time()
+        self._db.execute("UPDATE samples SET apart_s = min(apart_s, max(0.0, ? - at))", (now,))
+        self.set_state("roles", {**self.state("roles"), "block_s": block_s, "since": now})
+        logger.info("disagreements are alike within %.3g s", block_s)
 
-    def unrecorded(self, most: int) -> np.ndarray:
-        """Samples of the build whose features are still to be recorded, those first that the
-        reservoir needs most: all classes evenly, and test samples twice as fast as others."""
-        return self._unrecorded(f"ORDER BY filled / (1 + (role = {TEST})) LIMIT {most}")
-
-    def untestable(self, enough: int) -> int:
-        """How many of the first `enough` test samples of every class are among those."""
-        return len(self._unrecorded(f"AND role = {TEST} AND filled * {WANTED[TEST]} < {enough}"))
-
-    def _unrecorded(self, which: str) -> np.ndarray:
-        if self._build is None or self._build.complete:
-            return np.empty(0, int)
-        found = self._db.execute(
-            f"SELECT build_row FROM samples JOIN ({self._reservoir}) USING (id) "
-            f"WHERE build_row IS NOT NULL AND features IS NULL {which}"
-        )
-        return np.array([row for (row,) in found], int)
-
-    def record(self, build_rows: np.ndarray, features: Sequence[np.ndarray]) -> None:
-        """Keep features `(n, *feature_shape)` at each cut point of samples of the build."""
-        with self.transaction():
-            self._make_room(len(build_rows) * self._sample_bytes)
-            self._db.executemany(
-                "UPDATE samples SET features = ? WHERE build_row = ?",
-                [
-                    (_bytes([part[i] for part in features]), int(row))
-                    for i, row in enumerate(build_rows)
-                ],
-            )
+    # --- samples go -------------------------------------------------------------------------------
 
     def tidy(self) -> None:
         """Delete what has expired, and what is neither in the window nor in the reservoir; if that
@@ -177,18 +173,19 @@ class TrafficLog(Journal):
                 "DELETE FROM samples WHERE build_row IS NULL AND at < ?",
                 (time.time() - self._expire_s,),
             )
+            self._measure([])
             self._prune()
             self._make_room(0)
         self._database.shrink()
 
     def _prune(self) -> None:
         self._db.execute(
-            f"DELETE FROM samples WHERE id <= ? AND id NOT IN (SELECT id FROM ({self._reservoir}))",
-            (self._window_start(),),
+            f"DELETE FROM samples WHERE NOT {self._window} "
+            f"AND id NOT IN (SELECT id FROM ({self._reservoir}))",
+            self._ended(),
         )
 
     def _make_room(self, coming_bytes: int) -> None:
-        """Such that so much can be written and the file stays below its limit."""
         if self._database.used_bytes() + coming_bytes <= self._max_bytes:
             return
         self._prune()
@@ -208,39 +205,43 @@ class TrafficLog(Journal):
             self._db.execute("DELETE FROM samples WHERE build_row IS NULL")
         self._database.rewrite()
 
+    # --- samples are read -------------------------------------------------------------------------
+
+    @property
+    def _window(self) -> str:
+        return window(self._newest)
+
+    def _ended(self) -> dict[str, float]:
+        return {"ended": self.state("window_ended", 0.0)}
+
     def window(self) -> Traffic:
         """The newest samples of the traffic, oldest first."""
-        return self._traffic(self._window_rows())
+        with self.snapshot():
+            return self._traffic(self._window)
 
     def reservoir(self) -> Traffic:
         """Samples of every class and role that are not in the window."""
-        return self._traffic(self._reservoir_rows())
+        with self.snapshot():
+            return self._traffic(self._outside())
 
     def window_and_reservoir(self) -> tuple[Traffic, Traffic]:
         """Both as of the same moment, so that no sample is in both."""
         with self.snapshot():
-            window, reservoir = self._window_rows(), self._reservoir_rows()
-        return self._traffic(window), self._traffic(reservoir)
+            return self._traffic(self._window), self._traffic(self._outside())
 
-    def _window_rows(self) -> list[tuple]:
-        with self.snapshot():
-            return self._rows("build_row IS NULL AND id > ?", (self._window_start(),))
-
-    def _reservoir_rows(self) -> list[tuple]:
+    def _outside(self) -> str:
         recorded = self._build is not None and self._build.complete
-        with self.snapshot():
-            return self._rows(
-                f"id IN (SELECT id FROM ({self._reservoir})) "
-                "AND CASE WHEN build_row IS NULL THEN id <= ? ELSE features IS NOT NULL OR ? END",
-                (self._window_start(), recorded),
-            )
+        return (
+            f"id IN (SELECT id FROM ({self._reservoir})) AND CASE WHEN build_row IS NULL "
+            f"THEN NOT {self._window} ELSE features IS NOT NULL OR {recorded} END"
+        )
 
-    def _rows(self, where: str, values: tuple) -> list[tuple]:
-        return self._db.execute(
-            "SELECT id, role, independent * weight, build_row, probabilities, features "
-            f"FROM samples WHERE {where} ORDER BY id",
-            values,
+    def _traffic(self, where: str) -> Traffic:
+        rows = self._db.execute(
+            f"SELECT {COLUMNS} FROM samples WHERE {where} ORDER BY id", self._ended()
         ).fetchall()
+        apart_s = Roles(**self.state("roles")).apart_s
+        return traffic_of(rows, self._shapes, self._classes, self._build, apart_s, apart_s)
 
     def count(self, build: bool) -> int:
         """Samples that came from the build, or from the traffic."""
@@ -249,52 +250,53 @@ class TrafficLog(Journal):
         ).fetchone()[0]
 
     def testable(self) -> int:
-        """Samples in the window that a round may test on."""
-        return self._db.execute(
-            "SELECT count(*) FROM samples "
-            "WHERE build_row IS NULL AND independent AND role = ? AND id > ?",
-            (TEST, self._window_start()),
-        ).fetchone()[0]
+        """Units in the window that a round may test on."""
+        apart_s = Roles(**self.state("roles")).apart_s
+        rows = self._db.execute(
+            "SELECT id, stream, at, weight FROM samples "
+            f"WHERE weight > 0 AND role = {TEST} AND apart_s >= {apart_s} AND {self._window}",
+            self._ended(),
+        ).fetchall()
+        ids, streams = (np.array([row[i] for row in rows], np.int64) for i in (0, 1))
+        at, weights = (np.array([row[i] for row in rows], float) for i in (2, 3))
+        blocks = block_numbers(streams, at, apart_s) if apart_s else ids
+        return len(units(blocks, weights, np.random.default_rng(0)))
 
     def end_window(self) -> None:
         """The traffic is another from now on; what has come so far tests nothing for it."""
         self.set_state("window_ended", time.time())
 
-    def _window_start(self) -> int:
-        """The newest sample that is too old, or -1."""
-        return self._db.execute(
-            "SELECT ifnull(max(id), -1) FROM samples WHERE build_row IS NULL AND (at <= ? OR id <= "
-            "(SELECT id FROM samples WHERE build_row IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?))",
-            (self.state("window_ended", 0.0), self._window),
-        ).fetchone()[0]
+    # --- tests ------------------------------------------------------------------------------------
 
-    def _traffic(self, rows: list[tuple]) -> Traffic:
-        ends = np.cumsum([0, *(2 * int(np.prod(shape)) for shape in self._shapes)])
-        features = [np.empty((len(rows), *shape), np.float16) for shape in self._shapes]
-        probabilities = np.empty((len(rows), self._classes), np.float32)
-        for i, (*_, said, at) in enumerate(rows):
-            if said is not None:
-                probabilities[i] = np.frombuffer(said, np.float32)
-            if at is not None:
-                for j, shape in enumerate(self._shapes):
-                    part = at[ends[j] : ends[j + 1]]
-                    features[j][i] = np.frombuffer(part, np.float16).reshape(shape)
-        build = [(i, row[3], row[5] is None) for i, row in enumerate(rows) if row[3] is not None]
-        if build:
-            places, build_rows, unread = map(np.array, zip(*build, strict=True))
-            probabilities[places] = self._build.probabilities(build_rows)
-            if unread.any():
-                read = self._build.features(build_rows[unread])
-                for part, found in zip(features, read, strict=True):
-                    part[places[unread]] = found
-        return Traffic(
-            features=features,
-            probabilities=probabilities,
-            roles=np.array([row[1] for row in rows], np.uint8),
-            weights=np.array([row[2] for row in rows], np.float32),
-            blocks=np.array([row[0] for row in rows], np.int64),
-        )
+    @property
+    def tests(self) -> int:
+        """Tests of the promise that have read a sample which is still in the window."""
+        (first,) = self._db.execute(
+            f"SELECT min(id) FROM samples WHERE weight > 0 AND {self._window}", self._ended()
+        ).fetchone()
+        return 0 if first is None else sum(newest >= first for newest in self._read())
+
+    def _read(self) -> list[int]:
+        """The newest sample that was there at each test."""
+        read = self.state("tests", [])
+        if isinstance(read, int):  # once they were counted for ever
+            (newest,) = self._db.execute("SELECT ifnull(max(id), 0) FROM samples").fetchone()
+            read = [newest] * read
+            self.set_state("tests", read)
+        return read
+
+    def spend_test(self) -> None:
+        """Before any test sample is read: from now on this test's share of the error probability is
+        used, also if a crash cuts it short."""
+        with self.transaction():
+            (newest,) = self._db.execute("SELECT ifnull(max(id), 0) FROM samples").fetchone()
+            tests = self.tests
+            self.set_state("tests", [*self._read()[-tests:], newest] if tests else [newest])
 
 
-def _bytes(features: Sequence[np.ndarray]) -> bytes:
-    return b"".join(np.asarray(part, np.float16).tobytes() for part in features)
+def _length(known: list[tuple]) -> float | None:
+    """Of blocks, as samples' class, stream, moment and signal tell."""
+    if not known:
+        return None
+    classes, streams, at, signal = (np.array([row[i] for row in known]) for i in range(4))
+    return block_length(signal.astype(float), classes, streams, at)

@@ -5,6 +5,7 @@ finds the old version or the new one.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -15,8 +16,8 @@ from cache_models.follow import advice
 from cache_models.follow.build_samples import BuildSamples, has_samples
 from cache_models.follow.recording import ENOUGH, record_missing
 from cache_models.follow.retraining import Candidate, candidate_plan, keeps_promise, retrain
-from cache_models.follow.traffic import Traffic
-from cache_models.follow.traffic_log import Sample, TrafficLog
+from cache_models.follow.traffic import Sample, Traffic
+from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.engine.interface import Engine
 from cache_models.network.features import input_features
 from cache_models.network.stages import INPUT
@@ -31,6 +32,15 @@ PROPOSED = "proposed"
 """Folder in the store, itself a store, of a plan with other cut points."""
 
 logger = logging.getLogger(__name__)
+
+
+def _agreement(observation: Observation) -> float:
+    """As of a `Sample`."""
+    first = observation.said[0] if observation.said else None
+    if first is None:
+        return math.nan
+    agrees = first.class_id == observation.base_class_id
+    return first.confidence if agrees else -first.confidence
 
 
 class Learner:
@@ -67,8 +77,8 @@ class Learner:
                 description = self._deployed.description
                 (asked,) = input_features(description, asked[None], observation.resized)
             features.append(asked)
-        inclusion = 1 / observation.weight if observation.weight else 0.0
-        return Sample(features, observation.probabilities, inclusion)
+        of = observation
+        return Sample(features, of.probabilities, of.weight, of.stream, of.at, _agreement(of))
 
     def _build(self) -> BuildSamples | None:
         for version in filter(has_samples, self.versions()):
@@ -118,8 +128,9 @@ class Learner:
         return self._log.testable() >= self._needed()
 
     def evidence(self) -> dict:
-        """What the next test has, and needs at least; every test needs more than the last."""
+        """What the next test has, and needs at least; more with every test of the same window."""
         return {
+            "block_s": self._log.block_s,
             "tests": self._log.tests,
             "test_samples": self._log.testable(),
             "test_samples_needed": self._needed(),
@@ -143,6 +154,7 @@ class Learner:
             Its record.
         """
         began = time.time()
+        self._log.measure_blocks()
         window, kept = self._log.window_and_reservoir()
         before, level = self.version, self._level()
         caches = [before.load(i) for i in range(len(before.plan.caches))]
@@ -171,6 +183,7 @@ class Learner:
             "published": published,
             "why_not": why_not,
             "level": level,
+            "block_s": self._log.block_s,
             "window_samples": len(window.roles),
             "reservoir_samples": len(kept.roles),
             "window_classes": np.bincount(

@@ -10,7 +10,7 @@ from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.variant import Variant
 from cache_models.follow import retraining
 from cache_models.follow.retraining import candidate_plan, keeps_promise, retrain
-from cache_models.follow.traffic import Traffic
+from cache_models.follow.traffic import Sample, Traffic
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.promise import promise
 from cache_models.promise.promise import Limits
@@ -124,6 +124,7 @@ def test_a_test_is_spent_before_its_samples_are_read_whatever_happens_then(
     served, tmp_path, monkeypatch
 ):
     log, asked_before = TrafficLog(tmp_path / "log.sqlite", [(D,)], K), []
+    log.add([Sample([np.zeros(D)], np.eye(K)[0])])
     asked = []
     monkeypatch.setattr(
         retraining,

@@ -17,7 +17,9 @@ import torch
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.recording import ENOUGH
-from cache_models.follow.traffic_log import Sample, TrafficLog
+from cache_models.follow.traffic import Sample
+from cache_models.follow.traffic_log import TrafficLog
+from cache_models.promise.promise import Limits, error_share, min_samples
 from cache_models.store.files import SAMPLES, features_at
 from cache_models.store.strata import TEST, TRAIN, WANTED
 from cache_models.store.versions import Store
@@ -27,15 +29,25 @@ SHAPES = [(2, 3), (4,)]
 K = 3
 
 
+RNG = np.random.default_rng(1)
+
+
 def sample(class_id=0, value=0.0, **more):
-    return Sample(
-        [np.full(shape, value, np.float16) for shape in SHAPES], np.eye(K)[class_id], **more
-    )
+    """One that knows nothing of the others."""
+    features = [np.full(shape, value, np.float16) for shape in SHAPES]
+    return Sample(features, np.eye(K)[class_id], **({"agreement": RNG.random()} | more))
 
 
 @pytest.fixture
 def log(tmp_path):
-    return TrafficLog(tmp_path / "log.sqlite", SHAPES, K, window=100, seed=0)
+    log = TrafficLog(tmp_path / "log.sqlite", SHAPES, K, window=100, seed=0)
+    blocks_are(log, 0.0)
+    return log
+
+
+def blocks_are(log, block_s):
+    """As if it had been measured long ago."""
+    log.set_state("roles", log.state("roles") | {"block_s": block_s, "since": 0.0})
 
 
 def build_of(folder, answers, roles, kept=True):
@@ -65,7 +77,7 @@ def as_picked(rare=WANTED[TEST]):
 
 
 def test_samples_come_back_as_they_went_in(log):
-    log.add([sample(1, 0.5, inclusion=0.25), sample(2, 1.5, inclusion=0.0, role=TEST)])
+    log.add([sample(1, 0.5, weight=4.0), sample(2, 1.5, weight=0.0, role=TEST)])
     window = log.window()
     assert window.answers.tolist() == [1, 2]
     assert [part[:, 0].ravel()[0] for part in window.features] == [0.5, 0.5]
@@ -197,10 +209,12 @@ def test_where_bytes_do_not_suffice_the_reservoir_shrinks_evenly(tmp_path):
 
 def test_misses_that_nobody_chose_crowd_out_nothing_that_can_test(log):
     log.add(sample(0, role=TEST) for _ in range(WANTED[TEST]))
-    log.add(sample(0, inclusion=0.0) for _ in range(3_000))
+    log.add(sample(0, weight=0.0) for _ in range(3_000))
     log.tidy()
-    kept = log.reservoir()
-    assert (kept.independent & (kept.roles == TEST)).sum() == WANTED[TEST]
+    window, reservoir = log.window_and_reservoir()
+    tests = [(kept.independent & (kept.roles == TEST)).sum() for kept in (window, reservoir)]
+    assert tests == [100, WANTED[TEST] - 100]
+    assert (~window.independent).sum() == 100 and (window.roles[~window.independent] == TRAIN).all()
 
 
 def test_samples_expire_and_are_deleted_but_not_the_builds(tmp_path):
@@ -309,6 +323,103 @@ def test_what_is_missing_is_recorded_such_that_every_class_can_soon_be_tested(tm
     assert kept.answers.tolist() == answers[np.sort(first)].tolist()
 
 
+# --- blocks, and tests that are spent -----------------------------------------------------------
+
+
+def objects(log, seconds, stay, began=None, stream="", weight=1.0):
+    """A sample a second, of objects that stay; the base DNN's label is another one's of some."""
+    began = time.time() - seconds if began is None else began
+    for at in range(0, seconds, 250):
+        samples = []
+        for second in range(at, at + 250):
+            rng = np.random.default_rng([second // stay, 5])
+            agreement = rng.choice([-0.9, 0.9], p=[0.2, 0.8]) + 0.01 * RNG.standard_normal()
+            moment = {"at": began + second, "stream": stream, "agreement": agreement}
+            samples.append(sample(int(rng.integers(K)), second, weight=weight, **moment))
+        log.add(samples)
+
+
+def test_samples_of_a_block_have_one_role_and_their_neighbours_keep_away(tmp_path):
+    log = TrafficLog(tmp_path / "l", SHAPES, K, seed=0)
+    assert log.block_s is None
+    objects(log, 3000, 10)
+    log.measure_blocks()
+    assert 10 <= log.block_s <= 80
+    window = log.window()
+    at = window.features[1][:, 0].astype(float)
+    test, train = np.sort(at[window.roles == TEST]), np.sort(at[window.roles == TRAIN])
+    assert len(test) and np.abs(test[:, None] - train).min() >= log.block_s - 1
+    late = at >= 500  # of the first, which came at once, it was not known yet
+    assert np.unique(window.blocks[late], return_counts=True)[1].max() <= 2
+    assert 10 < log.testable() < len(np.unique(window.blocks))
+    total = window.weights[late].sum()
+    assert 0.9 * 2500 < total < 1.1 * 2500  # those that stay stand for all
+
+
+def test_a_block_that_proves_longer_takes_those_that_were_drawn_for_shorter_ones_out(tmp_path):
+    log = TrafficLog(tmp_path / "l", SHAPES, K, seed=0)
+    blocks_are(log, 0.0)
+    log.add(sample(role=None) for _ in range(400))
+    assert log.testable() > 100
+    blocks_are(log, 30.0)
+    assert log.testable() == 0 and (log.window().roles != TEST).all()
+    assert (log.window().roles == TRAIN).any()
+
+
+def test_a_miss_that_nobody_chose_trains_only_where_its_neighbours_do(tmp_path):
+    log = TrafficLog(tmp_path / "l", SHAPES, K, seed=0)
+    blocks_are(log, 1.0)
+    began = time.time() - 2000
+    log.add(sample(value=i, at=began + i) for i in range(2000))
+    log.add(sample(value=i, at=began + i, weight=0.0) for i in range(2000))
+    window = log.window()
+    at, chosen = window.features[1][:, 0], window.independent
+    assert 300 < (~chosen).sum() < 900
+    assert set(at[~chosen]) <= set(at[chosen & (window.roles == TRAIN)])
+
+
+def test_the_budget_of_tests_is_whole_again_when_the_window_has_been_replaced(log):
+    counts = []
+    for _ in range(12):
+        log.add(sample(value=1.0) for _ in range(25))  # a quarter of a window
+        counts.append(log.tests)
+        log.spend_test()
+    assert counts == [0, 1, 2, *[3] * 9]
+    log.end_window()
+    assert log.tests == 0
+    log.add([sample()])
+    assert log.tests == 0
+    log.spend_test()
+    assert log.tests == 1
+    log.delete_samples()
+    log.add([sample()])
+    assert log.tests == 0
+
+
+@pytest.mark.parametrize("hits", [0.5, 0.8, 0.9])
+def test_after_200_rounds_a_good_candidate_is_still_published(tmp_path, hits):
+    """At 10 % sampling, a round after every quarter of a window, and every one spends a test."""
+    newest, limits, limit = 1000, Limits(max_disagreement=0.05), 2**22
+    log = TrafficLog(tmp_path / "l", SHAPES, K, window=newest, max_bytes=limit, seed=0)
+    requests = int(newest / 4 / (0.1 + 0.9 * (1 - hits)))
+    chosen, missed = int(0.1 * requests), int(0.9 * (1 - hits) * requests)
+    now, possible, sizes = time.time() - 1e5, [], []
+    for _ in range(200):
+        now += 400
+        log.add(sample(i % K, weight=10.0, at=now + i) for i in range(chosen))
+        log.add(sample(i % K, weight=0.0, at=now + i) for i in range(missed))
+        level = error_share(limits, log.tests + 1)
+        possible.append(log.testable() >= min_samples(limits.max_disagreement, level))
+        log.spend_test()
+        log.tidy()
+        sizes.append(log.count(build=False))
+    # at times noise is taken for dependence, which passes with the window
+    assert np.mean(possible[40:]) > 0.8 and any(possible[-20:])
+    assert max(sizes) <= 2 * newest + K * sum(WANTED.values())
+    assert (tmp_path / "l").stat().st_size <= limit
+    assert len(log.state("tests")) <= 2 * newest / chosen
+
+
 # --- crashes, and older files --------------------------------------------------------------------
 
 
@@ -326,7 +437,8 @@ def test_roles_and_state_survive_a_restart(tmp_path, log):
 WRITER = """
 import numpy as np, sys
 from pathlib import Path
-from cache_models.follow.traffic_log import Sample, TrafficLog
+from cache_models.follow.traffic import Sample
+from cache_models.follow.traffic_log import TrafficLog
 log = TrafficLog(Path(sys.argv[1]), [(2, 3), (4,)], 3, window=100)
 i = 0
 while True:
@@ -374,6 +486,31 @@ CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE rounds (number INTEGER PRIMARY KEY, record TEXT);
 INSERT INTO state VALUES ('tests', '4'), ('layout', '{"shapes": [[2, 3], [4]], "classes": 3}');
 """
+
+
+BEFORE_BLOCKS = OLDER.replace("build INTEGER", "build_row INTEGER")
+
+
+def test_a_file_from_before_there_were_blocks_trains_on_and_tests_where_samples_are_alone(tmp_path):
+    file = tmp_path / "log.sqlite"
+    db = sqlite3.connect(file)
+    db.executescript(BEFORE_BLOCKS)
+    features, said = np.full(10, 2, np.float16), np.eye(K, dtype=np.float32)[1]
+    for independent in (1, 1, 0):
+        db.execute(
+            "INSERT INTO samples VALUES (NULL, ?, NULL, 2, 1, 0.5, ?, 4.0, ?, ?)",
+            (time.time(), independent, said.tobytes(), features.tobytes()),
+        )
+    db.commit()
+    db.close()
+    for _ in range(2):
+        log = TrafficLog(file, SHAPES, K)
+        assert log.window().weights.tolist() == [4, 4, 0] and log.tests == 4
+        assert log.testable() == 0
+    blocks_are(log, 0.0)
+    assert log.testable() == 2
+    log.add([sample()])
+    assert log.count(build=False) == 4
 
 
 def test_a_file_of_the_older_layout_keeps_the_traffic_and_the_tests_spent(tmp_path):
