@@ -1,6 +1,7 @@
 """Build a cache version: record, explore, survey, compose, calibrate, publish."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from cache_models.build.composition import compose
 from cache_models.build.evidence import keep, most_useful, pick
 from cache_models.build.expected import expect
 from cache_models.build.exploration import check_variants, explore
+from cache_models.build.frames import dependence
 from cache_models.build.measurement import Explored, measure, table
 from cache_models.build.pricing import Outcome, Pricing
 from cache_models.build.split import prepare
@@ -19,7 +21,7 @@ from cache_models.data.samples import Samples
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.features import feature_shape
 from cache_models.network.recorded import is_constant
-from cache_models.promise.promise import Limits, calibrate
+from cache_models.promise.promise import Limits, calibrate, min_samples
 from cache_models.store.exporting import make
 from cache_models.store.files import ALTERNATIVES, EXPLORATION, SAMPLES
 from cache_models.store.plan import CacheRecord, Expected, HopCost, Plan
@@ -46,8 +48,8 @@ def build(
     """Learn caches for `base` from `samples` and publish them as the store's current version.
 
     Args:
-        samples: inputs without labels; those that depend on their neighbours are split in
-            blocks of time.
+        samples: inputs without labels; frames of a video are split by time, and of those that know
+            of each other one calibrates.
         data_name, train_data: what the plan says that the samples, and those of them that only
             train, were.
         cut_points: the candidates to try caches at; by default all.
@@ -94,6 +96,20 @@ def build(
     outcomes = [e.outcome for e in explored]
     chosen = compose(outcomes, answers[select], classes, pricing, limits, len(calibration))
     chosen = [e for o in chosen.caches for e in explored if e.outcome is o]
+    notes = _notes(samples, answers, base.description.classes, constant)
+    if samples.crops and chosen:
+        first = chosen[0].outcome
+        measured = dependence(
+            samples.crops, select, first.predictions, first.confidences, answers[select]
+        )
+        alone = measured.independent(calibration, int(select.max()))
+        needed = min_samples(limits.max_disagreement, 1 - limits.confidence)
+        notes.append(measured.told(len(calibration), len(alone), needed))
+        data = replace(data, calibrate=alone)
+        if len(alone) < needed:
+            chosen = []
+        else:
+            calibration = alone
     said = [ask(e.cache, recording.features[e.outcome.cut_point.name], calibration) for e in chosen]
 
     predictions, confidences, tops = zip(*said, strict=True) if said else ((), (), ())
@@ -114,9 +130,9 @@ def build(
             oracle,
         )
 
-    expected, notes = expected_of(chosen), []
+    expected = expected_of(chosen)
     if chosen and expected.latency_ms >= expected.base_latency_ms:
-        notes = [_does_not_pay(expected)]
+        notes.append(_does_not_pay(expected))
         chosen, expected = [], expected_of([])
     kept = most_useful(explored, chosen) if chosen else []
 
@@ -157,7 +173,7 @@ def build(
         data=data_name,
         train_data=train_data,
         copies=copies,
-        notes=_notes(samples, answers, base.description.classes, constant) + notes,
+        notes=notes,
     )
     make(store.folder, plan, base, samples.images)
     return store.publish(
@@ -188,11 +204,6 @@ def _notes(
     notes = []
     if samples.skipped:
         notes.append(f"{len(samples.skipped)} files skipped: {'; '.join(samples.skipped[:20])}")
-    if samples.in_time:
-        notes.append(
-            "the samples depend on their neighbours and were split in blocks of time: the "
-            "promise's figures are empirical"
-        )
     if len(np.unique(answers)) == 1:
         notes.append(
             f"the base DNN answers {classes[answers[0]]!r} to all {len(answers)} samples, so there "

@@ -60,7 +60,7 @@ def prepare(
     cut_points: Sequence[str] | None = None,
     copies: int = 0,
 ) -> LearningData:
-    """Split the samples, in blocks of time if their neighbours depend on each other, and record.
+    """Split the samples, by time if they are frames of a video, and record.
 
     Args:
         cut_points: the candidates to look at; by default all.
@@ -87,13 +87,15 @@ def prepare(
 
 
 def split(samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices that train, select and calibrate; in blocks of time if neighbours depend on each
-    other, at random if not."""
+    """Indices that train, select and calibrate: whole frames of a video one after the other, other
+    samples at random."""
     count = len(samples.images)
     order = np.arange(count - samples.train_only)
-    if not samples.in_time:
+    if not samples.crops:
         np.random.default_rng(seed).shuffle(order)
-    ends = np.cumsum([round(share * len(order)) for share in _shares(samples).values()])
+    together = max(1, samples.crops)
+    frames = len(order) / together
+    ends = together * np.cumsum([round(share * frames) for share in _shares(samples).values()])
     train, select, calibrate = (np.sort(part) for part in np.split(order, ends[:2]))
     return np.append(train, np.arange(len(order), count)), select, calibrate
 

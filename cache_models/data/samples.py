@@ -52,14 +52,15 @@ class Samples:
     """
     Attributes:
         images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32.
-        in_time: neighbours depend on each other, as the frames of a video do.
+        crops: so many a frame of a video, frame by frame, which may depend on their neighbours; 0
+            where samples know nothing of each other.
         skipped: what could not be read, and why.
         train_only: so many of the last must do nothing but train: those that the base DNN was
             trained on, say, to which it answers otherwise than to new ones.
     """
 
     images: np.ndarray
-    in_time: bool = False
+    crops: int = 0
     skipped: list[str] = field(default_factory=list)
     train_only: int = 0
 
@@ -102,7 +103,7 @@ def _joined(samples: Samples, more: Samples, folder: Path) -> Samples:
         part = rows[at : at + 1000]
         joined[len(first) + at : len(first) + at + len(part)] = second[part]
     joined.flush()
-    return Samples(joined, samples.in_time, samples.skipped + more.skipped, len(rows))
+    return Samples(joined, samples.crops, samples.skipped + more.skipped, len(rows))
 
 
 def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
@@ -112,7 +113,8 @@ def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
     elif path.is_dir():
         samples = _resized(_pictures(path), description, folder)
     elif found := video.parse(name):
-        samples = _resized(video.pictures(*found), description, folder, in_time=True)
+        crops = max(1, found[1].crops)
+        samples = _resized(video.pictures(*found), description, folder, crops)
     elif name.startswith("torchvision:"):
         samples = _resized(_torchvision(name.removeprefix("torchvision:")), description, folder)
     elif ":" in (function := NAMES.get(name, name)):
@@ -173,7 +175,7 @@ def _resized(
     pictures: Iterator[Image.Image | str],
     description: ModelDescription,
     folder: Path,
-    in_time: bool = False,
+    crops: int = 0,
 ) -> Samples:
     """Write each picture, resized, to one file; a text in place of a picture says why it is not."""
     preprocessing = description.preprocessing
@@ -193,7 +195,7 @@ def _resized(
             count += 1
     if not count:
         raise DataError(f"no picture could be read ({'; '.join(skipped[:5]) or 'there is none'})")
-    return Samples(np.memmap(file, np.uint8, "r", shape=(count, *shape)), in_time, skipped)
+    return Samples(np.memmap(file, np.uint8, "r", shape=(count, *shape)), crops, skipped)
 
 
 def _resize(

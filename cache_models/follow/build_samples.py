@@ -37,7 +37,6 @@ class BuildSamples:
         digest: tells them from another build's.
         roles: `(N,)`.
         answers: the base DNN's labels, `(N,)`.
-        blocks: `(N,)`, the same of samples that depend on each other.
         complete: whether their features can be had at every cut point of the version.
 
     Raises:
@@ -51,11 +50,8 @@ class BuildSamples:
         with self._opened() as held:
             self.roles = held.get_tensor("roles")
             self._probabilities = held.get_tensor("probabilities")
-            keys = set(held.keys())
-            alone = np.arange(len(self.roles))
-            self.blocks = held.get_tensor("blocks") if "blocks" in keys else alone
             hidden = {features_at(name) for name in self.cut_points if name != INPUT}
-            self.complete = hidden <= keys
+            self.complete = hidden <= set(held.keys())
         self.answers = self._probabilities.argmax(1)
 
     @contextmanager

@@ -58,7 +58,7 @@ def traffic_of(
             read = build.features(build_rows[unread])
             for part, found in zip(features, read, strict=True):
                 part[places[unread]] = found
-        blocks[places] = -1 - build.blocks[build_rows]
+        blocks[places] = -1 - build_rows  # which know nothing of each other
         # how likely a request of the traffic was to be sampled says nothing of the build's
         others = np.delete(weights, places)
         weights[places] = others.max(initial=0.0) or 1.0

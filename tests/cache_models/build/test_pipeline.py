@@ -388,3 +388,24 @@ def test_a_store_is_copied_once_to_be_written_to(built, tmp_path):
     copy.publish(plan, {cache.file: copy.current().load(i) for i, cache in enumerate(plan.caches)})
     assert working_copy(built, tmp_path).current().number == 2
     assert built.current().number == 1
+
+
+@pytest.mark.parametrize(("stay", "deployed"), [(1, True), (12, False)])
+def test_frames_that_stay_alike_count_as_one_and_too_few_deploy_nothing(
+    tmp_path, monkeypatch, stay, deployed
+):
+    monkeypatch.setattr(
+        "cache_models.build.survey.slice_costs",
+        lambda engines, input_shape: [dict.fromkeys((1, 8), 100.0) for _ in engines],
+    )
+    frames = np.repeat(images(1800 // stay), stay, axis=0)
+    wavering = np.random.default_rng(0).integers(0, 4, frames.shape)
+    samples = Samples((frames + wavering).clip(0, 255).astype(np.uint8), crops=1)
+    base, store = load("tests.tiny:tiniest"), Store(tmp_path)
+    arguments = base, samples, "clip.mp4", store, LIMITS, FREE, tmp_path / "work"
+    plan = build(*arguments, cut_points=["stem"], variants=["fc-32"]).plan
+    assert bool(plan.caches) == deployed
+    (note,) = [note for note in plan.notes if "independent" in note]
+    assert ("59 are needed, so no cache is deployed" in note) != deployed
+    if deployed:
+        assert plan.promise.samples > 500 and f"count as {plan.promise.samples} indep" in note

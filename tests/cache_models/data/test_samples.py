@@ -34,7 +34,7 @@ def test_a_folder_with_sub_folders_is_read_resized_and_the_corrupt_file_named(tm
     assert samples.images.shape == (7, 16, 16, 3)
     assert len(samples.skipped) == 1
     assert "broken.png" in samples.skipped[0]
-    assert not samples.in_time
+    assert not samples.crops
 
 
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
@@ -62,7 +62,7 @@ def clip(tmp_path):
 def test_a_video_is_read_frame_by_frame_and_known_to_be_in_time(tmp_path, clip):
     samples = open_samples(str(clip), COLOUR, tmp_path / "work")
     assert samples.images.shape == (5, 16, 16, 3)
-    assert samples.in_time
+    assert samples.crops == 1
     assert np.all(np.diff(samples.images[..., 0].mean((1, 2))) > 20)
 
 
@@ -78,7 +78,7 @@ def test_the_halves_of_a_video_are_all_of_it_and_share_nothing(tmp_path, clip):
 def test_crops_of_a_video_lie_at_the_same_places_in_every_frame(tmp_path, clip):
     samples = open_samples(f"{clip}?crops=2&half=second", COLOUR, tmp_path / "work")
     assert samples.images.shape == (6, 16, 16, 3)
-    assert samples.in_time
+    assert samples.crops == 2
     red, blue = (samples.images[..., channel].mean((1, 2)) for channel in (0, 2))
     assert np.all(np.diff(red[::2]) > 20)
     assert np.all(np.abs(red - blue)[::2] < 20)
