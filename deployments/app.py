@@ -16,6 +16,7 @@ from deployments.follow.control_client import TRAINER
 from deployments.follow.trainer import Trainer
 from deployments.graph.lookup import Lookup
 from deployments.graph.partition import Partition
+from deployments.ingress import streams
 from deployments.ingress.router import Router
 from deployments.transport.zmq.key import make_key
 
@@ -40,6 +41,7 @@ def build(args: AppArgs) -> serve.Application:
     if args.store == "default":
         store = working_copy(Store(STORE), cache_home() / "stores")
     args = args.model_copy(update={"store": str(store.folder)})
+    streams.make_key(store.folder)
     if args.lane.enabled:
         make_key(store.folder)
     version = store.current()

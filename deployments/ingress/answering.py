@@ -56,8 +56,13 @@ class Answering:
         self._cascade, self._sampling, self._stats = cascade, sampling, stats
         self._max_rows, self._timeout_s, self._busy = max_rows, timeout_s, busy
 
-    async def answer(self, given: Input, use_caches: bool, timeline: Timeline) -> Answers:
+    async def answer(
+        self, given: Input, use_caches: bool, timeline: Timeline, stream: str = ""
+    ) -> Answers:
         """All rows' answers; they are counted unless caches are off.
+
+        Args:
+            stream: as of a `Trace`.
 
         Raises:
             PlaceError, TimeoutError: of the first chunk that has no answer; the others are given
@@ -66,7 +71,7 @@ class Answering:
         chunks, rows = self._chunks(given), len(given.batch)
         inclusion = self._sampling.choose() if use_caches else 0.0
         traced, row = divmod(random.randrange(rows), len(chunks[0].batch))
-        trace = Trace(given.resized, row) if use_caches else None
+        trace = Trace(given.resized, row, stream) if use_caches else None
         self._busy.change(1)
         try:
             parts = await _all_or_none(

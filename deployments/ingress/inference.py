@@ -19,6 +19,7 @@ from ray.serve.exceptions import RayServeException
 from cache_models.network.stages import BASE
 from deployments.graph.timeline import Timeline
 from deployments.ingress import open_inference as protocol
+from deployments.ingress import streams
 from deployments.ingress.decoding import read_body
 from deployments.ingress.documents import parameter, problems, takes, takes_content
 from deployments.ingress.errors import (
@@ -87,10 +88,17 @@ PICTURES = {
         }
     },
 }
+STREAM = parameter(
+    "header",
+    streams.HEADER,
+    "the camera, user or device that the request comes from: any text of at most "
+    f"{streams.MOST_CHARACTERS} characters, of which a keyed hash is kept",
+)
 PARAMETERS = [
     parameter("query", "cache", "off asks the base DNN", "on", "off"),
     parameter("header", "X-Trace", "1 asks where the time went", "1"),
     parameter("header", "X-Request-ID", "comes back in the answer"),
+    STREAM,
 ]
 REFUSALS = (RequestError, BodyTooLarge, InvalidInput, BaseFailed, Unavailable, TooLate)
 TAGS: list[str | Enum] = ["inference"]
@@ -98,7 +106,7 @@ INFER: dict[str, Any] = {
     "tags": TAGS,
     "summary": "Classify a batch",
     "responses": {200: {"model": protocol.InferResponse}, **problems(*REFUSALS, NotFound)},
-    "openapi_extra": takes(protocol.InferRequest),
+    "openapi_extra": takes(protocol.InferRequest) | {"parameters": [STREAM]},
 }
 
 
@@ -120,6 +128,7 @@ def add(app: FastAPI, service: Service) -> None:
             use_caches = protocol.parse_cache(
                 request.query_params.get("cache", "on"), "the query parameter 'cache'"
             )
+            stream = streams.named_by(request.headers)
             if description.preprocessing is None:
                 raise InvalidInput(
                     f"the model takes tensors, not images; use /v2/models/{service.name}/infer"
@@ -128,7 +137,7 @@ def add(app: FastAPI, service: Service) -> None:
                 body = await read_body(request, limits.max_body_bytes)
             with timeline.step("decode"):
                 given = await service.inputs.picture(request.headers, body)
-            answers = await service.answer(given, use_caches, timeline)
+            answers = await service.answer(given, use_caches, timeline, stream)
         class_id, exit = int(answers.class_ids[0]), answers.exits[0]
         prediction = Prediction(
             label=description.classes[class_id],
@@ -154,7 +163,8 @@ def add(app: FastAPI, service: Service) -> None:
             with timeline.step("decode"):
                 parsed, given = await service.inputs.tensor(body)
             use_caches = protocol.use_caches(parsed)
-            answers = await service.answer(given, use_caches, timeline)
+            stream = streams.named_by(request.headers, parsed.parameters)
+            answers = await service.answer(given, use_caches, timeline, stream)
             write = partial(
                 protocol.response,
                 parsed,

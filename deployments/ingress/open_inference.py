@@ -37,7 +37,8 @@ class RequestOutput(BaseModel):
 
 
 class InferRequest(BaseModel):
-    """`parameters.cache` is `on` or `off`."""
+    """`parameters.cache` is `on` or `off`; `parameters.sequence_id`, a text or an integer, names
+    the stream that the request belongs to."""
 
     id: str | None = None
     parameters: dict[str, Any] = {}

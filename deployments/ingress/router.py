@@ -1,5 +1,6 @@
 """The ingress: a router connects the parts that read requests over HTTP and have them answered."""
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,6 +23,7 @@ from deployments.ingress.inputs import Inputs
 from deployments.ingress.readiness import Readiness
 from deployments.ingress.resizing import Input
 from deployments.ingress.stats import Report, Snapshot, Stats, merge, traffic
+from deployments.ingress.streams import Streams
 from deployments.ingress.workers import Workers
 from deployments.transport.place import connect
 
@@ -57,6 +59,7 @@ class Router:
         self._readiness = Readiness(stages, self._place.ping, self._client.asked)
         self._sampler = Sampler(args.sampling, self._cascade, self._client)
         self._stats = Stats()
+        self._streams = Streams(Path(args.store))
         self._answering = Answering(
             self._cascade,
             self._sampler,
@@ -71,8 +74,11 @@ class Router:
         self._client.start()
         return build(self)
 
-    async def answer(self, given: Input, use_caches: bool, timeline: Timeline) -> Answers:
-        return await self._answering.answer(given, use_caches, timeline)
+    async def answer(
+        self, given: Input, use_caches: bool, timeline: Timeline, stream: str
+    ) -> Answers:
+        hashed = self._streams.hashed(stream)
+        return await self._answering.answer(given, use_caches, timeline, hashed)
 
     async def check_ready(self) -> None:
         await self._readiness.check()

@@ -32,8 +32,13 @@ class Service(Protocol):
     @property
     def workers(self) -> Workers: ...
 
-    async def answer(self, given: Input, use_caches: bool, timeline: Timeline) -> Answers:
+    async def answer(
+        self, given: Input, use_caches: bool, timeline: Timeline, stream: str
+    ) -> Answers:
         """Answers, until `limits.timeout_s` after the timeline's start.
+
+        Args:
+            stream: its name, as the client gave it; empty for none.
 
         Raises:
             PlaceError, TimeoutError: the base DNN has not answered.

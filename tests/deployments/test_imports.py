@@ -8,6 +8,7 @@ import pytest
 LOADED = "print([m for m in ('torch', 'torchvision') if m in sys.modules])"
 ASK = """
 import asyncio, sys
+from pathlib import Path
 from unittest.mock import MagicMock
 import numpy as np
 from cache_models.network.stages import LookUp, Run
@@ -17,10 +18,12 @@ from deployments.graph.lookup import Lookup
 from deployments.graph.partition import Partition
 from deployments.ingress.resizing import smallest_form
 from deployments.ingress.router import Router
+from deployments.ingress.streams import make_key
 from deployments.transport import endpoint
 
 endpoint.max_ongoing_requests = lambda: 64
 folder = sys.argv[1]
+make_key(Path(folder))
 plan = Store(folder).current().plan
 lane = LaneArgs(enabled=False)
 images = np.zeros((1, 40, 40, 1), np.uint8)

@@ -6,10 +6,10 @@ and restart the application.
 """
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from cache_models.store.secrets import write_once
 
 FILE = "lane.key"
 
@@ -30,19 +30,11 @@ def make_key(store: Path) -> None:
     """Make the store's key, unless it has one."""
     import zmq
 
-    store.mkdir(parents=True, exist_ok=True)
     if (store / FILE).exists():
         return
     public, secret = zmq.curve_keypair()
-    descriptor, partial = tempfile.mkstemp(prefix=f".{FILE}.", dir=store)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump({"public": public.decode(), "secret": secret.decode()}, stream)
-        os.link(partial, store / FILE)  # unlike a rename, never over another's key
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(partial)
+    pair = {"public": public.decode(), "secret": secret.decode()}
+    write_once(store / FILE, json.dumps(pair))
 
 
 def load_key(store: Path) -> Key:

@@ -20,13 +20,14 @@ class FakeSampling:
     """Samples everything."""
 
     def __init__(self):
-        self.added = []
+        self.added, self.streams = [], []
 
     def choose(self):
         return 1.0
 
     def add(self, trace, answers, inclusion, rows):
         self.added.append((trace.row, len(answers.exits), inclusion, rows))
+        self.streams.append(trace.stream)
 
 
 class FakeBusy:
@@ -50,9 +51,9 @@ class Served:
             cascade, self.sampling, self.stats, lambda _: max_rows, timeout_s, self.busy
         )
 
-    def answer(self, batch=BATCH, use_caches=True):
+    def answer(self, batch=BATCH, use_caches=True, stream=""):
         timeline = Timeline(time.perf_counter())
-        return asyncio.run(self.answering.answer(Input(batch), use_caches, timeline))
+        return asyncio.run(self.answering.answer(Input(batch), use_caches, timeline, stream))
 
     @property
     def counted(self):
@@ -85,6 +86,13 @@ def test_one_row_drawn_at_random_stands_for_a_request():
         assert (inclusion, rows) == (1.0, 7)
         drawn.add((row, of))
     assert drawn == {(row, 5) for row in range(5)} | {(0, 2), (1, 2)}
+
+
+def test_a_sample_knows_its_stream():
+    served = Served()
+    served.answer()
+    served.answer(stream="0123456789abcdef")
+    assert served.sampling.streams == ["", "0123456789abcdef"]
 
 
 def test_with_caches_off_nothing_is_counted_or_sampled():

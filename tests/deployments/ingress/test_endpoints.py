@@ -37,10 +37,12 @@ class FakeService:
         self.workers = Workers()
         self.inputs = Inputs(self.description, self.limits, self.workers)
         self.error: Exception | None = None
+        self.streams: list[str] = []
         self.stats, self.asked, self.wait = Stats(), [], asyncio.Event()
         self.wait.set()
 
-    async def answer(self, given, use_caches, timeline):
+    async def answer(self, given, use_caches, timeline, stream):
+        self.streams.append(stream)
         await self.wait.wait()
         if self.error is not None:
             raise self.error
@@ -118,6 +120,25 @@ def test_a_picture_is_answered(client):
         ("cache_version", 3),
         ("request_id", "mine"),
     ]
+
+
+def test_requests_may_name_the_stream_that_they_come_from(client, service):
+    client.post("/predict", content=PICTURE)
+    client.post("/predict", content=PICTURE, headers={"x-stream": "camera 7"})
+    infer = "/v2/models/pets/infer"
+    client.post(infer, json={"inputs": [TENSOR]}, headers={"X-Stream": "camera 7"})
+    client.post(infer, json={"parameters": {"sequence_id": 7}, "inputs": [TENSOR]})
+    assert service.streams == ["", "camera 7", "camera 7", "7"]
+    for answer in (
+        client.post("/predict", content=PICTURE, headers={"X-Stream": "x" * 257}),
+        client.post(infer, json={"parameters": {"sequence_id": [7]}, "inputs": [TENSOR]}),
+    ):
+        assert answer.status_code == 400
+        assert "X-Stream" in answer.json()["error"] or "sequence_id" in answer.json()["error"]
+    assert len(service.streams) == 4
+    paths = client.get("/openapi.json").json()["paths"]
+    for path in ("/predict", "/v2/models/{name}/infer"):
+        assert "X-Stream" in [given["name"] for given in paths[path]["post"]["parameters"]]
 
 
 def test_no_cache_has_a_version_where_none_answered_and_a_trace_is_told_if_asked_for(client):
