@@ -7,7 +7,7 @@ import torch
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.store.copies import working_copy
-from cache_models.store.files import CALIBRATION, SAMPLES
+from cache_models.store.files import ALTERNATIVES, SAMPLES
 from cache_models.store.strata import TEST
 from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
@@ -48,7 +48,7 @@ def test_without_its_samples_rounds_go_on_with_the_traffic_alone(shipped, log):
 def test_the_shipped_samples_features_are_those_that_the_caches_know(shipped):
     """What the calibration samples' features made the caches say is in the store, too."""
     version = shipped.current()
-    build, said = BuildSamples(version), version.tensors(CALIBRATION)
+    build, said = BuildSamples(version), version.tensors(ALTERNATIVES)
     rows = np.flatnonzero(build.roles == TEST)[:40]
     (features,) = build.features(rows)
     with torch.inference_mode():
