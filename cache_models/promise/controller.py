@@ -295,6 +295,13 @@ class _Block:
             self.sums[key] = total + weight, errors + weight * wrong
 
 
+def path_through(threshold: float | None) -> np.ndarray:
+    """`PATH`, and a threshold that was found on another one."""
+    if threshold is None or np.isclose(PATH, threshold, rtol=0, atol=1e-9).any():
+        return PATH
+    return np.sort(np.append(PATH, threshold))[::-1]
+
+
 def index_of(threshold: float | None, path: np.ndarray = PATH) -> int:
     """Of the loosest threshold of `path` that is no looser; `OFF` for None.
 

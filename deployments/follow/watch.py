@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from cache_models.network.stages import BASE
-from cache_models.promise.controller import Controller, index_of, wrong_at
-from cache_models.promise.promise import PATH
+from cache_models.promise.controller import Controller, index_of, path_through, wrong_at
 from cache_models.store.versions import CacheVersion
 from deployments.config import GuardArgs, Sampling
 from deployments.follow.messages import Observation
@@ -46,11 +45,13 @@ class Watch:
         """Another version, which has passed its tests, is in service."""
         plan = version.plan
         self._version, self._exits = version.number, [*plan.cut_points, BASE]
+        self._path = path_through(plan.promise.threshold)
         self._controller = Controller(
             plan.promise.limits,
             len(plan.description.classes),
             plan.promise.threshold,
             self._args.samples_between_alarms,
+            self._path,
         )
         self._proven = plan.promise.threshold
         self._since = 0
@@ -77,10 +78,12 @@ class Watch:
             return  # one did not answer; that says nothing of whether it is right
         labels, confidences = [s.class_id for s in said], [s.confidence for s in said]
         answer = observation.base_class_id
-        wrong = wrong_at(labels, confidences, answer)
-        at = self.threshold or self._proven or PATH[0]
+        wrong = wrong_at(labels, confidences, answer, self._path)
+        at = self.threshold or self._proven or self._path[0]
         hits = np.append(np.asarray(confidences) >= at, True)
-        self._recent.append((self._exits[int(hits.argmax())], bool(wrong[index_of(at)])))
+        self._recent.append(
+            (self._exits[int(hits.argmax())], bool(wrong[index_of(at, self._path)]))
+        )
         self.sampled += 1
         self._since = 0 if self.threshold is None else self._since + 1
         before = self.threshold

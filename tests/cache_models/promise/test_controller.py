@@ -152,6 +152,14 @@ def test_a_threshold_that_is_not_on_the_path_is_served_no_looser():
     assert PATH[index_of(0.9)] >= 0.9 > PATH[index_of(0.9) + 1]
 
 
+@pytest.mark.parametrize("threshold", [0.9, 0.3, 0.99999])
+def test_a_threshold_of_another_path_is_served_as_it_is(threshold):
+    path = module.path_through(threshold)
+    assert Controller(LIMITS, CLASSES, threshold, 1e5, path).threshold == threshold
+    assert set(PATH) < set(path) and (np.diff(path) < 0).all()
+    assert module.path_through(float(PATH[7])) is module.path_through(None) is PATH
+
+
 @pytest.mark.parametrize(("disagreement", "within"), [(0.1, 1_500), (0.3, 500)])
 def test_a_change_is_noticed_though_few_requests_are_sampled(disagreement, within):
     found, share = delays(disagreement, LIMITS, 100_000, Rates(), trials=20)
