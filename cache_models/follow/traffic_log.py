@@ -25,7 +25,7 @@ from cache_models.follow import crowding
 from cache_models.follow.build_rows import BuildRows
 from cache_models.follow.database import Database
 from cache_models.follow.reading import COLUMNS, as_bytes, traffic_of
-from cache_models.follow.roles import Roles
+from cache_models.follow.roles import UNKNOWN_S, Roles
 from cache_models.follow.tables import prepare, reservoir, window
 from cache_models.follow.traffic import Sample, Traffic
 from cache_models.promise.blocks import LEAST, block_length, block_numbers, stream_number
@@ -135,6 +135,11 @@ class TrafficLog(BuildRows):
     def block_s(self) -> float | None:
         """Length of a block, as last measured; 0 where every sample is one."""
         return self.state("roles").get("block_s")
+
+    @property
+    def block_or_unknown_s(self) -> float:
+        """The same; what stands for it before it has been measured."""
+        return UNKNOWN_S if self.block_s is None else self.block_s
 
     def measure_blocks(self) -> None:
         """Measure how long a block is, on the window; from now on it is that."""

@@ -82,6 +82,7 @@ class Trainer:
         self._state = TrainerState(self._log, self._args.mode)
         version = Store(self._args.store).serving(self._plan)
         self._policy = ControlPolicy(self._args, version, _processors())
+        self._policy.watch.block_s = self._log.block_or_unknown_s
         if self._state.watch is not None:
             self._policy.watch.restore(self._state.watch)
         self._schedule = Schedule(retraining, has_caches=bool(caches))
@@ -201,7 +202,7 @@ class Trainer:
         if self._queue and not self._waits:
             learner = await self._have_learner()
             queue, self._queue = self._queue, []
-            await self._write(self._write_down, learner, queue)
+            self._policy.watch.block_s = await self._write(self._write_down, learner, queue)
             self._schedule.new_samples += len(queue)
         self._state.watch = watch  # after what was seen before an alarm, which ends the window
         await self._write(self._state.keep)
@@ -213,8 +214,9 @@ class Trainer:
         """Whether the learner may come later, for PyTorch should not meet the first requests."""
         return self._learner is None and not self._idle and len(self._queue) < FIRST
 
-    def _write_down(self, learner: "Learner", queue: list[Observation]) -> None:
+    def _write_down(self, learner: "Learner", queue: list[Observation]) -> float:
         self._log.add(map(learner.sample, queue))
+        return self._log.block_or_unknown_s
 
     async def _next_work(self) -> None:
         try:

@@ -32,6 +32,8 @@ class Watch:
     Attributes:
         why_off: why caches are off; None while they may answer.
         alarms: so far, of all versions.
+        block_s: length of a stretch of a stream in which samples may depend on each other; 0 where
+            they do not.
     """
 
     def __init__(self, version: CacheVersion, guard: GuardArgs, sampling: Sampling):
@@ -39,6 +41,7 @@ class Watch:
         self._recent: deque[tuple[str, bool]] = deque(maxlen=RECENT)
         self._answered = self._counted = 0
         self.sampled = self.alarms = 0
+        self.block_s = 0.0
         self.begin(version)
 
     def begin(self, version: CacheVersion) -> None:
@@ -87,7 +90,9 @@ class Watch:
         self.sampled += 1
         self._since = 0 if self.threshold is None else self._since + 1
         before = self.threshold
-        alarm = self._controller.observe(wrong, answer, observation.weight, observation.stream)
+        block = int(observation.at // self.block_s) if self.block_s else None
+        stream = observation.stream
+        alarm = self._controller.observe(wrong, answer, observation.weight, stream, block)
         if alarm is not None:
             self.alarms += 1
             self._since = 0

@@ -61,6 +61,15 @@ def test_a_cache_that_could_not_say_says_nothing_against_itself(watch):
     assert watch.why_off is None and watch.sampled == 0
 
 
+@pytest.mark.parametrize("block_s", [0.0, 10.0])
+def test_what_may_depend_on_each_other_is_one_bet(watch, block_s):
+    watch.block_s = block_s
+    watch._controller.distrust()
+    for second in range(1500):
+        watch.observe(observation(1, weight=1.0, at=float(second)))
+    assert (watch.threshold is None) == (block_s > 0)
+
+
 def test_samples_are_wanted_as_long_as_there_is_something_to_learn(watch):
     assert watch.need == "much"
     observe(watch, 0.0, 1000)
