@@ -50,6 +50,7 @@ def cold_start(
     for point in points:
         shape = feature_shape(model[point.name].shape)
         cache = LearnedCache(_variant(shape), shape, classes).eval()
+        cache.selector.stake.fill_(point.stake)
         file = f"{point.name}.safetensors"
         caches[file] = cache
         records.append(

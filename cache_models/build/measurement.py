@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel
+from scipy.special import expit, logit
 from tqdm import tqdm
 
 from cache_models.build.exploration import Trained
@@ -56,7 +57,8 @@ def measure(
     select: np.ndarray,
     limits: Limits,
 ) -> list[Explored]:
-    """Measure trained caches, of the recording that they were trained on.
+    """Measure trained caches, of the recording that they were trained on, and tell their selectors
+    what is at stake where they stand.
 
     Args:
         costs: of a moment ago; its candidates are the recording's cut points.
@@ -71,23 +73,24 @@ def measure(
         lookup_ms = {
             rows: asking_ms(cache, rows) + costs.features_ms(point, rows) for rows in BATCHES
         }
-        predictions, confidences, _ = ask(cache, features, select)
-        alone = calibrate([predictions], [confidences], answers, classes, limits).threshold
+        predictions, agrees, _ = ask(cache, features, select)
+        alone = calibrate([predictions], [agrees], answers, classes, limits).threshold
         record = ExplorationRecord(
             cut_point=point.name,
             compute_share=point.compute_share,
             variant=cache.variant.name,
-            hit_rate=0.0 if alone is None else float((confidences >= alone).mean()),
+            hit_rate=0.0 if alone is None else float((agrees >= alone).mean()),
             agreement=float((predictions == answers).mean()),
             lookup_ms_batch_1=lookup_ms[1],
             lookup_ms_batch_8=lookup_ms[8],
             memory_bytes=module_bytes(cache),
             training_s=made.training_s,
         )
+        cache.selector.stake.fill_(point.stake)
         outcome = Outcome(
             point,
             predictions,
-            confidences,
+            expit(logit(agrees) + np.log(point.stake)),
             record.lookup_ms_batch_1,
             features[0].nbytes,
             record.memory_bytes,

@@ -21,7 +21,7 @@ Asked = Callable[[Tensor], tuple[Tensor, Tensor]]
 def ask(
     cache: Asked, features: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of some samples: labels, probabilities of agreement, and the labels' own probabilities."""
+    """Of some samples: labels, confidences, and the labels' own probabilities."""
     said = []
     with torch.inference_mode():
         for batch in rows_in_batches(features, rows):

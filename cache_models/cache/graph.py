@@ -147,7 +147,7 @@ def _layer(graph: _Graph, x: str, layer: Layer, name: str) -> str:
 
 
 def _selector(graph: _Graph, scores: str, classes: int) -> str:
-    """Probability of agreement `(B,)`; see `cache.learned_cache.Selector`."""
+    """Confidence `(B,)`; see `cache.learned_cache.Selector`."""
     log_p = graph.op("LogSoftmax", scores, axis=1)
     kept = min(3, classes)
     top = graph.op("Max", graph.op("TopK", log_p, _integers(kept), axis=1), _floats(LEAST_LOG_P))
@@ -161,6 +161,8 @@ def _selector(graph: _Graph, scores: str, classes: int) -> str:
     mean, scale = graph.weight("selector.mean"), graph.weight("selector.scale")
     standardised = graph.op("Mul", graph.op("Sub", terms, mean), scale)
     weight, bias = graph.weight("selector.linear.weight"), graph.weight("selector.linear.bias")
+    if graph.has("selector.stake"):
+        bias = bias + np.log(graph.weight("selector.stake"))
     logit = graph.op("Gemm", standardised, weight, bias, transB=1)
     return graph.op("Sigmoid", graph.op("Squeeze", logit, _integers(1)))
 

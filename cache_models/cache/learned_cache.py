@@ -15,22 +15,34 @@ from cache_models.cache.variant import Variant
 
 
 class Selector(nn.Module):
-    """Probability that a prediction is the base DNN's own answer, from what the predictor says.
+    """How much a prediction is to be trusted: the probability that it is the base DNN's own answer,
+    and what a hit would save.
 
-    Reads the three largest log probabilities, the margin between the first two, and the entropy;
-    logistic regression on them and their products.
+    Reads the three largest log probabilities, the margin between the first two, and the entropy of
+    what the predictor says; logistic regression on them and their products gives the probability of
+    agreement. A hit at a late cut point saves little, so it has to be safer: the odds of agreement
+    are multiplied by `stake`, the share of the base DNN's compute that a hit saves. So at one
+    threshold caches at all cut points risk equally much for the same saving: where p is near 1, a
+    cache hits if 1 - p <= stake * (1 - threshold).
     """
+
+    stake: Tensor
 
     def __init__(self):
         super().__init__()
         terms = STATISTICS + STATISTICS * (STATISTICS + 1) // 2
         self.register_buffer("mean", torch.zeros(terms))
         self.register_buffer("scale", torch.ones(terms))
+        self.register_buffer("stake", torch.ones(()))
         self.linear = nn.Linear(terms, 1)
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Predictor scores `(B, K)` → probability of agreement `(B,)`."""
-        return self.linear((self.terms(scores) - self.mean) * self.scale).squeeze(1).sigmoid()
+        """Predictor scores `(B, K)` → confidence `(B,)`, from 0 to 1."""
+        return (self.logit(scores) + self.stake.log()).sigmoid()
+
+    def logit(self, scores: Tensor) -> Tensor:
+        """Predictor scores `(B, K)` → logarithm of the odds of agreement `(B,)`."""
+        return self.linear((self.terms(scores) - self.mean) * self.scale).squeeze(1)
 
     @staticmethod
     def terms(scores: Tensor) -> Tensor:
@@ -63,7 +75,7 @@ class LearnedCache(nn.Module):
         self.gate = gate or NoveltyGate(feature_shape, classes)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """`(B, *feature_shape)` → class probabilities `(B, K)`, probability of agreement `(B,)`,
+        """`(B, *feature_shape)` → class probabilities `(B, K)`, the selector's confidence `(B,)`,
         which is 0 for a novel input."""
         scores = self.predictor(features)
         return scores.softmax(1), self.selector(scores) * self.gate(features)
@@ -77,6 +89,7 @@ def load_cache(
     file: Path, variant: Variant, feature_shape: tuple[int, ...], classes: int
 ) -> LearnedCache:
     weights = load_file(file)
+    weights.setdefault("selector.stake", torch.ones(()))  # files of format 3 may lack it
     gate = NoveltyGate(feature_shape, classes, unseen="gate.weight" in weights)
     cache = LearnedCache(variant, feature_shape, classes, gate)
     cache.load_state_dict(weights)

@@ -14,7 +14,7 @@ class CacheLookup:
     Args:
         stage: the lookup.
         engine: of the cache, as `cache.graph` describes what it takes and returns.
-        threshold: of the probability of agreement; None for caches that never hit.
+        threshold: of the confidence; None for caches that never hit.
     """
 
     def __init__(

@@ -169,7 +169,7 @@ def train_selector(
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = F.binary_cross_entropy(selector(scores), target, weight)
+        value = F.binary_cross_entropy(selector.logit(scores).sigmoid(), target, weight)
         value = value + 1e-3 * selector.linear.weight.square().sum()
         value.backward()
         return value

@@ -273,6 +273,7 @@ def _learn(
     gate = fit_gate(features, both.probabilities, np.unique(train), np.unique(select))
     learned = LearnedCache(cache.variant, features.shape[1:], both.probabilities.shape[1], gate)
     learned.predictor.load_state_dict(cache.predictor.state_dict())
+    learned.selector.stake.copy_(cache.selector.stake)
     targets = torch.from_numpy(both.probabilities)
     scores = fit_predictor(
         learned.predictor,

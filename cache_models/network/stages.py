@@ -91,7 +91,7 @@ class LookUp(NamedTuple):
         batch: features `(B, *feature_shape)` float16; for a lookup at the input what the partition
             there takes.
         version: of the caches.
-        threshold: of the probability of agreement; None is the version's own.
+        threshold: of the confidence; None is the version's own.
         resized: as for `Run`.
     """
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from cache_models.promise.units import units, units_by_class
 
 PATH = 1 / (1 + np.exp(-np.linspace(8.0, 0.0, 81)))
-"""Thresholds on the selectors' probability of agreement, strict to loose; fixed, so never tuned."""
+"""Thresholds on the selectors' confidence, strict to loose; fixed, so never tuned."""
 
 
 class Limits(BaseModel, frozen=True):
@@ -63,7 +63,7 @@ def cascade(
 
     Args:
         predictions: `(N,)` labels, one array per cache in execution order.
-        confidences: `(N,)` probabilities of agreement, likewise.
+        confidences: the selectors', `(N,)`, likewise.
 
     Returns:
         exits `(N,)`, the index of the first cache that hits, `len(predictions)` for the base DNN;

@@ -39,6 +39,11 @@ class CutPointRecord(BaseModel):
     compute_share: float
     """Share of the base DNN's compute that a request has paid here."""
 
+    @property
+    def stake(self) -> float:
+        """Share of the base DNN's compute that a hit here saves; above 0."""
+        return 1.0 if self.name == INPUT else max(1e-3, 1 - self.compute_share)
+
 
 class CacheRecord(BaseModel):
     """A learned cache that is deployed."""

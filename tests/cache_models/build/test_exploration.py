@@ -53,6 +53,16 @@ def test_every_variant_at_every_cut_point_is_measured_and_the_table_is_read_back
     assert np.allclose([r.hit_rate for r in again], [r.hit_rate for r in records], atol=1e-4)
 
 
+def test_measured_caches_know_what_is_at_stake_and_are_weighed_by_it(recorded, tmp_path):
+    recording, costs = recorded
+    trained = explore(recording, TRAIN, SELECT, tmp_path)
+    for e in measure(trained, recording, costs, SELECT, Limits(max_disagreement=0.05)):
+        at = e.record.cut_point
+        assert e.cache.selector.stake == pytest.approx({"early": 0.8, "late": 0.2}[at])
+        _, confidences, _ = ask(e.cache, recording.features[at], SELECT)
+        assert np.allclose(e.outcome.confidences, confidences, atol=1e-6)
+
+
 def test_an_interrupted_exploration_trains_only_what_is_missing(recorded, tmp_path, monkeypatch):
     recording, _ = recorded
     train, trained = exploration.train_cache, []

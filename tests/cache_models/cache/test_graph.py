@@ -30,6 +30,7 @@ def test_a_graph_says_what_the_learned_cache_says(shape, classes, unseen):
         cache = LearnedCache(variant, shape, classes, gate).eval()
         cache.predictor.fit_scaling([torch.from_numpy(features)])
         nn.init.normal_(cache.selector.mean)
+        cache.selector.stake.fill_(0.3)
         for module in cache.modules():  # statistics as training leaves them
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_()

@@ -1,5 +1,6 @@
 """A round follows the traffic, forgets no class, and publishes nothing that it could not test."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +58,13 @@ def plan_with(threshold):
 def untrained():
     torch.manual_seed(0)
     return LearnedCache(VARIANT, (D,), K).eval()
+
+
+def test_a_round_keeps_what_is_at_stake_where_a_cache_stands(untrained):
+    late = copy.deepcopy(untrained)
+    late.selector.stake.fill_(0.25)
+    found = retrain(plan_with(None), [late], traffic(4000, K, 0), traffic(0, K, 0), LIMITS, 0.02)
+    assert [cache.selector.stake for cache in found.caches] == [0.25]
 
 
 @pytest.fixture(scope="module")
