@@ -7,7 +7,7 @@ import numpy as np
 
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.journal import Journal
-from cache_models.follow.reading import as_bytes
+from cache_models.follow.rows import as_bytes
 from cache_models.store.strata import TEST, WANTED
 
 

@@ -14,7 +14,6 @@ Anything else is deleted, and the oldest of the rest where the file would grow b
 """
 
 import logging
-import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,15 +21,16 @@ from pathlib import Path
 import numpy as np
 
 from cache_models.follow import crowding
+from cache_models.follow.alike import block_seconds
 from cache_models.follow.build_rows import BuildRows
 from cache_models.follow.database import Database
-from cache_models.follow.reading import COLUMNS, as_bytes, traffic_of
-from cache_models.follow.roles import UNKNOWN_S, Roles
+from cache_models.follow.roles import Roles
+from cache_models.follow.rows import COLUMNS, INSERT, row_of, traffic_of
 from cache_models.follow.tables import prepare, reservoir, window
 from cache_models.follow.traffic import Sample, Traffic
-from cache_models.promise.blocks import LEAST, block_length, block_numbers, stream_number
+from cache_models.promise.blocks import LEAST, block_numbers, stream_number
 from cache_models.promise.units import units
-from cache_models.store.strata import TEST, TRAIN
+from cache_models.store.strata import TEST
 
 logger = logging.getLogger(__name__)
 
@@ -91,43 +91,10 @@ class TrafficLog(BuildRows):
             if self.block_s is None and self.count(build=False) < 2 * LEAST:
                 self._measure(samples)
             roles = Roles(**self.state("roles"))
-            rows = [row for row in (self._row(sample, roles) for sample in samples) if row]
+            rows = [row for row in (row_of(s, roles, self._rng) for s in samples) if row]
             self._make_room(len(rows) * (self._sample_bytes + PAGE_BYTES))
-            self._db.executemany(
-                "INSERT INTO samples (role, apart_s, at, class, priority, weight, stream, block, "
-                "agreement, probabilities, features) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            self._db.executemany(INSERT, rows)
             crowding.thin(self._db, sorted({row[7] for row in rows} - {None}), self._rng)
-
-    def _row(self, sample: Sample, roles: Roles) -> tuple | None:
-        stream = stream_number(sample.stream)
-        role, apart_s = sample.role, math.inf
-        if role is None:
-            role, apart_s = roles.draw(stream, sample.at, self._rng)
-        if not sample.weight and sample.role is None:
-            if roles.block_s == 0:
-                role = TRAIN  # it can never test, and would only crowd out what can
-            elif role != TRAIN:
-                return None  # nor may it train, so near to what tests
-        block = None
-        if sample.weight and roles.block_s:
-            at, streams = np.array([sample.at]), np.array([stream])
-            block = int(block_numbers(streams, at, roles.block_s)[0])
-        probabilities = np.asarray(sample.probabilities, np.float32)
-        return (
-            role,
-            apart_s,
-            sample.at,
-            int(probabilities.argmax()),
-            float(self._rng.random()),
-            float(sample.weight),
-            stream,
-            block,
-            None if math.isnan(sample.agreement) else float(sample.agreement),
-            probabilities.tobytes(),
-            as_bytes(sample.features),
-        )
 
     # --- blocks -----------------------------------------------------------------------------------
 
@@ -139,7 +106,7 @@ class TrafficLog(BuildRows):
     @property
     def block_or_unknown_s(self) -> float:
         """The same; what stands for it before it has been measured."""
-        return UNKNOWN_S if self.block_s is None else self.block_s
+        return Roles(**self.state("roles")).apart_s
 
     def measure_blocks(self) -> None:
         """Measure how long a block is, on the window; from now on it is that."""
@@ -152,14 +119,19 @@ class TrafficLog(BuildRows):
             f"WHERE weight > 0 AND {self._window}",
             self._ended(),
         ).fetchall()
-        known = [(*row[:3], row[3], np.frombuffer(row[4], np.float32)) for row in rows]
-        for s in filter(lambda sample: sample.weight, coming):
-            class_id, stream = int(np.argmax(s.probabilities)), stream_number(s.stream)
-            known.append((class_id, stream, s.at, s.agreement, s.probabilities))
-        block_s = _length([row for row in known if row[3] is not None and row[3] == row[3]])
-        if block_s is None:  # how sure the base DNN is stands for it
-            sure = [(*row[:3], -np.log(1 + 1e-6 - float(np.max(row[4])))) for row in known]
-            block_s = _length(sure)
+        seen = [(*row[:4], np.frombuffer(row[4], np.float32)) for row in rows]
+        seen += [
+            (
+                int(np.argmax(s.probabilities)),
+                stream_number(s.stream),
+                s.at,
+                s.agreement,
+                s.probabilities,
+            )
+            for s in coming
+            if s.weight
+        ]
+        block_s = block_seconds(seen)
         held = self.block_s
         if block_s is None or block_s == held or (held and held / 4 < block_s < held):
             return  # what wavers between two powers of two is the longer one
@@ -245,7 +217,7 @@ class TrafficLog(BuildRows):
         rows = self._db.execute(
             f"SELECT {COLUMNS} FROM samples WHERE {where} ORDER BY id", self._ended()
         ).fetchall()
-        apart_s = Roles(**self.state("roles")).apart_s
+        apart_s = self.block_or_unknown_s
         return traffic_of(rows, self._shapes, self._classes, self._build, apart_s, apart_s)
 
     def count(self, build: bool) -> int:
@@ -256,7 +228,7 @@ class TrafficLog(BuildRows):
 
     def testable(self) -> int:
         """Units in the window that a round may test on."""
-        apart_s = Roles(**self.state("roles")).apart_s
+        apart_s = self.block_or_unknown_s
         rows = self._db.execute(
             "SELECT id, stream, at, weight FROM samples "
             f"WHERE weight > 0 AND role = {TEST} AND apart_s >= {apart_s} AND {self._window}",
@@ -275,7 +247,14 @@ class TrafficLog(BuildRows):
 
     @property
     def tests(self) -> int:
-        """Tests of the promise that have read a sample which is still in the window."""
+        """Tests of the promise that have read a sample which is still in the window.
+
+        With the k-th `error_share` for the test after k - 1 such ones: of all tests while one
+        window's worth of samples comes, each counts those before it, so that the chance that any
+        of them passes what breaks the promise is at most the whole error probability. Whatever
+        was spent before the window was replaced, or ended, is there again; so this bounds each
+        window, not all of them together.
+        """
         (first,) = self._db.execute(
             f"SELECT min(id) FROM samples WHERE weight > 0 AND {self._window}", self._ended()
         ).fetchone()
@@ -297,11 +276,3 @@ class TrafficLog(BuildRows):
             (newest,) = self._db.execute("SELECT ifnull(max(id), 0) FROM samples").fetchone()
             tests = self.tests
             self.set_state("tests", [*self._read()[-tests:], newest] if tests else [newest])
-
-
-def _length(known: list[tuple]) -> float | None:
-    """Of blocks, as samples' class, stream, moment and signal tell."""
-    if not known:
-        return None
-    classes, streams, at, signal = (np.array([row[i] for row in known]) for i in range(4))
-    return block_length(signal.astype(float), classes, streams, at)

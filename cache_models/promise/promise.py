@@ -135,7 +135,11 @@ def most_disagreements(samples: int, limit: float, level: float) -> int:
 
 def error_share(limits: Limits, test: int) -> float:
     """The part of the promise's error probability that the first, second, … of any number of tests
-    may use; all of them sum to the whole, so that trying again does not add up."""
+    may use; all of them sum to the whole, so that trying again does not add up.
+
+    Where tests are counted anew once none of what an earlier one read is read again, the whole is
+    spent at most once in any stretch within which every two tests share what they read.
+    """
     return (1 - limits.confidence) / (test * (test + 1))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cache_models.cascade import Said
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.store.copies import working_copy
@@ -13,6 +14,7 @@ from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
 from deployments.follow import learner as module
 from deployments.follow.learner import Learner
+from deployments.follow.messages import Observation
 
 
 @pytest.fixture
@@ -56,3 +58,20 @@ def test_the_shipped_samples_features_are_those_that_the_caches_know(shipped):
     known = said["scores.0"].float()
     nearest = (known[None] - scores[:, None]).abs().amax(2).amin(1)
     assert nearest.max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("said", "agreement"),
+    [((Said(3, 0.75),), 0.75), ((Said(2, 0.75),), -0.75), ((None,), np.nan), ((), np.nan)],
+)
+def test_a_sample_keeps_what_tells_how_long_answers_stay_alike(shipped, log, said, agreement):
+    plan = shipped.current().plan
+    learner = Learner(plan, str(shipped.folder), log, lambda: None)
+    picture = np.zeros((28, 28, 1), np.uint8)
+    probabilities = np.eye(10, dtype=np.float32)[3]
+    observed = Observation(
+        3, "base", said, 1, 20.0, 20.0, "00ff", 5.0, (picture,), False, probabilities
+    )
+    sample = learner.sample(observed)
+    assert (sample.weight, sample.stream, sample.at) == (20.0, "00ff", 5.0)
+    assert np.array_equal(sample.agreement, agreement, equal_nan=True)

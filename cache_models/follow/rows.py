@@ -1,22 +1,58 @@
 """Samples as they lie in the trainer's file, and as arrays to learn from."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from cache_models.follow.build_samples import BuildSamples
-from cache_models.follow.roles import NONE
-from cache_models.follow.traffic import Traffic
-from cache_models.promise.blocks import block_numbers
+from cache_models.follow.roles import NONE, Roles
+from cache_models.follow.traffic import Sample, Traffic
+from cache_models.promise.blocks import block_numbers, stream_number
 from cache_models.store.strata import TRAIN
 
 COLUMNS = "id, role, apart_s, weight, stream, at, build_row, probabilities, features"
 """That `traffic_of` takes."""
+INSERT = (
+    "INSERT INTO samples (role, apart_s, at, class, priority, weight, stream, block, agreement, "
+    "probabilities, features) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def as_bytes(features: Sequence[np.ndarray]) -> bytes:
     """A sample's features at all cut points."""
     return b"".join(np.asarray(part, np.float16).tobytes() for part in features)
+
+
+def row_of(sample: Sample, roles: Roles, rng: np.random.Generator) -> tuple | None:
+    """What `INSERT` takes of a sample that comes; None if it may serve for nothing."""
+    stream = stream_number(sample.stream)
+    role, apart_s = sample.role, math.inf
+    if role is None:
+        role, apart_s = roles.draw(stream, sample.at, rng)
+    if not sample.weight and sample.role is None:
+        if roles.block_s == 0:
+            role = TRAIN  # it can never test, and would only crowd out what can
+        elif role != TRAIN:
+            return None  # nor may it train, so near to what tests
+    block = None
+    if sample.weight and roles.block_s:
+        at, streams = np.array([sample.at]), np.array([stream])
+        block = int(block_numbers(streams, at, roles.block_s)[0])
+    probabilities = np.asarray(sample.probabilities, np.float32)
+    return (
+        role,
+        apart_s,
+        sample.at,
+        int(probabilities.argmax()),
+        float(rng.random()),
+        float(sample.weight),
+        stream,
+        block,
+        None if math.isnan(sample.agreement) else float(sample.agreement),
+        probabilities.tobytes(),
+        as_bytes(sample.features),
+    )
 
 
 def traffic_of(
