@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from cache_models.promise.controller import OFF, Controller
 from cache_models.promise.promise import PATH, Limits
@@ -66,16 +67,20 @@ def follow(
     rates: Rates = Rates(),
     until: Callable[[Controller], bool] = lambda _: False,
     since: int = 0,
+    load: Callable[[int], float] = lambda _: 1.0,
+    block: int | None = None,
 ) -> Run:
     """Serve a stream.
 
     Args:
         until: ends it.
+        load: at each time, the part of what should be sampled that can be.
+        block: so many requests in turn may depend on each other; None: none do.
     """
     served = np.full(requests, OFF)
     sampled, alarms, t = [], [], 0
     while t < requests:
-        rate = rates.of(controller, since)
+        rate = rates.of(controller, since) * load(t)
         end = t + int(rng.geometric(rate))
         served[t:end] = controller.served
         t = end
@@ -83,7 +88,8 @@ def follow(
             break
         sampled.append(t - 1)
         since = 0 if controller.served == OFF else since + 1
-        if controller.observe(*draw(t - 1, rng), 1 / rate) is not None:
+        of_block = None if block is None else (t - 1) // block
+        if controller.observe(*draw(t - 1, rng), 1 / rate, block=of_block) is not None:
             alarms.append(t - 1)
             since = 0
         if until(controller):
@@ -133,7 +139,7 @@ def delays(
 def table(limits: Limits, samples_between_alarms: float, rates: Rates, trials: int = 100) -> str:
     """For people."""
     lines = ["disagreement after the change   requests until it is left: median    95 of 100"]
-    for disagreement in (2, 5, 10, 30):
+    for disagreement in tqdm((2, 5, 10, 30), desc="simulate", unit="change"):
         found, share = delays(disagreement / 100, limits, samples_between_alarms, rates, trials)
         median, late = np.quantile(found, (0.5, 0.95))
         lines.append(f"{disagreement:28} %   {median:34,.0f}   {late:10,.0f}")
