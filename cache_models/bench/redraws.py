@@ -59,7 +59,8 @@ def redraw(of: Population, kind: str, limits: Limits, requests: int, seed: int) 
     answers = of.answers[stream]
 
     def draw(t: int, _: np.random.Generator) -> tuple[np.ndarray, int]:
-        return wrong_at(said[0][:, t], said[1][:, t], answers[t]), int(answers[t])
+        labels, confidences = (part[:, t].tolist() for part in said)
+        return wrong_at(labels, confidences, int(answers[t])), int(answers[t])
 
     run = follow(
         controller,
