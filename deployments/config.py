@@ -10,6 +10,7 @@ from cache_models.network.engine.interface import EngineChoice
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Mode = Literal["serve", "shadow", "off"]
+Keep = Literal["inputs", "features"]
 
 
 class Strict(BaseModel):
@@ -116,6 +117,8 @@ class Retraining(Strict):
         expire_s: age at which stored samples of the traffic are deleted.
         max_log_bytes: of the file that they are stored in.
         reservoir_bytes: of the samples of every class that rounds learn from besides the window.
+        keep: what is stored of a sample: its input, where a lookup is at the input, or features
+            alone.
     """
 
     rounds: bool = True
@@ -132,6 +135,7 @@ class Retraining(Strict):
     expire_s: float = Field(7 * 24 * 3600, gt=0)
     max_log_bytes: int = Field(2**30, ge=2**26)
     reservoir_bytes: int = Field(2**28, ge=2**20)
+    keep: Keep = "inputs"
 
 
 class GuardArgs(Strict):

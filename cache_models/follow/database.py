@@ -2,6 +2,7 @@
 has begun, no other publishes, sees half of, or waits inside of.
 """
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -29,6 +30,9 @@ class Database:
         self._file = file
         self._of_thread = threading.local()
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        with contextlib.suppress(PermissionError):  # another's, who has decided that
+            file.chmod(0o600)  # for what is in it is the traffic's
         try:
             self._prepare(prepare)
         except sqlite3.DatabaseError as error:

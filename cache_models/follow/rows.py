@@ -1,21 +1,26 @@
 """Samples as they lie in the trainer's file, and as arrays to learn from."""
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby, islice
 
 import numpy as np
 
-from cache_models.follow.build_samples import BuildSamples
+from cache_models.follow.build_samples import READ_BATCH, BuildSamples
 from cache_models.follow.roles import NONE, Roles
 from cache_models.follow.traffic import Sample, Traffic
+from cache_models.network.description import ModelDescription
+from cache_models.network.features import input_features
 from cache_models.promise.blocks import block_numbers, stream_number
 from cache_models.store.strata import TRAIN
 
-COLUMNS = "id, role, apart_s, weight, stream, at, build_row, probabilities, features"
+COLUMNS = "id, role, apart_s, weight, stream, at, build_row, features IS NULL"
+CONTENTS = "probabilities, features, input, form"
 """That `traffic_of` takes."""
 INSERT = (
     "INSERT INTO samples (role, apart_s, at, class, priority, weight, stream, block, agreement, "
-    "probabilities, features) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"{CONTENTS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -39,53 +44,80 @@ def row_of(sample: Sample, roles: Roles, rng: np.random.Generator) -> tuple | No
     if sample.weight and roles.block_s:
         at, streams = np.array([sample.at]), np.array([stream])
         block = int(block_numbers(streams, at, roles.block_s)[0])
-    probabilities = np.asarray(sample.probabilities, np.float32)
     return (
         role,
         apart_s,
         sample.at,
-        int(probabilities.argmax()),
+        int(np.argmax(sample.probabilities)),
         float(rng.random()),
         float(sample.weight),
         stream,
         block,
         None if math.isnan(sample.agreement) else float(sample.agreement),
-        probabilities.tobytes(),
-        as_bytes(sample.features),
+        *contents(sample),
     )
+
+
+def bytes_of(row: tuple) -> int:
+    """Of what is kept of a sample."""
+    return sum(len(part) for part in row[9:] if part)
+
+
+def contents(sample: Sample) -> tuple[bytes, bytes, bytes | None, str | None]:
+    """Of a sample, as in `CONTENTS`."""
+    said = np.asarray(sample.probabilities, np.float32).tobytes()
+    if (given := sample.input) is None:
+        return said, as_bytes(sample.features), None, None
+    form = json.dumps([given.dtype.str, given.shape, sample.resized])
+    return said, as_bytes(sample.features), given.tobytes(), form
+
+
+def inputs_of(given: Sequence[bytes], form: str) -> tuple[np.ndarray, bool]:
+    """Inputs of one form, `(n, ...)`, and whether they are resized."""
+    dtype, shape, resized = json.loads(form)
+    return np.frombuffer(b"".join(given), dtype).reshape(-1, *shape), resized
 
 
 def traffic_of(
     rows: list[tuple],
+    held: Iterable[tuple],
     shapes: Sequence[tuple[int, ...]],
     classes: int,
+    description: ModelDescription | None,
     build: BuildSamples | None,
-    block_s: float,
     apart_s: float,
+    rest: Callable[[], None] = lambda: None,
 ) -> Traffic:
     """
     Args:
-        rows: of `COLUMNS`; the build's may lack probabilities and features, which are read from
-            beside its version.
+        rows: of `COLUMNS`.
+        held: `CONTENTS` of each; the build's may lack them, which are read from beside its version.
         shapes: of the features at each cut point.
-        block_s: length of a block; 0 where every sample is one.
-        apart_s: nearer to other roles a sample has none, unless it trains.
+        description: of the base DNN, where inputs are kept.
+        apart_s: length of a block, 0 where every sample is one; nearer to other roles a sample has
+            none, unless it trains.
+        rest: called after every small piece of work.
     """
-    ends = np.cumsum([0, *(2 * int(np.prod(shape)) for shape in shapes)])
     features = [np.empty((len(rows), *shape), np.float16) for shape in shapes]
     probabilities = np.empty((len(rows), classes), np.float32)
-    for i, (*_, said, at) in enumerate(rows):
-        if said is not None:
-            probabilities[i] = np.frombuffer(said, np.float32)
-        if at is not None:
-            for j, shape in enumerate(shapes):
-                part = at[ends[j] : ends[j + 1]]
-                features[j][i] = np.frombuffer(part, np.float16).reshape(shape)
+    for form, group in groupby(enumerate(held), lambda each: each[1][-1]):
+        while some := list(islice(group, READ_BATCH)):
+            for i, (said, at, _, _) in some:
+                if said is not None:
+                    probabilities[i] = np.frombuffer(said, np.float32)
+                if at is not None:
+                    _fill([part[i] for part in features[form is not None :]], at)
+            if form is not None:
+                assert description is not None, "inputs are kept"
+                inputs, resized = inputs_of([given for _, (*_, given, _) in some], form)
+                found = input_features(description, inputs, resized)
+                features[0][[i for i, _ in some]] = found
+                rest()
     ids, streams = (np.array([row[i] for row in rows], np.int64) for i in (0, 4))
     apart, weights, at_s = (np.array([row[i] for row in rows], float) for i in (2, 3, 5))
-    blocks = block_numbers(streams, at_s, block_s) if block_s else ids
+    blocks = block_numbers(streams, at_s, apart_s) if apart_s else ids
     roles = np.array([row[1] for row in rows], np.uint8)
-    of_build = [(i, row[6], row[8] is None) for i, row in enumerate(rows) if row[6] is not None]
+    of_build = [(i, row[6], bool(row[7])) for i, row in enumerate(rows) if row[6] is not None]
     if of_build:
         assert build is not None, "its samples leave with it"
         places, build_rows, unread = map(np.array, zip(*of_build, strict=True))
@@ -105,3 +137,11 @@ def traffic_of(
         weights=weights.astype(np.float32),
         blocks=blocks,
     )
+
+
+def _fill(parts: Sequence[np.ndarray], at: bytes) -> None:
+    """Write features into arrays of their shapes."""
+    start = 0
+    for part in parts:
+        part[...] = np.frombuffer(at, np.float16, part.size, start).reshape(part.shape)
+        start += part.nbytes

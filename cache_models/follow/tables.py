@@ -11,14 +11,15 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL, build_row INTEGER, role INTEGER, apart_s REAL,
     class INTEGER, priority REAL, weight REAL, stream INTEGER, block INTEGER, agreement REAL,
-    probabilities BLOB, features BLOB);
+    probabilities BLOB, features BLOB, input BLOB, form TEXT);
 CREATE INDEX IF NOT EXISTS by_stratum ON samples (class, role, priority);
 CREATE INDEX IF NOT EXISTS by_block ON samples (block);
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS rounds (number INTEGER PRIMARY KEY, record TEXT);
 """
 """Of `samples`: `apart_s` is how far a sample is from those that may have another role; `weight` is
-0 where it was not chosen independently; `block` is for `crowding`."""
+0 where it was not chosen independently; `block` is for `crowding`; where there is an `input`, of
+that `form`, `features` are those behind it."""
 
 FROM_BUILD_FLAG = """
 BEGIN;
@@ -55,6 +56,9 @@ def prepare(db: sqlite3.Connection) -> None:
         db.executescript(FROM_BUILD_FLAG)
     if "independent" in columns():
         db.executescript(FROM_ROLES_BY_SAMPLE.format(schema=SCHEMA))
+    if "role" in columns() and "input" not in columns():
+        db.execute("ALTER TABLE samples ADD COLUMN input BLOB")
+        db.execute("ALTER TABLE samples ADD COLUMN form TEXT")
     db.executescript(SCHEMA)
 
 

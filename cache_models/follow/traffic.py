@@ -13,7 +13,8 @@ class Sample:
     """A request's row of which the base DNN's answer is known.
 
     Attributes:
-        features: at each cut point, `feature_shape` float16.
+        features: at each cut point, `feature_shape` float16; where its input is kept, at those
+            behind the input alone.
         probabilities: the base DNN's, `(K,)`.
         weight: the inverse of the probability with which it was chosen, independently of
             everything; 0 if it was not chosen but missed everywhere.
@@ -22,6 +23,9 @@ class Sample:
         agreement: the first cache's confidence when it came, negative if its label is not the base
             DNN's; NaN if nobody has asked that cache.
         role: drawn if not given.
+        input: what the base DNN was asked about, a decoded image `(h, w, C)` uint8 or
+            `input_shape` float32, where it is kept: features at the input can be had of it.
+        resized: as for `Run`.
     """
 
     features: Sequence[np.ndarray]
@@ -31,6 +35,8 @@ class Sample:
     at: float = field(default_factory=time.time)
     agreement: float = math.nan
     role: int | None = None
+    input: np.ndarray | None = None
+    resized: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """What the trainer remembers: recent samples, a reservoir of every class, and its own state.
 
 One SQLite file, which survives a crash at any moment up to the last transaction. A *sample* is a
-request of which the base DNN's answer is known, with its features at every deployed cut point. Its
-role and its priority are drawn when it arrives and never change, so that what once trained never
-tests; `roles` says how, and what near neighbours of a sample may do.
+request of which the base DNN's answer is known, with its features at every deployed cut point, or
+with its input and the features behind that. Its role and its priority are drawn when it arrives and
+never change, so that what once trained never tests; `roles` says how, and what near neighbours of a
+sample may do.
 
 - The *window* is the newest samples that were chosen independently, since the traffic last changed.
   Beside them are requests that missed everywhere, at most as many, to train on.
@@ -15,7 +16,7 @@ Anything else is deleted, and the oldest of the rest where the file would grow b
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,10 @@ from cache_models.follow.alike import block_seconds
 from cache_models.follow.build_rows import BuildRows
 from cache_models.follow.database import Database
 from cache_models.follow.roles import Roles
-from cache_models.follow.rows import COLUMNS, INSERT, row_of, traffic_of
+from cache_models.follow.rows import COLUMNS, CONTENTS, INSERT, bytes_of, row_of, traffic_of
 from cache_models.follow.tables import prepare, reservoir, window
 from cache_models.follow.traffic import Sample, Traffic
+from cache_models.network.description import ModelDescription
 from cache_models.promise.blocks import LEAST, block_numbers, stream_number
 from cache_models.promise.units import units
 from cache_models.store.strata import TEST
@@ -50,6 +52,7 @@ class TrafficLog(BuildRows):
         expire_s: age at which a sample of the traffic is deleted.
         max_bytes: of the file; better more than window and reservoir take together.
         reservoir_bytes: of the features and probabilities of the reservoir's samples.
+        description: of the base DNN, where samples come with inputs.
     """
 
     def __init__(
@@ -62,9 +65,11 @@ class TrafficLog(BuildRows):
         max_bytes: int = 2**30,
         reservoir_bytes: int = 2**28,
         seed: int | None = None,
+        description: ModelDescription | None = None,
     ):
         self._shapes, self._classes = [tuple(shape) for shape in shapes], classes
         self._newest, self._expire_s, self._max_bytes = window, expire_s, max_bytes
+        self._description = description
         self._sample_bytes = 4 * classes + sum(2 * int(np.prod(shape)) for shape in shapes)
         super().__init__(
             Database(file, prepare),
@@ -92,7 +97,7 @@ class TrafficLog(BuildRows):
                 self._measure(samples)
             roles = Roles(**self.state("roles"))
             rows = [row for row in (row_of(s, roles, self._rng) for s in samples) if row]
-            self._make_room(len(rows) * (self._sample_bytes + PAGE_BYTES))
+            self._make_room(sum(PAGE_BYTES + bytes_of(row) for row in rows))
             self._db.executemany(INSERT, rows)
             crowding.thin(self._db, sorted({row[7] for row in rows} - {None}), self._rng)
 
@@ -168,19 +173,23 @@ class TrafficLog(BuildRows):
         self._prune()
         most = (1 - LEFT_FREE) * self._max_bytes - coming_bytes
         while (excess := self._database.used_bytes() - most) > 0:
+            each = self._database.used_bytes() / max(1, self.count(build=False))
             deleted = self._db.execute(
                 "DELETE FROM samples WHERE id IN "
                 "(SELECT id FROM samples WHERE build_row IS NULL ORDER BY id LIMIT ?)",
-                (1 + int(excess // self._sample_bytes),),
+                (1 + int(excess // each),),
             )
             if not deleted.rowcount:
                 break
 
-    def delete_samples(self) -> None:
-        """Forget all samples of the traffic; the build's stay."""
+    def delete_samples(self, with_inputs: bool = False) -> None:
+        """Forget all samples of the traffic, or those of which the input is kept, such that nothing
+        of them is left on the disk; the build's stay."""
+        which = "AND input IS NOT NULL" if with_inputs else ""
         with self.transaction():
-            self._db.execute("DELETE FROM samples WHERE build_row IS NULL")
-        self._database.rewrite()
+            gone = self._db.execute(f"DELETE FROM samples WHERE build_row IS NULL {which}").rowcount
+        if gone or not with_inputs:
+            self._database.rewrite()
 
     # --- samples are read -------------------------------------------------------------------------
 
@@ -201,10 +210,16 @@ class TrafficLog(BuildRows):
         with self.snapshot():
             return self._traffic(self._outside())
 
-    def window_and_reservoir(self) -> tuple[Traffic, Traffic]:
-        """Both as of the same moment, so that no sample is in both."""
+    def window_and_reservoir(
+        self, rest: Callable[[], None] = lambda: None
+    ) -> tuple[Traffic, Traffic]:
+        """Both as of the same moment, so that no sample is in both.
+
+        Args:
+            rest: called after every small piece of work.
+        """
         with self.snapshot():
-            return self._traffic(self._window), self._traffic(self._outside())
+            return self._traffic(self._window, rest), self._traffic(self._outside(), rest)
 
     def _outside(self) -> str:
         recorded = self._build is not None and self._build.complete
@@ -213,12 +228,23 @@ class TrafficLog(BuildRows):
             f"THEN NOT {self._window} ELSE features IS NOT NULL OR {recorded} END"
         )
 
-    def _traffic(self, where: str) -> Traffic:
-        rows = self._db.execute(
-            f"SELECT {COLUMNS} FROM samples WHERE {where} ORDER BY id", self._ended()
-        ).fetchall()
-        apart_s = self.block_or_unknown_s
-        return traffic_of(rows, self._shapes, self._classes, self._build, apart_s, apart_s)
+    def _traffic(self, where: str, rest: Callable[[], None] = lambda: None) -> Traffic:
+        rows, held = (
+            self._db.execute(
+                f"SELECT {columns} FROM samples WHERE {where} ORDER BY id", self._ended()
+            )
+            for columns in (COLUMNS, CONTENTS)
+        )
+        return traffic_of(
+            rows.fetchall(),
+            held,
+            self._shapes,
+            self._classes,
+            self._description,
+            self._build,
+            self.block_or_unknown_s,
+            rest,
+        )
 
     def count(self, build: bool) -> int:
         """Samples that came from the build, or from the traffic."""

@@ -25,6 +25,7 @@ from cache_models.promise.promise import error_share, min_samples
 from cache_models.store.graphs import partition_engine
 from cache_models.store.plan import Plan
 from cache_models.store.versions import CacheVersion, Store, fits
+from deployments.config import Keep
 from deployments.follow.messages import Observation
 from deployments.follow.state import UNPROVEN
 
@@ -49,6 +50,7 @@ class Learner:
         plan: that the graph was deployed for.
         rest: called after every small piece of a round's work.
         threads: with which the base DNN records.
+        keep: of a sample whose input a lookup is asked about: that input, or its features.
 
     Attributes:
         version: in service.
@@ -57,10 +59,16 @@ class Learner:
     """
 
     def __init__(
-        self, plan: Plan, store: str, log: TrafficLog, rest: Callable[[], None], threads: int = 1
+        self,
+        plan: Plan,
+        store: str,
+        log: TrafficLog,
+        rest: Callable[[], None],
+        threads: int = 1,
+        keep: Keep = "inputs",
     ):
         self._deployed, self._rest, self._threads = plan, rest, threads
-        self._limits = plan.promise.limits
+        self._limits, self._keep = plan.promise.limits, keep
         self._store = Store(store)
         self._log = log
         build = self._build()
@@ -70,15 +78,23 @@ class Learner:
         self.version = self._store.serving(plan)
 
     def sample(self, observation: Observation) -> Sample:
-        """What is kept of an observation that carries features."""
-        features = []
-        for name, asked in zip(self._deployed.cut_points, observation.asked, strict=True):
-            if name == INPUT:
+        """What is kept of an observation that carries what its caches were asked."""
+        of, features, given = observation, list(observation.asked), None
+        if INPUT in self._deployed.cut_points:  # the first
+            given = features.pop(0)
+            if self._keep == "features":
                 description = self._deployed.description
-                (asked,) = input_features(description, asked[None], observation.resized)
-            features.append(asked)
-        of = observation
-        return Sample(features, of.probabilities, of.weight, of.stream, of.at, _agreement(of))
+                features[:0], given = input_features(description, given[None], of.resized), None
+        return Sample(
+            features,
+            of.probabilities,
+            of.weight,
+            of.stream,
+            of.at,
+            _agreement(of),
+            input=given,
+            resized=of.resized,
+        )
 
     def _build(self) -> BuildSamples | None:
         for version in filter(has_samples, self.versions()):
@@ -155,7 +171,7 @@ class Learner:
         """
         began = time.time()
         self._log.measure_blocks()
-        window, kept = self._log.window_and_reservoir()
+        window, kept = self._log.window_and_reservoir(self._rest)
         before, level = self.version, self._level()
         caches = [before.load(i) for i in range(len(before.plan.caches))]
         candidate = retrain(

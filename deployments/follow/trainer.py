@@ -78,7 +78,10 @@ class Trainer:
             retraining.expire_s,
             retraining.max_log_bytes,
             retraining.reservoir_bytes,
+            description=self._plan.description,
         )
+        if retraining.keep == "features":
+            self._log.delete_samples(with_inputs=True)
         self._state = TrainerState(self._log, self._args.mode)
         version = Store(self._args.store).serving(self._plan)
         self._policy = ControlPolicy(self._args, version, _processors())
@@ -274,11 +277,13 @@ class Trainer:
 
         from deployments.follow.learner import Learner
 
-        share, threads = self._args.retraining.share, self._args.retraining.threads
-        torch.set_num_threads(threads)
+        args = self._args.retraining
+        torch.set_num_threads(args.threads)
         # Until there are caches nothing is gained by waiting for them.
-        duty_cycle = DutyCycle(share, lambda: self._policy.trained and not self._idle)
-        self._learner = Learner(self._plan, self._args.store, self._log, duty_cycle.rest, threads)
+        duty_cycle = DutyCycle(args.share, lambda: self._policy.trained and not self._idle)
+        self._learner = Learner(
+            self._plan, self._args.store, self._log, duty_cycle.rest, args.threads, args.keep
+        )
         return self._learner
 
     async def _write(self, function: Callable[..., Result], *args: Any) -> Result:

@@ -19,6 +19,9 @@ from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.recording import ENOUGH
 from cache_models.follow.traffic import Sample
 from cache_models.follow.traffic_log import TrafficLog
+from cache_models.network.description import ModelDescription
+from cache_models.network.features import feature_shape, input_features
+from cache_models.network.preprocessing import Preprocessing
 from cache_models.promise.promise import Limits, error_share, min_samples
 from cache_models.store.files import SAMPLES, features_at
 from cache_models.store.strata import TEST, TRAIN, WANTED
@@ -85,6 +88,31 @@ def test_samples_come_back_as_they_went_in(log):
     assert window.weights.tolist() == [4.0, 0.0]
     assert window.independent.tolist() == [True, False]
     assert window.roles[1] == TEST
+
+
+def test_of_a_sample_whose_input_is_kept_features_are_made_when_it_is_read(tmp_path):
+    """Inputs of several sizes, and features alone, which is how older files have them."""
+    description = ModelDescription((3, 8, 8), ("a", "b", "c"), Preprocessing((8, 8)))
+    shapes = [feature_shape(description.input_shape), (4,)]
+    log = TrafficLog(tmp_path / "log.sqlite", shapes, K, seed=0, description=description)
+    images = [RNG.integers(0, 256, (side, side, 1), np.uint8) for side in (8, 8, 5, 8)]
+    at_input = [
+        input_features(description, image[None], i < 2)[0] for i, image in enumerate(images)
+    ]
+    behind = [np.full(4, i, np.float16) for i in range(4)]
+    log.add(
+        Sample([behind[i]], np.eye(K)[1], input=images[i], resized=i < 2)
+        if i < 3
+        else Sample([at_input[i], behind[i]], np.eye(K)[2])
+        for i in range(4)
+    )
+    rested = []
+    window, _ = log.window_and_reservoir(lambda: rested.append(1))
+    assert np.array_equal(window.features[0], at_input)
+    assert np.array_equal(window.features[1], behind)
+    assert window.answers.tolist() == [1, 1, 1, 2] and rested
+    log.delete_samples(with_inputs=True)
+    assert log.window().answers.tolist() == [2]
 
 
 # --- several threads -----------------------------------------------------------------------------
@@ -257,6 +285,17 @@ def test_what_is_in_neither_window_nor_reservoir_goes_first(tmp_path):
     assert len(log.window().roles) == 20
     assert log.reservoir().features[0][:, 0, 0, 0].mean() < 700  # old and new alike
     assert file.stat().st_size <= limit
+
+
+def test_pictures_are_for_the_owner_and_leave_the_disk_with_their_samples(tmp_path):
+    file, picture = tmp_path / "log.sqlite", RNG.integers(0, 256, (28, 28, 1), np.uint8)
+    log = TrafficLog(file, [(3, 8, 8), *SHAPES[1:]], K)
+    for delete in (log.delete_samples, lambda: log.delete_samples(with_inputs=True)):
+        log.add([Sample([np.zeros(4)], np.eye(K)[0], input=picture)] * 3)
+        found = [f for f in tmp_path.iterdir() if picture.tobytes()[:500] in f.read_bytes()]
+        assert found and all(f.stat().st_mode & 0o077 == 0 for f in found)
+        delete()
+        assert not any(picture.tobytes()[:500] in f.read_bytes() for f in tmp_path.iterdir())
 
 
 def test_the_disk_gets_back_what_has_expired(tmp_path):

@@ -1,5 +1,8 @@
 """The learner begins with what the build has left, and needs the base DNN for none of it."""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ import torch
 from cache_models.cascade import Said
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.traffic_log import TrafficLog
+from cache_models.network.features import input_features
 from cache_models.store.copies import working_copy
 from cache_models.store.files import ALTERNATIVES, SAMPLES
 from cache_models.store.strata import TEST
@@ -26,7 +30,8 @@ def shipped(tmp_path):
 def log(tmp_path, shipped):
     plan = shipped.current().plan
     shapes = [cache.feature_shape for cache in plan.caches]
-    return TrafficLog(tmp_path / "traffic.sqlite", shapes, len(plan.description.classes))
+    classes, file = len(plan.description.classes), tmp_path / "traffic.sqlite"
+    return TrafficLog(file, shapes, classes, description=plan.description)
 
 
 def test_rounds_can_begin_at_once_with_the_shipped_store(shipped, log, monkeypatch):
@@ -75,3 +80,21 @@ def test_a_sample_keeps_what_tells_how_long_answers_stay_alike(shipped, log, sai
     sample = learner.sample(observed)
     assert (sample.weight, sample.stream, sample.at) == (20.0, "00ff", 5.0)
     assert np.array_equal(sample.agreement, agreement, equal_nan=True)
+
+
+@pytest.mark.parametrize("keep", ["inputs", "features"])
+def test_what_is_kept_of_an_observation_says_the_same_of_it(shipped, log, keep):
+    plan = shipped.current().plan
+    learner = Learner(plan, str(shipped.folder), log, lambda: None, keep=keep)
+    picture = np.random.default_rng(0).integers(0, 256, (28, 28, 1), np.uint8)
+    probabilities = np.full(10, 0.1, np.float32)
+    observation = Observation(
+        3, "base", (None,), 1, 1.0, 1.0, "", 0.0, (picture,), False, probabilities
+    )
+    sample = learner.sample(observation)
+    log.add([replace(sample, at=time.time())])
+    given = [] if sample.input is None else [sample.input]
+    held = sum(part.nbytes for part in [*sample.features, *given])
+    assert held == (784 if keep == "inputs" else 2 * 3 * 32 * 32)
+    (features,) = log.window().features
+    assert np.array_equal(features, input_features(plan.description, picture[None]))
