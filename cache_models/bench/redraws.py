@@ -10,10 +10,11 @@ half-way, to half of the classes.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from tqdm import trange
 
 from cache_models.bench.control import follow
-from cache_models.follow.advice import Adviser
+from cache_models.follow.said import load_said
 from cache_models.promise.controller import OFF, Controller, wrong_at
 from cache_models.promise.promise import PATH, Limits, calibrate
 from cache_models.store.versions import CacheVersion
@@ -38,8 +39,15 @@ class Population:
         Raises:
             ArtifactError: it is no build's, or what it left cannot be read.
         """
-        labels, confidences, answers = Adviser(version).calibration()
-        return cls(labels, confidences, answers, len(version.plan.description.classes))
+        said = load_said(version)
+        with torch.inference_mode():
+            confidences = [
+                (version.load(i).selector(scores) * familiar).numpy()
+                for i, (scores, familiar) in enumerate(zip(said.scores, said.familiar, strict=True))
+            ]
+        labels = np.stack([scores.argmax(1).numpy() for scores in said.scores])
+        classes = len(version.plan.description.classes)
+        return cls(labels, np.stack(confidences), said.answers, classes)
 
 
 def redraw(of: Population, kind: str, limits: Limits, requests: int, seed: int) -> float:

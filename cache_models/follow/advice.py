@@ -68,19 +68,6 @@ class Adviser:
                 tops, predictions = scores.exp().max(1)
                 self._said.append((predictions.numpy(), confidences.numpy(), tops.numpy()))
 
-    def calibration(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the deployed caches say of the calibration samples, in execution order: labels and
-        confidences, `(caches, N)`, and the base DNN's labels, `(N,)`."""
-        plan, rows = self._build.plan, np.flatnonzero(self._calibrates)
-        deployed = {cache.file for cache in plan.caches}
-        said = [
-            said
-            for record, said in zip(plan.alternatives, self._said, strict=True)
-            if record.file in deployed
-        ]
-        labels, confidences = (np.stack([part[i][rows] for part in said]) for i in range(2))
-        return labels, confidences, self._answers[rows]
-
     def advise(self, mix: np.ndarray, limits: Limits, seed: int = 0) -> Advice | None:
         """Better cut points for the class mix `(K,)`; None if there are none worth a redeploy."""
         plan = self._build.plan
