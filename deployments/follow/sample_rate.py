@@ -12,6 +12,8 @@ Need = Literal["all", "suspicion", "much", "little"]
 """What samples are wanted for: caches are off, and have to be proven anew; something speaks against
 them; service has just begun, or the traffic has changed; nothing in particular."""
 MEMORY_S = 20.0
+NEWEST = 0.1
+"""Weight of a sample in what one takes, which is little where caches are off or most miss."""
 
 
 class SampleRate:
@@ -42,7 +44,7 @@ class SampleRate:
         self._answered += answered
         self._spent_s += spent_s
         if sampled:
-            self._sample_s += min(1.0, 0.02 * sampled) * (spent_s / sampled - self._sample_s)
+            self._sample_s += min(1.0, NEWEST * sampled) * (spent_s / sampled - self._sample_s)
 
     def rate(self, need: Need) -> float:
         """The share of requests to sample."""
