@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from cache_models.promise.controller import OFF, Controller
+from cache_models.promise.controller import Controller
+from cache_models.promise.path import OFF
 from cache_models.promise.promise import PATH, Limits
 
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, int]]

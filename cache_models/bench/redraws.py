@@ -15,7 +15,8 @@ from tqdm import trange
 
 from cache_models.bench.control import follow
 from cache_models.follow.said import load_said
-from cache_models.promise.controller import OFF, Controller, wrong_at
+from cache_models.promise.controller import Controller
+from cache_models.promise.path import OFF, wrong_at
 from cache_models.promise.promise import PATH, Limits, calibrate
 from cache_models.store.versions import CacheVersion
 

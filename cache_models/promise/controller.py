@@ -25,18 +25,16 @@ What holds when:
 - The limit by class: as the first, for the classes of which there are enough samples to tell.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from cache_models.promise.guard import Guard
+from cache_models.promise.path import OFF, index_of
 from cache_models.promise.promise import PATH, Limits
 from cache_models.promise.safety import SafetyTest, least_samples
 
-OFF = -1
-"""In place of a threshold's index: caches answer nothing."""
 SHARE = 0.2
 """Of the error probability of a build's test, that the proofs between two alarms may use."""
 CREDIT, LOOSER, STRICTER, STOP = 10.0, 3.0, 10.0, 30.0
@@ -109,6 +107,7 @@ class Controller:
         weight: float = 1.0,
         stream: str = "",
         block: int | None = None,
+        changed: bool = False,
     ) -> str | None:
         """Take in a sampled request.
 
@@ -118,6 +117,8 @@ class Controller:
             weight: inverse inclusion probability.
             stream, block: samples of one stream's block may depend on each other; None is a block
                 of its own.
+            changed: whether the traffic is known to be another than what thresholds were proven
+                for; then unexplained wrong answers are reason enough to leave one.
 
         Returns:
             What raised an alarm; None if nothing did.
@@ -129,7 +130,9 @@ class Controller:
             self._leave()
             return alarm
         self._gather(wrong, class_id, weight, stream, block)
-        if self.served != OFF and self.debt > self._stricter_at:
+        if changed and self.unexplained >= 1:
+            self._leave()
+        elif self.served != OFF and self.debt > self._stricter_at:
             self._tighten()
         else:
             self._loosen()
@@ -293,33 +296,3 @@ class _Block:
         for key in (None, class_id):
             total, errors = self.sums.get(key, (0.0, np.zeros(len(wrong))))
             self.sums[key] = total + weight, errors + weight * wrong
-
-
-def path_through(threshold: float | None) -> np.ndarray:
-    """`PATH`, and a threshold that was found on another one."""
-    if threshold is None or np.isclose(PATH, threshold, rtol=0, atol=1e-9).any():
-        return PATH
-    return np.sort(np.append(PATH, threshold))[::-1]
-
-
-def index_of(threshold: float | None, path: np.ndarray = PATH) -> int:
-    """Of the loosest threshold of `path` that is no looser; `OFF` for None.
-
-    >>> index_of(0.5), index_of(None), index_of(0.6) < index_of(0.5)
-    (80, -1, True)
-    """
-    return OFF if threshold is None else int((path >= threshold - 1e-9).sum()) - 1
-
-
-def wrong_at(
-    labels: Sequence[int], confidences: Sequence[float], answer: int, path: np.ndarray = PATH
-) -> np.ndarray:
-    """Whether a request would be answered wrongly at each threshold, `(J,)` bool.
-
-    Args:
-        labels, confidences: what each cache says of it, in execution order.
-        answer: the base DNN's label.
-    """
-    hits = np.asarray(confidences, float)[:, None] >= path
-    first = hits.argmax(0)
-    return hits.any(0) & (np.asarray(labels)[first] != answer)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from cache_models.network.stages import BASE
-from cache_models.promise.controller import Controller, index_of, path_through, wrong_at
+from cache_models.promise.controller import Controller
+from cache_models.promise.path import index_of, path_through, wrong_at
 from cache_models.store.versions import CacheVersion
 from deployments.config import GuardArgs, Sampling
 from deployments.follow.messages import Observation
@@ -74,8 +75,12 @@ class Watch:
             return "suspicion"
         return "much" if self._since < LEARNED else "little"
 
-    def observe(self, observation: Observation) -> None:
-        """Take in a sampled request that this version's caches have all been asked about."""
+    def observe(self, observation: Observation, changed: bool = False) -> None:
+        """Take in a sampled request that this version's caches have all been asked about.
+
+        Args:
+            changed: whether the traffic is known to be another.
+        """
         said = [each for each in observation.said if each is not None]
         if len(said) < len(self._exits) - 1:
             return  # one did not answer; that says nothing of whether it is right
@@ -92,7 +97,7 @@ class Watch:
         before = self.threshold
         block = int(observation.at // self.block_s) if self.block_s else None
         stream = observation.stream
-        alarm = self._controller.observe(wrong, answer, observation.weight, stream, block)
+        alarm = self._controller.observe(wrong, answer, observation.weight, stream, block, changed)
         if alarm is not None:
             self.alarms += 1
             self._since = 0

@@ -7,8 +7,10 @@ import pytest
 
 from cache_models.bench.control import Rates, delays, follow
 from cache_models.promise import controller as module
+from cache_models.promise import path as paths
 from cache_models.promise import safety
-from cache_models.promise.controller import OFF, Controller, index_of, wrong_at
+from cache_models.promise.controller import Controller
+from cache_models.promise.path import OFF, index_of, wrong_at
 from cache_models.promise.promise import PATH, Limits
 from cache_models.promise.safety import SafetyTest, least_samples
 
@@ -27,7 +29,7 @@ def errs(at_built, steepness=1.0):
     return lambda _, rng: (rng.random() < risk, int(rng.integers(CLASSES))), risk
 
 
-@pytest.mark.parametrize("of", [module, safety])
+@pytest.mark.parametrize("of", [module, paths, safety])
 def test_examples(of):
     assert doctest.testmod(of).failed == 0
 
@@ -116,6 +118,15 @@ def test_an_alarm_leaves_for_the_loosest_threshold_that_nothing_speaks_against()
     assert len(run.alarms) == 1 and controller.served == 19 and controller.proven == OFF
 
 
+def test_where_the_traffic_is_known_to_be_another_unexplained_wrong_answers_are_enough():
+    for changed in (False, True):
+        controller = controller_for()
+        answers = [np.arange(J) >= (20 if i in (80, 90) else J) for i in range(100)]
+        for wrong in answers:
+            assert controller.observe(wrong, 0, changed=changed) is None
+        assert controller.served == (19 if changed else BUILT)
+
+
 def test_the_limit_by_class_is_watched_and_proven_by_class():
     def of_one_class(_, rng):
         class_id = int(rng.integers(CLASSES))
@@ -154,10 +165,10 @@ def test_a_threshold_that_is_not_on_the_path_is_served_no_looser():
 
 @pytest.mark.parametrize("threshold", [0.9, 0.3, 0.99999])
 def test_a_threshold_of_another_path_is_served_as_it_is(threshold):
-    path = module.path_through(threshold)
+    path = paths.path_through(threshold)
     assert Controller(LIMITS, CLASSES, threshold, 1e5, path).threshold == threshold
     assert set(PATH) < set(path) and (np.diff(path) < 0).all()
-    assert module.path_through(float(PATH[7])) is module.path_through(None) is PATH
+    assert paths.path_through(float(PATH[7])) is paths.path_through(None) is PATH
 
 
 @pytest.mark.parametrize(("disagreement", "within"), [(0.1, 1_500), (0.3, 500)])
