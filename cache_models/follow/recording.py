@@ -4,6 +4,7 @@ Rounds need not wait for all: their order is such that every class can soon be t
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.description import ModelDescription
 from cache_models.network.engine.interface import Engine
 from cache_models.network.features import input_features
+from cache_models.network.stages import INPUT
+from cache_models.store.graphs import partition_engine
+from cache_models.store.plan import Plan
 
 ENOUGH = 200
 """Test samples of every class, of those that there are, from which rounds may begin: in the first
@@ -48,3 +52,16 @@ def record_missing(
                 features.append(found)
         log.record(rows, features)
         yield not log.untestable(ENOUGH)
+
+
+def slice_engines(store: Path, plan: Plan, threads: int) -> list[Engine | None]:
+    """Of all slices of a plan's base DNN; None for one that ends at the input.
+
+    Raises:
+        ArtifactError, EngineError: as of `partition_engine`.
+    """
+    ends = {stage.end: stage for stage in plan.stages() if not stage.is_lookup}
+    return [
+        None if name == INPUT else partition_engine(store, plan, ends[name], "auto", threads, "cpu")
+        for name in (*plan.cut_points, None)
+    ]

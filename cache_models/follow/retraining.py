@@ -1,7 +1,8 @@
 """One round of retraining: caches that have followed the traffic, tested before anyone is served.
 
-1. Predictors go on from the caches in service, on recent samples and on the reservoir's in equal
-   parts, so that they follow the traffic and forget no class; selectors and gates are fitted anew.
+1. Predictors go on from the caches in service, on recent samples, altered copies of these, and the
+   reservoir's samples, so that they follow the traffic and forget no class: what is recent and what
+   is not in equal parts. Selectors and gates are fitted anew.
 2. A candidate that promises no lower latency on `SELECT` samples ends here, and costs no test.
 3. Frozen, it is tested on units of `TEST` samples that were chosen independently: over all answers
    on the window, and for every known class on window and reservoir together, strict thresholds
@@ -91,6 +92,7 @@ def retrain(
     rest: Callable[[], None] = lambda: None,
     seed: int = 0,
     answering: bool = True,
+    copies: Traffic | None = None,
 ) -> Candidate:
     """A candidate for the traffic of `window`.
 
@@ -98,6 +100,7 @@ def retrain(
         plan, caches: in service; a plan without a threshold has untrained caches.
         answering: whether those caches may answer at present; where they are off, a candidate need
             only be better than the base DNN alone.
+        copies: of the window's samples, for predictors alone.
         level: probability with which a candidate that breaks the promise may pass.
         spend: called once the candidate is frozen and before a test sample is read, after which
             `level` is used up, whatever happens.
@@ -110,8 +113,9 @@ def retrain(
         known = {"caches": [], **nothing, **found}
         return Candidate(**known, why_not=why, seconds=time.monotonic() - start)
 
-    both = _joined(window, reservoir)
-    recent = np.arange(len(both.roles)) < len(window.roles)
+    both = _joined(*(part for part in (reservoir, window, copies) if part is not None))
+    place, end = np.arange(len(both.roles)), len(reservoir.roles) + len(window.roles)
+    recent, copied = place >= len(reservoir.roles), place >= end
     testable = (both.roles == TEST) & both.independent
     tests, needed = len(testing(window)), min_samples(limits.max_disagreement, level)
     if tests < needed:
@@ -119,7 +123,8 @@ def retrain(
             f"the window has {tests} independent samples to test on; at least {needed} are needed "
             f"to pass at level {level:.3g}"
         )
-    train = _balanced(np.flatnonzero(both.roles == TRAIN), recent)
+    train = np.flatnonzero((both.roles == TRAIN) & ~copied)
+    taught = _balanced(np.append(train, np.flatnonzero(copied)), recent)
     select = _balanced(np.flatnonzero(both.roles == SELECT), recent)
     selectable = (both.roles == SELECT) & both.independent
     if min(len(train), len(select)) < MIN_TRAIN or not (selectable & recent).any():
@@ -128,7 +133,7 @@ def retrain(
     warm = plan.promise.threshold is not None
     torch.manual_seed(seed)
     learned = [
-        _learn(cache, features, both, train, select, warm, rest)
+        _learn(cache, features, both, train, taught, select, warm, rest)
         for cache, features in zip(caches, both.features, strict=True)
     ]
     classes = both.probabilities.shape[1]
@@ -238,17 +243,16 @@ def candidate_plan(plan: Plan, candidate: Candidate) -> Plan:
     )
 
 
-def _joined(window: Traffic, reservoir: Traffic) -> Traffic:
-    """Both, each as heavy as it may be: how likely a request of either was to be sampled says
-    nothing of the other's."""
-    pairs = zip(window.features, reservoir.features, strict=True)
-    weights = [part.weights / part.weights.max(initial=1e-9) for part in (window, reservoir)]
+def _joined(*parts: Traffic) -> Traffic:
+    """All of them, each as heavy as it may be: how likely a request was to be sampled says nothing
+    of another part's."""
+    features = zip(*(part.features for part in parts), strict=True)
     return Traffic(
-        [np.concatenate(pair) for pair in pairs],
-        np.concatenate([window.probabilities, reservoir.probabilities]),
-        np.concatenate([window.roles, reservoir.roles]),
-        np.concatenate(weights),
-        np.concatenate([window.blocks, reservoir.blocks]),
+        [np.concatenate(at) for at in features],
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.roles for part in parts]),
+        np.concatenate([part.weights / part.weights.max(initial=1e-9) for part in parts]),
+        np.concatenate([part.blocks for part in parts]),
     )
 
 
@@ -266,11 +270,12 @@ def _learn(
     features: np.ndarray,
     both: Traffic,
     train: np.ndarray,
+    taught: np.ndarray,
     select: np.ndarray,
     warm: bool,
     rest: Callable[[], None],
 ) -> LearnedCache:
-    gate = fit_gate(features, both.probabilities, np.unique(train), np.unique(select))
+    gate = fit_gate(features, both.probabilities, train, np.unique(select))
     learned = LearnedCache(cache.variant, features.shape[1:], both.probabilities.shape[1], gate)
     learned.predictor.load_state_dict(cache.predictor.state_dict())
     learned.selector.stake.copy_(cache.selector.stake)
@@ -279,7 +284,7 @@ def _learn(
         learned.predictor,
         features,
         targets,
-        train,
+        taught,
         select,
         rest=rest,
         **(WARM if warm else {}),

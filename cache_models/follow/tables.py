@@ -14,6 +14,10 @@ CREATE TABLE IF NOT EXISTS samples (
     probabilities BLOB, features BLOB, input BLOB, form TEXT);
 CREATE INDEX IF NOT EXISTS by_stratum ON samples (class, role, priority);
 CREATE INDEX IF NOT EXISTS by_block ON samples (block);
+CREATE TABLE IF NOT EXISTS copies (
+    sample INTEGER PRIMARY KEY, probabilities BLOB, features BLOB, input BLOB, form TEXT);
+CREATE TRIGGER IF NOT EXISTS copies_go AFTER DELETE ON samples BEGIN
+    DELETE FROM copies WHERE sample = old.id; END;
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS rounds (number INTEGER PRIMARY KEY, record TEXT);
 """

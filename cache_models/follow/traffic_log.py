@@ -24,9 +24,11 @@ import numpy as np
 from cache_models.follow import crowding
 from cache_models.follow.alike import block_seconds
 from cache_models.follow.build_rows import BuildRows
+from cache_models.follow.copy_rows import CopyRows
 from cache_models.follow.database import Database
 from cache_models.follow.roles import Roles
 from cache_models.follow.rows import COLUMNS, CONTENTS, INSERT, bytes_of, row_of, traffic_of
+from cache_models.follow.spent_tests import SpentTests
 from cache_models.follow.tables import prepare, reservoir, window
 from cache_models.follow.traffic import Sample, Traffic
 from cache_models.network.description import ModelDescription
@@ -43,7 +45,7 @@ PAGE_BYTES = 4096
 """Of the file: as much may be left empty after a sample."""
 
 
-class TrafficLog(BuildRows):
+class TrafficLog(BuildRows, CopyRows, SpentTests):
     """
     Args:
         file: made if it is not there; one that cannot be read is put aside.
@@ -85,7 +87,7 @@ class TrafficLog(BuildRows):
             self.set_state("layout", layout)
             seed = self.state("roles", {}).get("seed", int(self._rng.integers(2**32)))
             self.set_state("roles", {"seed": seed, **self.state("roles", {})})
-            self._read()
+            self._newest_read()
 
     # --- samples come -----------------------------------------------------------------------------
 
@@ -229,15 +231,16 @@ class TrafficLog(BuildRows):
         )
 
     def _traffic(self, where: str, rest: Callable[[], None] = lambda: None) -> Traffic:
-        rows, held = (
-            self._db.execute(
-                f"SELECT {columns} FROM samples WHERE {where} ORDER BY id", self._ended()
-            )
-            for columns in (COLUMNS, CONTENTS)
+        return self._read(COLUMNS, CONTENTS, f"samples WHERE {where}", rest)
+
+    def _read(self, columns: str, held: str, where: str, rest: Callable[[], None]) -> Traffic:
+        rows, contents = (
+            self._db.execute(f"SELECT {what} FROM {where} ORDER BY id", self._ended())
+            for what in (columns, held)
         )
         return traffic_of(
             rows.fetchall(),
-            held,
+            contents,
             self._shapes,
             self._classes,
             self._description,
@@ -268,37 +271,3 @@ class TrafficLog(BuildRows):
     def end_window(self) -> None:
         """The traffic is another from now on; what has come so far tests nothing for it."""
         self.set_state("window_ended", time.time())
-
-    # --- tests ------------------------------------------------------------------------------------
-
-    @property
-    def tests(self) -> int:
-        """Tests of the promise that have read a sample which is still in the window.
-
-        With the k-th `error_share` for the test after k - 1 such ones: of all tests while one
-        window's worth of samples comes, each counts those before it, so that the chance that any
-        of them passes what breaks the promise is at most the whole error probability. Whatever
-        was spent before the window was replaced, or ended, is there again; so this bounds each
-        window, not all of them together.
-        """
-        (first,) = self._db.execute(
-            f"SELECT min(id) FROM samples WHERE weight > 0 AND {self._window}", self._ended()
-        ).fetchone()
-        return 0 if first is None else sum(newest >= first for newest in self._read())
-
-    def _read(self) -> list[int]:
-        """The newest sample that was there at each test."""
-        read = self.state("tests", [])
-        if isinstance(read, int):  # once they were counted for ever
-            (newest,) = self._db.execute("SELECT ifnull(max(id), 0) FROM samples").fetchone()
-            read = [newest] * read
-            self.set_state("tests", read)
-        return read
-
-    def spend_test(self) -> None:
-        """Before any test sample is read: from now on this test's share of the error probability is
-        used, also if a crash cuts it short."""
-        with self.transaction():
-            (newest,) = self._db.execute("SELECT ifnull(max(id), 0) FROM samples").fetchone()
-            tests = self.tests
-            self.set_state("tests", [*self._read()[-tests:], newest] if tests else [newest])

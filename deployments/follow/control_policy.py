@@ -96,6 +96,15 @@ class ControlPolicy:
         miss cost nothing to sample."""
         return self._recent.hit_rate < self._recent.usual - self._hits_fell
 
+    @property
+    def may_spend(self) -> bool:
+        """Whether samples leave something of the processors' time that they may take."""
+        return self._rate.may_spend
+
+    def spend(self, seconds: float) -> None:
+        """So much of it has been taken."""
+        self._rate.hear(0, 0, seconds)
+
     def seen(self) -> Seen:
         """For the schedule."""
         return Seen(self._recent.shares, self.watch.why_off, self._recent.hit_rate)

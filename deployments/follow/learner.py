@@ -14,7 +14,7 @@ import numpy as np
 from cache_models.errors import ArtifactError, EngineError
 from cache_models.follow import advice
 from cache_models.follow.build_samples import BuildSamples, has_samples
-from cache_models.follow.recording import ENOUGH, record_missing
+from cache_models.follow.recording import ENOUGH, record_missing, slice_engines
 from cache_models.follow.retraining import Candidate, candidate_plan, keeps_promise, retrain
 from cache_models.follow.traffic import Sample, Traffic
 from cache_models.follow.traffic_log import TrafficLog
@@ -22,7 +22,6 @@ from cache_models.network.engine.interface import Engine
 from cache_models.network.features import input_features
 from cache_models.network.stages import INPUT
 from cache_models.promise.promise import error_share, min_samples
-from cache_models.store.graphs import partition_engine
 from cache_models.store.plan import Plan
 from cache_models.store.versions import CacheVersion, Store, fits
 from deployments.config import Keep
@@ -69,6 +68,8 @@ class Learner:
     ):
         self._deployed, self._rest, self._threads = plan, rest, threads
         self._limits, self._keep = plan.promise.limits, keep
+        self._made: list[Engine | None] | None = None
+        self._copies = True
         self._store = Store(store)
         self._log = log
         build = self._build()
@@ -124,20 +125,27 @@ class Learner:
     def _record_missing(self, build: BuildSamples | None) -> Iterator[bool]:
         if len(self._log.unrecorded(1)):
             assert build is not None, "unrecorded samples are a build's"
-            description, engines = self._deployed.description, self._engines()
+            description, engines = self._deployed.description, self._engines()[:-1]
             yield from record_missing(build, description, engines, self._log)
 
+    def make_copies(self, seconds: float) -> None:
+        """Ask the base DNN about altered copies of recent samples for so long, or a few."""
+        stop = time.monotonic() + seconds
+        try:
+            while self._copies and self._log.uncopied(1) is not None:
+                from cache_models.follow.copying import copy_some  # it needs torchvision
+
+                copy_some(self._log, self._deployed.description, self._engines())
+                if time.monotonic() >= stop:
+                    break
+        except (ArtifactError, EngineError) as error:
+            logger.error("rounds will have no more copies: %s", error)
+            self._copies = False
+
     def _engines(self) -> list[Engine | None]:
-        """Of the slices that end at the deployed cut points; None at the input."""
-        ends = {stage.end: stage for stage in self._deployed.stages() if not stage.is_lookup}
-        return [
-            None
-            if name == INPUT
-            else partition_engine(
-                self._store.folder, self._deployed, ends[name], "auto", self._threads, "cpu"
-            )
-            for name in self._deployed.cut_points
-        ]
+        if self._made is None:
+            self._made = slice_engines(self._store.folder, self._deployed, self._threads)
+        return self._made
 
     def can_test(self) -> bool:
         """Whether a candidate without a mistake could pass; before that a round is in vain."""
@@ -171,7 +179,9 @@ class Learner:
         """
         began = time.time()
         self._log.measure_blocks()
-        window, kept = self._log.window_and_reservoir(self._rest)
+        with self._log.snapshot():
+            window, kept = self._log.window_and_reservoir(self._rest)
+            copies = self._log.copies(self._rest)
         before, level = self.version, self._level()
         caches = [before.load(i) for i in range(len(before.plan.caches))]
         candidate = retrain(
@@ -184,6 +194,7 @@ class Learner:
             self._log.spend_test,
             self._rest,
             answering=answering,
+            copies=copies,
         )
         published = None
         why_not = candidate.why_not
@@ -201,6 +212,7 @@ class Learner:
             "level": level,
             "block_s": self._log.block_s,
             "window_samples": len(window.roles),
+            "copies": len(copies.roles),
             "reservoir_samples": len(kept.roles),
             "window_classes": np.bincount(
                 window.answers, minlength=window.probabilities.shape[1]

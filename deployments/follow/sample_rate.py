@@ -65,6 +65,11 @@ class SampleRate:
         return min(1.0, allowed_s / (requests * max(self._sample_s, 1e-6)))
 
     @property
+    def may_spend(self) -> bool:
+        """Whether less has been spent lately than is allowed."""
+        return self.share < self._args.max_share
+
+    @property
     def share(self) -> float:
         """Of the processors' time, that was spent on samples lately."""
         return self._spent_s / (self._processors * MEMORY_S)

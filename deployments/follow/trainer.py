@@ -20,13 +20,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
 
 from cache_models.errors import ArtifactError
-from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.threads import cores
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
@@ -36,6 +34,7 @@ from deployments.follow.duty_cycle import DutyCycle
 from deployments.follow.messages import Instructions, Observation, Report
 from deployments.follow.schedule import Schedule
 from deployments.follow.state import TrainerState
+from deployments.follow.stored import open_log
 from deployments.graph.compute import lowest_priority
 
 if TYPE_CHECKING:  # it needs PyTorch, which only threads wait for
@@ -52,7 +51,6 @@ requests, whose latency it doubles where they meet."""
 QUEUED, FIRST = 2_000, 100
 """Observations with features that wait to be written down, at most, and that there must be for a
 learner to be made beside requests."""
-LOG = "traffic.sqlite"
 
 
 class Trainer:
@@ -69,26 +67,14 @@ class Trainer:
         """
         self._args = AppArgs.model_validate_json(args)
         self._plan = Plan.model_validate_json(plan)
-        caches, retraining = self._plan.caches, self._args.retraining
-        self._log = TrafficLog(
-            Path(self._args.store) / LOG,
-            [cache.feature_shape for cache in caches],
-            len(self._plan.description.classes),
-            retraining.window,
-            retraining.expire_s,
-            retraining.max_log_bytes,
-            retraining.reservoir_bytes,
-            description=self._plan.description,
-        )
-        if retraining.keep == "features":
-            self._log.delete_samples(with_inputs=True)
+        self._log = open_log(self._args, self._plan)
         self._state = TrainerState(self._log, self._args.mode)
         version = Store(self._args.store).serving(self._plan)
         self._policy = ControlPolicy(self._args, version, _processors())
         self._policy.watch.block_s = self._log.block_or_unknown_s
         if self._state.watch is not None:
             self._policy.watch.restore(self._state.watch)
-        self._schedule = Schedule(retraining, has_caches=bool(caches))
+        self._schedule = Schedule(self._args.retraining, has_caches=bool(self._plan.caches))
         self._queue: list[Observation] = []
         self._answered, self._idle = 0, True
         self._learner: Learner | None = None
@@ -127,6 +113,7 @@ class Trainer:
         last = self._log.rounds(1)
         return {
             "stored_samples": self._log.count(build=False),
+            "altered_copies": self._log.count_copies(),
             "rounds": self._log.count_rounds(),
             "advice": last[0].get("advice") if last else None,
             **(self._learner.evidence() if self._learner else {}),
@@ -240,6 +227,11 @@ class Trainer:
         elif not self._build_recorded and (due or self._args.retraining.rounds):
             seconds = RECORD_S if self._idle else RECORD_BESIDE_S
             self._build_recorded = await self._learn(learner.record_build, seconds)
+        elif self._args.retraining.rounds and (self._idle or self._policy.may_spend):
+            began = time.monotonic()
+            await self._learn(learner.make_copies, TICK_S if self._idle else 0.0)
+            if not self._idle:
+                self._policy.spend(time.monotonic() - began)
 
     async def _round(self, learner: "Learner", why: str) -> None:
         self._schedule.round_begins(self._policy.seen())

@@ -15,7 +15,7 @@ from cache_models.follow.traffic import Sample, Traffic
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.promise import promise
 from cache_models.promise.promise import Limits
-from cache_models.store.strata import SELECT, TEST
+from cache_models.store.strata import SELECT, TEST, TRAIN
 from tests.plans import plan_for
 
 K, D = 4, 8
@@ -157,6 +157,31 @@ def test_a_test_is_spent_before_its_samples_are_read_whatever_happens_then(
         keeps_promise(*served, window, LIMITS, 0.02, spend)
     assert not keeps_promise(*served, traffic(100, K, 2), LIMITS, 0.02, spend)  # none is possible
     assert TrafficLog(tmp_path / "log.sqlite", [(D,)], K).tests == 2
+
+
+def test_copies_teach_predictors_and_nothing_else(served, monkeypatch):
+    learned_on = {}
+    for name, places in {"fit_predictor": (3, 4), "fit_gate": (2, 3)}.items():
+        function = getattr(retraining, name)
+
+        def spy(*args, name=name, places=places, function=function, **more):
+            learned_on[name] = [args[place] for place in places]
+            return function(*args, **more)
+
+        monkeypatch.setattr(retraining, name, spy)
+    window, reservoir = traffic(1500, K, 2), traffic(3000, K, 1)
+    copies = traffic(300, K, 3, roles=TRAIN)
+    copies = replace(copies, weights=np.zeros(300, np.float32))
+    args = *served, window, reservoir, LIMITS, 0.02
+    found = retrain(*args, answering=False, copies=copies)
+    assert found.promise.samples == (window.roles == TEST).sum()
+    trains, selects = (
+        {*np.flatnonzero(np.append(reservoir.roles, window.roles) == role)}
+        for role in (TRAIN, SELECT)
+    )
+    taught, stops = learned_on["fit_predictor"]
+    assert {*taught} == trains | {*range(4500, 4800)} and {*stops} == selects
+    assert list(map(set, learned_on["fit_gate"])) == [trains, selects]
 
 
 def test_too_few_samples_are_said_and_nothing_is_trained(served):

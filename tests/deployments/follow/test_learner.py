@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cache_models.cascade import Said
+from cache_models.follow import recording
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.features import input_features
@@ -16,7 +17,6 @@ from cache_models.store.files import ALTERNATIVES, SAMPLES
 from cache_models.store.strata import TEST
 from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
-from deployments.follow import learner as module
 from deployments.follow.learner import Learner
 from deployments.follow.messages import Observation
 
@@ -35,7 +35,7 @@ def log(tmp_path, shipped):
 
 
 def test_rounds_can_begin_at_once_with_the_shipped_store(shipped, log, monkeypatch):
-    monkeypatch.setattr(module, "partition_engine", None)  # the base DNN is not asked for
+    monkeypatch.setattr(recording, "partition_engine", None)  # the base DNN is not asked for
     version = shipped.current()
     learner = Learner(version.plan, str(shipped.folder), log, lambda: None)
     assert learner.may_begin

@@ -143,6 +143,20 @@ def test_after_a_cold_start_caches_come_from_the_traffic(after_cold_start):
     assert json.dumps(record)
 
 
+def test_while_nobody_asks_the_base_dnn_is_asked_about_altered_copies(learned):
+    async def run():
+        trainer = trainer_for(learned)
+        await trainer.exchange(report(observations(300), 300))
+        status = await found(trainer, lambda s: s["retraining"]["altered_copies"] >= 60)
+        assert (
+            status["sampling"]["share_of_processors"] == 0
+        )  # which is for what is beside requests
+        await trainer.delete_samples()
+        return await trainer.status()
+
+    assert asyncio.run(run())["retraining"]["altered_copies"] == 0
+
+
 def test_one_that_has_just_started_tells_the_version_in_service(learned):
     deployed = learned.open(1).plan.model_dump_json()  # as Serve remembers it
 
