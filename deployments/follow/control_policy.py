@@ -49,7 +49,7 @@ class ControlPolicy:
         for observation in report.observations:
             self._recent.observe(observation.base_class_id, observation.stands_for)
             if observation.weight and observation.version == self.version.number:
-                self.watch.observe(observation, self._has_changed)
+                self.watch.observe(observation)
         sampled = sum(o.weight > 0 for o in report.observations)
         self._rate.hear(report.answered, sampled, report.spent_s)
         if mode != "off":  # where nobody samples
