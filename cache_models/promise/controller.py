@@ -107,7 +107,6 @@ class Controller:
         weight: float = 1.0,
         stream: str = "",
         block: int | None = None,
-        changed: bool = False,
     ) -> str | None:
         """Take in a sampled request.
 
@@ -117,8 +116,6 @@ class Controller:
             weight: inverse inclusion probability.
             stream, block: samples of one stream's block may depend on each other; None is a block
                 of its own.
-            changed: whether the traffic is known to be another than what thresholds were proven
-                for; then unexplained wrong answers are reason enough to leave one.
 
         Returns:
             What raised an alarm; None if nothing did.
@@ -130,9 +127,7 @@ class Controller:
             self._leave()
             return alarm
         self._gather(wrong, class_id, weight, stream, block)
-        if changed and self.unexplained >= 1:
-            self._leave()
-        elif self.served != OFF and self.debt > self._stricter_at:
+        if self.served != OFF and self.debt > self._stricter_at:
             self._tighten()
         else:
             self._loosen()

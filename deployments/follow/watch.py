@@ -75,12 +75,8 @@ class Watch:
             return "suspicion"
         return "much" if self._since < LEARNED else "little"
 
-    def observe(self, observation: Observation, changed: bool = False) -> None:
-        """Take in a sampled request that this version's caches have all been asked about.
-
-        Args:
-            changed: whether the traffic is known to be another.
-        """
+    def observe(self, observation: Observation) -> None:
+        """Take in a sampled request that this version's caches have all been asked about."""
         said = [each for each in observation.said if each is not None]
         if len(said) < len(self._exits) - 1:
             return  # one did not answer; that says nothing of whether it is right
@@ -97,7 +93,7 @@ class Watch:
         before = self.threshold
         block = int(observation.at // self.block_s) if self.block_s else None
         stream = observation.stream
-        alarm = self._controller.observe(wrong, answer, observation.weight, stream, block, changed)
+        alarm = self._controller.observe(wrong, answer, observation.weight, stream, block)
         if alarm is not None:
             self.alarms += 1
             self._since = 0

@@ -118,15 +118,6 @@ def test_an_alarm_leaves_for_the_loosest_threshold_that_nothing_speaks_against()
     assert len(run.alarms) == 1 and controller.served == 19 and controller.proven == OFF
 
 
-def test_where_the_traffic_is_known_to_be_another_unexplained_wrong_answers_are_enough():
-    for changed in (False, True):
-        controller = controller_for()
-        answers = [np.arange(J) >= (20 if i in (80, 90) else J) for i in range(100)]
-        for wrong in answers:
-            assert controller.observe(wrong, 0, changed=changed) is None
-        assert controller.served == (19 if changed else BUILT)
-
-
 def test_the_limit_by_class_is_watched_and_proven_by_class():
     def of_one_class(_, rng):
         class_id = int(rng.integers(CLASSES))
