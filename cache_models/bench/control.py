@@ -14,6 +14,7 @@ from tqdm import tqdm
 from cache_models.promise.controller import Controller
 from cache_models.promise.path import OFF
 from cache_models.promise.promise import PATH, Limits
+from cache_models.promise.sampling import need_of
 
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, int]]
 """The request at a time: whether its answer would be wrong at each threshold `(J,)`, and the base
@@ -25,25 +26,17 @@ class Rates:
     """Shares of requests that are sampled.
 
     Attributes:
-        little, much, suspicion: as `Sampling` has `rest_rate`, `rate` and `raised_rate`.
-        learned: samples after which little is left to learn.
+        little, much, suspicion, all: by what they are wanted for.
     """
 
     little: float = 0.02
     much: float = 0.1
     suspicion: float = 0.3
-    learned: int = 1_000
+    all: float = 1.0
 
-    def of(self, controller: Controller, since: int) -> float:
-        """
-        Args:
-            since: samples since a start or an alarm.
-        """
-        if controller.served == OFF:
-            return 1.0
-        if controller.unexplained >= 0.9:
-            return self.suspicion
-        return self.much if since < self.learned else self.little
+    def of(self, controller: Controller) -> float:
+        """The share that the controller wants."""
+        return getattr(self, need_of(controller))
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,6 @@ def follow(
     rng: np.random.Generator,
     rates: Rates = Rates(),
     until: Callable[[Controller], bool] = lambda _: False,
-    since: int = 0,
     load: Callable[[int], float] = lambda _: 1.0,
     block: int | None = None,
 ) -> Run:
@@ -81,18 +73,16 @@ def follow(
     served = np.full(requests, OFF)
     sampled, alarms, t = [], [], 0
     while t < requests:
-        rate = rates.of(controller, since) * load(t)
+        rate = rates.of(controller) * load(t)
         end = t + int(rng.geometric(rate))
         served[t:end] = controller.served
         t = end
         if t > requests:
             break
         sampled.append(t - 1)
-        since = 0 if controller.served == OFF else since + 1
         of_block = None if block is None else (t - 1) // block
         if controller.observe(*draw(t - 1, rng), 1 / rate, block=of_block) is not None:
             alarms.append(t - 1)
-            since = 0
         if until(controller):
             break
     return Run(served[:t], np.array(sampled, int), np.array(alarms, int))
@@ -122,16 +112,18 @@ def delays(
     def of(share: float) -> Draw:
         return lambda _, rng: (rng.random() < share * relative, int(rng.integers(classes)))
 
+    def left(controller: Controller) -> bool:
+        return controller.served < index
+
     found: list[int] = []
     shares: list[float] = []
     while len(found) < trials:
         controller = Controller(limits, classes, float(PATH[index]), samples_between_alarms)
-        left = lambda controller: controller.served < index  # noqa: E731
         good = follow(controller, of(0.75 * limits.max_disagreement), before, rng, rates, left)
-        if controller.served < index:
+        if left(controller):
             continue
         controller.served = min(controller.served, index)
-        bad = follow(controller, of(disagreement), 10**6, rng, rates, left, since=10**6)
+        bad = follow(controller, of(disagreement), 10**6, rng, rates, left)
         found.append(len(bad.served))
         shares.append(len(good.sampled) / before)
     return np.array(found), float(np.mean(shares))

@@ -62,6 +62,7 @@ class Controller:
         served: index of the threshold in service, `OFF` for none.
         proven: of the loosest that is proven, `OFF` for none.
         debt: wrong answers beyond what is allowed, an estimate for all requests.
+        since: samples since the start, an alarm, or when caches were off.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Controller:
         self.served = self.proven = index_of(threshold, path)
         self._loosest = self.served  # that was ever proven
         self.debt, self._unit, self._stricter_at = 0.0, 1.0, np.inf
+        self.since = 0
         self._guards: dict[int | None, Guard] = {None: self._guard(None)}
         self.begin_anew()
 
@@ -120,10 +122,12 @@ class Controller:
         Returns:
             What raised an alarm; None if nothing did.
         """
+        self.since = 0 if self.served == OFF else self.since + 1
         self._unit = max(weight, FORGOTTEN * self._unit)
         self._owe(wrong, weight)
         alarm = self._alarm(wrong, class_id)
         if alarm is not None:
+            self.since = 0
             self._leave()
             return alarm
         self._gather(wrong, class_id, weight, stream, block)

@@ -4,13 +4,10 @@ the processor time that is allowed for it."""
 import math
 import time
 from collections.abc import Callable
-from typing import Literal
 
+from cache_models.promise.sampling import Need
 from deployments.config import Sampling
 
-Need = Literal["all", "suspicion", "much", "little"]
-"""What samples are wanted for: caches are off, and have to be proven anew; something speaks against
-them; service has just begun, or the traffic has changed; nothing in particular."""
 MEMORY_S = 20.0
 NEWEST = 0.1
 """Weight of a sample in what one takes, which is little where caches are off or most miss."""

@@ -10,19 +10,15 @@ import numpy as np
 from cache_models.network.stages import BASE
 from cache_models.promise.controller import Controller
 from cache_models.promise.path import index_of, path_through, wrong_at
+from cache_models.promise.sampling import Need, need_of
 from cache_models.store.versions import CacheVersion
 from deployments.config import GuardArgs, Sampling
 from deployments.follow.messages import Observation
-from deployments.follow.sample_rate import Need
 
 logger = logging.getLogger(__name__)
 
 RECENT = 2_000
 COUNTED = 5_000
-LEARNED = 1_000
-"""Samples after which there is little more to learn, unless something changes."""
-UNEXPLAINED = 0.9
-"""Wrong answers beyond what is allowed that are a suspicion: the first one."""
 
 
 class Watch:
@@ -58,7 +54,6 @@ class Watch:
             self._path,
         )
         self._proven = plan.promise.threshold
-        self._since = 0
         self.why_off: str | None = None
 
     @property
@@ -69,11 +64,7 @@ class Watch:
     @property
     def need(self) -> Need:
         """What samples are wanted for."""
-        if self.threshold is None:
-            return "all"
-        if self._controller.unexplained >= UNEXPLAINED:
-            return "suspicion"
-        return "much" if self._since < LEARNED else "little"
+        return need_of(self._controller)
 
     def observe(self, observation: Observation) -> None:
         """Take in a sampled request that this version's caches have all been asked about."""
@@ -89,14 +80,12 @@ class Watch:
             (self._exits[int(hits.argmax())], bool(wrong[index_of(at, self._path)]))
         )
         self.sampled += 1
-        self._since = 0 if self.threshold is None else self._since + 1
         before = self.threshold
         block = int(observation.at // self.block_s) if self.block_s else None
         stream = observation.stream
         alarm = self._controller.observe(wrong, answer, observation.weight, stream, block)
         if alarm is not None:
             self.alarms += 1
-            self._since = 0
         self._say(before, alarm)
 
     def _say(self, before: float | None, alarm: str | None) -> None:

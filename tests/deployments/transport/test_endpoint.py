@@ -84,15 +84,16 @@ def test_a_limit_that_serve_raises_holds_from_then_on():
     asyncio.run(run())
 
 
-def test_what_is_raised_is_a_failure_that_names_its_cause():
-    async def broken(message, until):
+@pytest.mark.parametrize("message", [RUN, IN_BACKGROUND])
+def test_what_is_raised_is_a_failure_that_names_its_cause(message):
+    async def broken(_, until):
         raise ValueError("broken")
 
     async def run():
         endpoint = Endpoint(broken, lambda: 1)
         for ask in (endpoint.ask, endpoint.ask_now):
             with pytest.raises(Failed, match=r"Run failed: ValueError.*broken"):
-                await ask(RUN)
+                await ask(message)
         assert endpoint.ongoing == 0
 
     asyncio.run(run())
@@ -152,18 +153,5 @@ def test_draining_drops_what_nobody_waits_for(way):
             with pytest.raises(Lost):
                 await ask(IN_BACKGROUND)
         assert held.ongoing == 0
-
-    asyncio.run(run())
-
-
-def test_what_is_raised_in_the_background_is_a_failure_too():
-    async def broken(message, until):
-        raise ValueError("broken")
-
-    async def run():
-        endpoint = Endpoint(broken, lambda: 1)
-        for ask in (endpoint.ask, endpoint.ask_now):
-            with pytest.raises(Failed, match=r"Run failed: ValueError.*broken"):
-                await ask(IN_BACKGROUND)
 
     asyncio.run(run())
