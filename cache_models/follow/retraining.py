@@ -4,6 +4,7 @@
    reservoir's samples, so that they follow the traffic and forget no class: what is recent and what
    is not in equal parts. Selectors and gates are fitted anew.
 2. A candidate that promises no lower latency on `SELECT` samples ends here, and costs no test.
+   Where samples speak against the threshold in service, its caches are held to the same test.
 3. Frozen, it is tested on units of `TEST` samples that were chosen independently: over all answers
    on the window, and for every known class on window and reservoir together, strict thresholds
    first.
@@ -19,7 +20,7 @@ import torch
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.novelty import fit_gate
 from cache_models.cache.training import fit_predictor, train_selector
-from cache_models.follow.standing import Standing, ask_all, standing
+from cache_models.follow.standing import Standing, ask_all, errs_too_often, standing
 from cache_models.follow.traffic import Traffic
 from cache_models.network.cost import module_bytes
 from cache_models.promise.promise import (
@@ -140,23 +141,29 @@ def retrain(
     shares = np.bincount(both.answers[train], minlength=classes) / len(train)
     at_level = limits.model_copy(update={"confidence": 1 - level})
 
+    served = plan.promise.threshold if answering else None
+    untested = np.flatnonzero(recent & both.independent & np.isin(both.roles, (TRAIN, SELECT)))
+    outlived = served is not None and errs_too_often(
+        caches, both, untested, served, limits.max_disagreement
+    )
+
     def trial(rows: np.ndarray, samples: int | None = None) -> tuple[Promise, Standing, Standing]:
         """The loosest threshold on `rows`, and how both stand on the recent ones among them."""
         overall = recent[rows]
         said = ask_all(learned, both, rows)
         answers, mine = both.answers[rows], rows[overall]
-        promise = calibrate(
-            *said,
-            answers,
-            classes,
-            at_level,
-            overall=overall,
-            samples=samples,
-            blocks=both.blocks[rows],
-            weights=both.weights[rows],
-        )
+        how = {
+            "overall": overall,
+            "samples": samples,
+            "blocks": both.blocks[rows],
+            "weights": both.weights[rows],
+        }
+        promise = calibrate(*said, answers, classes, at_level, **how)
         promise = promise.model_copy(update={"limits": limits})
-        threshold = plan.promise.threshold if answering else None
+        threshold = served
+        if outlived:
+            held = ask_all(caches, both, rows)
+            threshold = calibrate(*held, answers, classes, at_level, **how).threshold
         before = standing(plan, ask_all(caches, both, mine), both, mine, threshold)
         said = tuple([part[overall] for part in parts] for parts in said)
         return promise, before, standing(plan, said, both, mine, promise.threshold)

@@ -15,7 +15,11 @@ from cache_models.cache.asking import ask
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.follow.traffic import Traffic
 from cache_models.promise.promise import exits_and_mistakes
+from cache_models.promise.units import units
 from cache_models.store.plan import Plan
+
+UNLIKELY = 0.05
+"""Chance with which so many wrong answers would come of what errs as often as allowed."""
 
 Said = tuple[list[np.ndarray], list[np.ndarray]]
 """Predictions and confidences of each cache, as for `promise.cascade`."""
@@ -71,6 +75,22 @@ def standing(
         [mean(exits == i) for i in range(caches + 1)],
         agreement,
     )
+
+
+def errs_too_often(
+    caches: Sequence[LearnedCache],
+    samples: Traffic,
+    rows: np.ndarray,
+    threshold: float,
+    limit: float,
+) -> bool:
+    """Whether units of the samples `rows` speak against at most `limit` wrong answers."""
+    from scipy.special import bdtrc  # the tail of the binomial distribution
+
+    rows = rows[units(samples.blocks[rows], samples.weights[rows], np.random.default_rng(0))]
+    said = ask_all(caches, samples, rows)
+    _, wrong = exits_and_mistakes(*said, samples.answers[rows], threshold)
+    return bool(bdtrc(wrong.sum() - 1, len(rows), limit) <= UNLIKELY)
 
 
 def latency_and_compute_ms(plan: Plan) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,11 @@ from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.variant import Variant
 from cache_models.follow import retraining
 from cache_models.follow.retraining import candidate_plan, keeps_promise, retrain
+from cache_models.follow.standing import ask_all
 from cache_models.follow.traffic import Sample, Traffic
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.promise import promise
-from cache_models.promise.promise import Limits
+from cache_models.promise.promise import Limits, exits_and_mistakes
 from cache_models.store.strata import SELECT, TEST, TRAIN
 from tests.plans import plan_for
 
@@ -206,6 +207,23 @@ def test_what_is_switched_off_is_no_rival_to_what_would_repair_it(served):
     assert repaired.worth_it, repaired.why_not
     assert repaired.before.hit_rate == 0 and repaired.after.hit_rate > 0.3
     assert repaired.before.latency_ms == plan.expected.base_latency_ms
+
+
+def test_a_threshold_that_errs_too_often_is_no_rival(served):
+    """Caches that answer all of what has moved, 2 % of it wrong, are as quick as can be."""
+    plan, caches = served
+    bold = plan.promise.model_copy(update={"threshold": 0.02})
+    plan = plan.model_copy(update={"promise": bold})
+    open_gate = LearnedCache(VARIANT, (D,), K).eval()
+    for part in ("predictor", "selector"):
+        getattr(open_gate, part).load_state_dict(getattr(caches[0], part).state_dict())
+    window, reservoir = traffic(3000, [0, 1], 2, moved=5.0), traffic(3000, K, 1)
+    said = ask_all([open_gate], window, np.arange(3000))
+    exits, wrong = exits_and_mistakes(*said, window.answers, 0.02)
+    assert (exits == 0).all() and wrong.mean() > 0.02
+    found = retrain(plan, [open_gate], window, reservoir, LIMITS, 0.02)
+    assert found.worth_it, found.why_not
+    assert found.after.latency_ms < found.before.latency_ms
 
 
 def test_no_gain_costs_no_test(served):
