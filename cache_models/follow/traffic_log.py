@@ -34,7 +34,7 @@ from cache_models.follow.traffic import Sample, Traffic
 from cache_models.network.description import ModelDescription
 from cache_models.promise.blocks import LEAST, block_numbers, stream_number
 from cache_models.promise.units import units
-from cache_models.store.strata import TEST
+from cache_models.store.strata import SELECT, TEST, TRAIN
 
 logger = logging.getLogger(__name__)
 
@@ -254,6 +254,16 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
         return self._db.execute(
             "SELECT count(*) FROM samples WHERE (build_row IS NOT NULL) = ?", (build,)
         ).fetchone()[0]
+
+    def learnable(self) -> int:
+        """Samples that train, or that select, of whichever there are fewer."""
+        counts = dict(
+            self._db.execute(
+                "SELECT role, count(*) FROM samples WHERE role = ? OR apart_s >= ? GROUP BY role",
+                (TRAIN, self.block_or_unknown_s),
+            ).fetchall()
+        )
+        return min(counts.get(role, 0) for role in (TRAIN, SELECT))
 
     def testable(self) -> int:
         """Units in the window that a round may test on."""

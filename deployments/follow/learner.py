@@ -5,7 +5,6 @@ finds the old version or the new one.
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -15,7 +14,13 @@ from cache_models.errors import ArtifactError, EngineError
 from cache_models.follow import advice
 from cache_models.follow.build_samples import BuildSamples, has_samples
 from cache_models.follow.recording import ENOUGH, record_missing, slice_engines
-from cache_models.follow.retraining import Candidate, candidate_plan, keeps_promise, retrain
+from cache_models.follow.retraining import (
+    MIN_TRAIN,
+    Candidate,
+    candidate_plan,
+    keeps_promise,
+    retrain,
+)
 from cache_models.follow.traffic import Sample, Traffic
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.engine.interface import Engine
@@ -32,15 +37,6 @@ PROPOSED = "proposed"
 """Folder in the store, itself a store, of a plan with other cut points."""
 
 logger = logging.getLogger(__name__)
-
-
-def _agreement(observation: Observation) -> float:
-    """As of a `Sample`."""
-    first = observation.said[0] if observation.said else None
-    if first is None:
-        return math.nan
-    agrees = first.class_id == observation.base_class_id
-    return first.confidence if agrees else -first.confidence
 
 
 class Learner:
@@ -92,7 +88,7 @@ class Learner:
             of.weight,
             of.stream,
             of.at,
-            _agreement(of),
+            of.agreement,
             input=given,
             resized=of.resized,
         )
@@ -148,8 +144,9 @@ class Learner:
         return self._made
 
     def can_test(self) -> bool:
-        """Whether a candidate without a mistake could pass; before that a round is in vain."""
-        return self._log.testable() >= self._needed()
+        """Whether a candidate could be learned, and without a mistake could pass; before that a
+        round is in vain."""
+        return self._log.learnable() >= MIN_TRAIN and self._log.testable() >= self._needed()
 
     def evidence(self) -> dict:
         """What the next test has, and needs at least; more with every test of the same window."""

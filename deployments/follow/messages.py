@@ -1,5 +1,6 @@
 """What routers and the trainer say to each other. Nothing here needs PyTorch."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -38,6 +39,15 @@ class Observation(NamedTuple):
     asked: tuple[np.ndarray, ...] | None
     resized: bool
     probabilities: np.ndarray | None
+
+    @property
+    def agreement(self) -> float:
+        """As of a `Sample`."""
+        first = self.said[0] if self.said else None
+        if first is None:
+            return math.nan
+        agrees = first.class_id == self.base_class_id
+        return first.confidence if agrees else -first.confidence
 
 
 class Report(NamedTuple):

@@ -24,7 +24,7 @@ from cache_models.network.features import feature_shape, input_features
 from cache_models.network.preprocessing import Preprocessing
 from cache_models.promise.promise import Limits, error_share, min_samples
 from cache_models.store.files import SAMPLES, features_at
-from cache_models.store.strata import TEST, TRAIN, WANTED
+from cache_models.store.strata import SELECT, TEST, TRAIN, WANTED
 from cache_models.store.versions import Store
 from tests.plans import plan_for
 
@@ -217,6 +217,14 @@ def test_what_came_before_the_traffic_changed_tests_nothing_for_it(log):
     log.delete_samples()
     log.add([sample(role=TEST)])
     assert log.testable() == 1
+
+
+def test_what_a_round_could_learn_from_is_counted(log):
+    assert log.learnable() == 0
+    log.add([sample(role=TRAIN)] * 9 + [sample(role=TEST)] * 9)
+    assert log.learnable() == 0
+    log.add([sample(role=SELECT)] * 3)
+    assert log.learnable() == 3
 
 
 def test_where_bytes_do_not_suffice_the_reservoir_shrinks_evenly(tmp_path):
