@@ -1,0 +1,87 @@
+"""From a sound file to the base DNN's input; the same when caches are learned and when served."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache_models.errors import DataError
+
+FORMATS = ("WAV", "FLAC", "OGG")
+RATES = (1_000, 384_000)
+"""Samples a second, of what is read."""
+MOST_CHANNELS = 8
+MARGIN_S = 0.05
+"""Read on both sides of what is kept, so that its ends are resampled like its middle."""
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """One channel of a fixed length and rate, float32 in [-1, 1].
+
+    Channels are averaged. A longer sound is cut to its middle, a shorter one stands in the middle
+    of silence. Only what is kept is decoded, so a long file costs no more than a short one.
+
+    Args:
+        sample_rate: samples a second.
+        samples: of an input.
+    """
+
+    sample_rate: int
+    samples: int
+
+    def read(self, file: bytes | Path) -> np.ndarray:
+        """A WAV, FLAC or OGG (Vorbis, Opus) file as `(samples,)` float32.
+
+        Raises:
+            DataError: it is none of these, is damaged, or is not what a sound may be; the message
+                says what it has and what it may have.
+        """
+        import soundfile
+
+        source = io.BytesIO(file) if isinstance(file, bytes) else file
+        try:
+            with soundfile.SoundFile(source) as sound:
+                _check(sound)
+                read, rate = self._middle(sound), sound.samplerate
+        except (soundfile.SoundFileError, OSError, TypeError) as error:
+            raise DataError(f"not a readable {', '.join(FORMATS)} file: {error}") from error
+        if not np.isfinite(read).all():
+            raise DataError("the sound holds NaN or infinite values; all must be finite")
+        return self._fitted(_resampled(read, rate, self.sample_rate))
+
+    def _middle(self, sound) -> np.ndarray:
+        """The frames that are kept, and a margin, as one channel, float32."""
+        keep = round((self.samples / self.sample_rate + 2 * MARGIN_S) * sound.samplerate)
+        start = max(0, sound.frames - keep) // 2
+        if start:
+            sound.seek(start)
+        return sound.read(min(keep, sound.frames), dtype="float32", always_2d=True).mean(1)
+
+    def _fitted(self, sound: np.ndarray) -> np.ndarray:
+        if len(sound) >= self.samples:
+            start = (len(sound) - self.samples) // 2
+            return np.ascontiguousarray(sound[start : start + self.samples])
+        before = (self.samples - len(sound)) // 2
+        return np.pad(sound, (before, self.samples - len(sound) - before))
+
+
+def _check(sound) -> None:
+    if sound.format not in (*FORMATS, "WAVEX"):
+        raise DataError(f"the sound is {sound.format}; it may be {', '.join(FORMATS)}")
+    if not RATES[0] <= sound.samplerate <= RATES[1]:
+        raise DataError(
+            f"the sound has {sound.samplerate} samples a second; it may have {RATES[0]} to "
+            f"{RATES[1]}"
+        )
+    if sound.channels > MOST_CHANNELS:
+        raise DataError(f"the sound has {sound.channels} channels; it may have {MOST_CHANNELS}")
+    if not sound.frames:
+        raise DataError("the sound is empty; send at least one sample")
+
+
+def _resampled(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    import soxr
+
+    return sound if rate == wanted else soxr.resample(sound, rate, wanted).astype(np.float32)
