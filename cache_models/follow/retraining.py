@@ -85,6 +85,7 @@ class Candidate:
 def retrain(
     plan: Plan,
     caches: Sequence[LearnedCache],
+    served: float | None,
     window: Traffic,
     reservoir: Traffic,
     limits: Limits,
@@ -92,15 +93,14 @@ def retrain(
     spend: Callable[[], None] = lambda: None,
     rest: Callable[[], None] = lambda: None,
     seed: int = 0,
-    answering: bool = True,
     copies: Traffic | None = None,
 ) -> Candidate:
     """A candidate for the traffic of `window`.
 
     Args:
         plan, caches: in service; a plan without a threshold has untrained caches.
-        answering: whether those caches may answer at present; where they are off, a candidate need
-            only be better than the base DNN alone.
+        served: the threshold at which those caches answer now; None where they are off, so that a
+            candidate need only be better than the base DNN alone.
         copies: of the window's samples, for predictors alone.
         level: probability with which a candidate that breaks the promise may pass.
         spend: called once the candidate is frozen and before a test sample is read, after which
@@ -141,7 +141,6 @@ def retrain(
     shares = np.bincount(both.answers[train], minlength=classes) / len(train)
     at_level = limits.model_copy(update={"confidence": 1 - level})
 
-    served = plan.promise.threshold if answering else None
     untested = np.flatnonzero(recent & both.independent & np.isin(both.roles, (TRAIN, SELECT)))
     outlived = served is not None and errs_too_often(
         caches, both, untested, served, limits.max_disagreement

@@ -124,9 +124,10 @@ class Learner:
             description, engines = self._deployed.description, self._engines()[:-1]
             yield from record_missing(build, description, engines, self._log)
 
-    def make_copies(self, seconds: float) -> None:
-        """Ask the base DNN about altered copies of recent samples for so long, or a few."""
-        stop = time.monotonic() + seconds
+    def make_copies(self, seconds: float) -> float:
+        """Ask the base DNN about altered copies of recent samples for so long, or a few; the
+        seconds of processor time that it took."""
+        began, stop = time.thread_time(), time.monotonic() + seconds
         try:
             while self._copies and self._log.uncopied(1) is not None:
                 from cache_models.follow.copying import copy_some  # it needs torchvision
@@ -137,6 +138,7 @@ class Learner:
         except (ArtifactError, EngineError) as error:
             logger.error("rounds will have no more copies: %s", error)
             self._copies = False
+        return time.thread_time() - began
 
     def _engines(self) -> list[Engine | None]:
         if self._made is None:
@@ -164,12 +166,16 @@ class Learner:
         """The share of the error probability that the next test may use."""
         return error_share(self._limits, self._log.tests + 1)
 
-    def round(self, why: str, pinned: bool, answering: bool) -> dict:
+    def round(
+        self, why: str, pinned: bool, served: float | None, outdated: Callable[[], bool]
+    ) -> dict:
         """One round of retraining: a candidate, tested, and published if it is better.
 
         Args:
             pinned: whether nothing is to be published.
-            answering: as for `retrain`.
+            served: as for `retrain`.
+            outdated: whether there was an alarm after the round began, which makes of its test
+                samples another traffic's.
 
         Returns:
             Its record.
@@ -184,19 +190,21 @@ class Learner:
         candidate = retrain(
             before.plan,
             caches,
+            served,
             window,
             kept,
             self._limits,
             level,
             self._log.spend_test,
             self._rest,
-            answering=answering,
             copies=copies,
         )
         published = None
         why_not = candidate.why_not
         if candidate.worth_it and pinned:
             why_not = f"version {before.number} is pinned"
+        elif candidate.worth_it and outdated():
+            why_not = "an alarm came during the round: it was tested on another traffic"
         elif candidate.worth_it:
             published = self._publish(candidate)
         return {

@@ -228,17 +228,19 @@ class Trainer:
             seconds = RECORD_S if self._idle else RECORD_BESIDE_S
             self._build_recorded = await self._learn(learner.record_build, seconds)
         elif self._args.retraining.rounds and (self._idle or self._policy.may_spend):
-            began = time.monotonic()
-            await self._learn(learner.make_copies, TICK_S if self._idle else 0.0)
+            spent_s = await self._learn(learner.make_copies, TICK_S if self._idle else 0.0)
             if not self._idle:
-                self._policy.spend(time.monotonic() - began)
+                self._policy.spend(spent_s)
 
     async def _round(self, learner: "Learner", why: str) -> None:
         self._schedule.round_begins(self._policy.seen())
         logger.info("round of retraining: %s", why)
         try:
-            state, policy = self._state, self._policy
-            record = await self._learn(learner.round, why, state.pinned, policy.may_answer)
+            watch, pinned = self._policy.watch, self._state.pinned
+            alarms = watch.alarms
+            record = await self._learn(
+                learner.round, why, pinned, watch.threshold, lambda: watch.alarms > alarms
+            )
         except Exception as error:
             logger.exception("a round failed")
             failed = f"it failed: {error!r}"

@@ -56,7 +56,7 @@ def served():
         ["early"], "abcd", D, VARIANT, None, compute_share=0.1, base_ms=100.0, lookup_ms=0.1
     )
     torch.manual_seed(0)
-    found = retrain(plan, [LearnedCache(VARIANT, (D,), K).eval()], all_, none, LIMITS, LEVEL)
+    found = retrain(plan, [LearnedCache(VARIANT, (D,), K).eval()], None, all_, none, LIMITS, LEVEL)
     assert found.worth_it, found.why_not
     return candidate_plan(plan, found), found.caches
 
@@ -85,7 +85,7 @@ def round_of(served, folder, samples, stay, odd, seed, measured=True):
         )
         log.measure_blocks()
     # caches are off, so that a candidate needs only be better than the base DNN
-    found = retrain(plan, caches, *log.window_and_reservoir(), LIMITS, LEVEL, answering=False)
+    found = retrain(plan, caches, None, *log.window_and_reservoir(), LIMITS, LEVEL)
     if not found.worth_it:
         return None
     features, labels = objects(4000, 1, odd, np.random.default_rng(seed + 1000))

@@ -64,7 +64,9 @@ def untrained():
 def test_a_round_keeps_what_is_at_stake_where_a_cache_stands(untrained):
     late = copy.deepcopy(untrained)
     late.selector.stake.fill_(0.25)
-    found = retrain(plan_with(None), [late], traffic(4000, K, 0), traffic(0, K, 0), LIMITS, 0.02)
+    found = retrain(
+        plan_with(None), [late], None, traffic(4000, K, 0), traffic(0, K, 0), LIMITS, 0.02
+    )
     assert [cache.selector.stake for cache in found.caches] == [0.25]
 
 
@@ -72,7 +74,7 @@ def test_a_round_keeps_what_is_at_stake_where_a_cache_stands(untrained):
 def served(untrained):
     """A version that has learned all classes."""
     found = retrain(
-        plan_with(None), [untrained], traffic(4000, K, 0), traffic(0, K, 0), LIMITS, 0.02
+        plan_with(None), [untrained], None, traffic(4000, K, 0), traffic(0, K, 0), LIMITS, 0.02
     )
     assert found.worth_it, found.why_not
     return candidate_plan(plan_with(None), found), found.caches
@@ -89,7 +91,15 @@ def test_caches_come_from_the_traffic_alone(served):
 def test_a_round_follows_traffic_that_has_moved(served):
     plan, caches = served
     reservoir = traffic(3000, K, 1)
-    found = retrain(plan, caches, traffic(3000, [0, 1], 2, moved=1.5), reservoir, LIMITS, 0.02)
+    found = retrain(
+        plan,
+        caches,
+        plan.promise.threshold,
+        traffic(3000, [0, 1], 2, moved=1.5),
+        reservoir,
+        LIMITS,
+        0.02,
+    )
     assert found.worth_it, found.why_not
     assert found.after.hit_rate > found.before.hit_rate + 0.1
     now = traffic(3000, [0, 1], 3, moved=1.5, roles=TEST)
@@ -108,7 +118,15 @@ def test_a_class_that_would_be_forgotten_stops_a_candidate(served):
     features = reservoir.features[0].copy()  # what class 3 looks like now, nobody trained on
     features[wrong] = CENTRES[0] + rng.standard_normal((wrong.sum(), D)) * 0.5
     spoilt = replace(reservoir, features=[features])
-    found = retrain(plan, caches, traffic(3000, [0, 1], 2, moved=1.5), spoilt, LIMITS, 0.02)
+    found = retrain(
+        plan,
+        caches,
+        plan.promise.threshold,
+        traffic(3000, [0, 1], 2, moved=1.5),
+        spoilt,
+        LIMITS,
+        0.02,
+    )
     assert not found.worth_it
     assert found.promise is None or found.promise.threshold is None
 
@@ -120,11 +138,17 @@ def test_only_independent_test_samples_test(served):
     spoilt = (window.roles == TEST) & (np.arange(3000) % 2 == 0)  # half of them: missed everywhere
     probabilities[spoilt] = np.eye(K, dtype=np.float32)[3]
     poisoned = replace(window, probabilities=probabilities, weights=(~spoilt).astype(np.float32))
-    found = retrain(plan, caches, poisoned, reservoir, LIMITS, 0.02)
+    found = retrain(plan, caches, plan.promise.threshold, poisoned, reservoir, LIMITS, 0.02)
     assert found.worth_it, found.why_not
     assert found.promise.samples == ((window.roles == TEST) & ~spoilt).sum()
     honest = retrain(
-        plan, caches, replace(poisoned, weights=window.weights), reservoir, LIMITS, 0.02
+        plan,
+        caches,
+        plan.promise.threshold,
+        replace(poisoned, weights=window.weights),
+        reservoir,
+        LIMITS,
+        0.02,
     )
     assert not honest.worth_it
 
@@ -148,7 +172,7 @@ def test_a_test_is_spent_before_its_samples_are_read_whatever_happens_then(
 
     window, reservoir = traffic(3000, [0, 1], 2, moved=1.5), traffic(3000, K, 1)
     with pytest.raises(KeyboardInterrupt):
-        retrain(*served, window, reservoir, LIMITS, 0.02, spend)
+        retrain(*served, served[0].promise.threshold, window, reservoir, LIMITS, 0.02, spend)
     assert (
         asked
         == asked_before
@@ -173,8 +197,7 @@ def test_copies_teach_predictors_and_nothing_else(served, monkeypatch):
     window, reservoir = traffic(1500, K, 2), traffic(3000, K, 1)
     copies = traffic(300, K, 3, roles=TRAIN)
     copies = replace(copies, weights=np.zeros(300, np.float32))
-    args = *served, window, reservoir, LIMITS, 0.02
-    found = retrain(*args, answering=False, copies=copies)
+    found = retrain(*served, None, window, reservoir, LIMITS, 0.02, copies=copies)
     assert found.promise.samples == (window.roles == TEST).sum()
     trains, selects = (
         {*np.flatnonzero(np.append(reservoir.roles, window.roles) == role)}
@@ -187,7 +210,9 @@ def test_copies_teach_predictors_and_nothing_else(served, monkeypatch):
 
 def test_too_few_samples_are_said_and_nothing_is_trained(served):
     plan, caches = served
-    found = retrain(plan, caches, traffic(300, K, 2), traffic(3000, K, 1), LIMITS, 0.02)
+    found = retrain(
+        plan, caches, plan.promise.threshold, traffic(300, K, 2), traffic(3000, K, 1), LIMITS, 0.02
+    )
     assert "independent samples to test on; at least 390 are needed" in found.why_not
     assert found.promise is None and not found.caches
 
@@ -200,10 +225,10 @@ def test_what_is_switched_off_is_no_rival_to_what_would_repair_it(served):
     )  # hits everything, is often wrong, and seems as quick as can be
     often_wrong = LearnedCache(VARIANT, (D,), K).eval()
     often_wrong.predictor.load_state_dict(caches[0].predictor.state_dict())
-    args = bold, [often_wrong], window, reservoir, LIMITS, 0.02
-    rival = retrain(*args)
+    args = window, reservoir, LIMITS, 0.02
+    rival = retrain(bold, [often_wrong], 0.0, *args)
     assert not rival.worth_it and "expected latency" in rival.why_not
-    repaired = retrain(*args, answering=False)
+    repaired = retrain(bold, [often_wrong], None, *args)
     assert repaired.worth_it, repaired.why_not
     assert repaired.before.hit_rate == 0 and repaired.after.hit_rate > 0.3
     assert repaired.before.latency_ms == plan.expected.base_latency_ms
@@ -221,7 +246,7 @@ def test_a_threshold_that_errs_too_often_is_no_rival(served):
     said = ask_all([open_gate], window, np.arange(3000))
     exits, wrong = exits_and_mistakes(*said, window.answers, 0.02)
     assert (exits == 0).all() and wrong.mean() > 0.02
-    found = retrain(plan, [open_gate], window, reservoir, LIMITS, 0.02)
+    found = retrain(plan, [open_gate], plan.promise.threshold, window, reservoir, LIMITS, 0.02)
     assert found.worth_it, found.why_not
     assert found.after.latency_ms < found.before.latency_ms
 
@@ -233,7 +258,15 @@ def test_no_gain_costs_no_test(served):
     open_gate = LearnedCache(VARIANT, (D,), K).eval()  # hits everything, so cannot be improved
     open_gate.predictor.load_state_dict(caches[0].predictor.state_dict())
     open_gate.selector.linear.bias.data.fill_(100.0)
-    found = retrain(plan, [open_gate], traffic(2000, K, 2), traffic(3000, K, 1), LIMITS, 0.02)
+    found = retrain(
+        plan,
+        [open_gate],
+        plan.promise.threshold,
+        traffic(2000, K, 2),
+        traffic(3000, K, 1),
+        LIMITS,
+        0.02,
+    )
     assert not found.worth_it and found.promise is None
     assert "expected latency" in found.why_not
     assert found.record()["tested"] is False

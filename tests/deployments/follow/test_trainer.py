@@ -21,7 +21,7 @@ from cache_models.promise.promise import Limits
 from cache_models.store.plan import HopCost
 from cache_models.store.versions import Store
 from deployments.config import AppArgs
-from deployments.follow import schedule
+from deployments.follow import learner, schedule
 from deployments.follow import trainer as module
 from deployments.follow.trainer import Trainer
 from tests.deployments.follow.observed import observation, report
@@ -290,6 +290,31 @@ def test_after_an_alarm_rounds_test_on_what_came_since(learned):
 
     before, after, again = asyncio.run(run())
     assert after == 0 and 100 < again < 200 < before
+
+
+def test_an_alarm_in_a_round_keeps_its_candidate_from_service(learned, monkeypatch):
+    """It has passed on samples of the traffic before."""
+    wrong, retrain = observation(1, said=0, version=2, weight=10.0), learner.retrain
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        trainer = trainer_for(learned, retraining={"rounds": False})
+
+        def interrupted(*args, **more):
+            found = retrain(*args, **more)
+            alarm = trainer.exchange(report([wrong] * 30, 300))
+            asyncio.run_coroutine_threadsafe(alarm, loop).result()
+            return replace(found, why_not=None)
+
+        monkeypatch.setattr(learner, "retrain", interrupted)
+        await trainer.exchange(report(observations(300, seed=5, version=2), 300))
+        await trainer.retrain()
+        rounds = await until(trainer.rounds, lambda rounds: len(rounds) > 1)
+        return max(rounds, key=lambda record: record["at"])
+
+    record = asyncio.run(run())
+    assert record["published"] is None and "alarm" in record["why_not"]
+    assert learned.current().number == 2
 
 
 def test_samples_are_deleted_on_demand(store):
