@@ -63,6 +63,8 @@ class HttpLimits(Strict):
     """What a request may be.
 
     Attributes:
+        max_body_bytes: of a picture, or of the tensors of a request as bytes. JSON may be eight
+            times as long, which holds the same tensors: a number of 4 bytes takes 20 as text.
         max_image_pixels: of a decoded picture; 50 million take 0.5 GB while they are decoded.
         timeout_s: from a request's first byte to its answer; after that it gets a 504.
     """
@@ -71,6 +73,10 @@ class HttpLimits(Strict):
     max_image_pixels: int = Field(50_000_000, ge=1)
     max_batch_rows: int = Field(1024, ge=1)
     timeout_s: float = Field(60, gt=0)
+
+    @property
+    def max_json_bytes(self) -> int:
+        return 8 * self.max_body_bytes
 
 
 class Sampling(Strict):

@@ -6,6 +6,7 @@ name what is wrong in the one shape that all errors have.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,6 +16,8 @@ from pydantic.json_schema import models_json_schema
 
 from deployments.ingress.errors import RequestError
 
+INFERENCE: list[str | Enum] = ["inference"]
+"""The tag of endpoints that give answers of the model."""
 REFERENCE = "#/components/schemas/{model}"
 
 
@@ -45,13 +48,20 @@ def takes_content(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def parameter(place: str, name: str, description: str, *values: str) -> dict[str, Any]:
+def parameter(
+    place: str, name: str, description: str, *values: str, pattern: str = ""
+) -> dict[str, Any]:
     """One in the query or the header.
 
     Args:
         values: that it may have; by default any.
+        pattern: a regular expression of them.
     """
-    schema = {"type": "string"} | ({"enum": list(values)} if values else {})
+    schema: dict[str, Any] = {"type": "string"}
+    if values:
+        schema["enum"] = list(values)
+    if pattern:
+        schema["pattern"] = pattern
     return {"in": place, "name": name, "description": description, "schema": schema}
 
 

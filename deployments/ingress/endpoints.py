@@ -1,5 +1,5 @@
 """The application of one router: its endpoints translate requests and answers, and call the service
-for all else. `inference`, `metadata` and `admin` hold one subject each.
+for all else. `inference`, `infer`, `metadata` and `admin` hold one subject each.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from deployments.ingress import admin, inference, metadata
+from deployments.ingress import admin, infer, inference, metadata
+from deployments.ingress.caller import caller
 from deployments.ingress.documents import ANY_PROBLEM, document
 from deployments.ingress.errors import NOTHING_HERE, RequestError
-from deployments.ingress.open_inference import InferRequest
+from deployments.ingress.open_inference.schema import InferRequest
 from deployments.ingress.service import Service
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 def build(service: Service) -> FastAPI:
     """The application, which gives every error as `{"error": …}`."""
     app = FastAPI(title="GATI on Ray Serve", version="0.1.0", responses=ANY_PROBLEM)
-    for subject in (inference, metadata, admin):
+    for subject in (inference, infer, metadata, admin):
         subject.add(app, service)
     document(app, InferRequest, *admin.BODIES)
 
@@ -50,7 +51,8 @@ def build(service: Service) -> FastAPI:
     @app.exception_handler(Exception)
     async def our_mistake(request: Request, error: Exception) -> JSONResponse:
         """Nothing should come here; whoever runs the app is given the error, too."""
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        asker = caller(request.headers)
+        logger.error("%s: %s %s failed", asker, request.method, request.url.path, exc_info=error)
         service.count_error(500)
         message = f"the server failed on this request, which is its mistake: {error!r}"
         return JSONResponse({"error": f"{message}; the router's log has the traceback"}, 500)

@@ -2,17 +2,18 @@
 millisecond at most, else in a worker, so that no other request waits.
 
 How long it takes is known beforehand: of a picture by the pixels that its header says, however few
-bytes they were compressed to, and of JSON by its length.
+bytes they were compressed to, and of tensors by their length.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from PIL import Image
 
 from cache_models.network.description import ModelDescription
 from deployments.config import HttpLimits
-from deployments.ingress import open_inference as protocol
 from deployments.ingress.decoding import decode, image_bytes, may_expand, open_image
+from deployments.ingress.open_inference.messages import InferRequest
+from deployments.ingress.open_inference.tensors import Signature
 from deployments.ingress.resizing import Input, is_larger, needs_resizing, smallest_form
 from deployments.ingress.workers import Workers
 
@@ -20,8 +21,10 @@ INLINE_PIXELS = 128 * 128
 """A larger picture is decoded in a worker; this one takes 0.3 to 0.6 ms."""
 INLINE_IMAGE_BYTES = 64 * 1024
 """A larger file is opened in a worker."""
-INLINE_JSON_BYTES = 32 * 1024
+INLINE_TEXT_BYTES = 32 * 1024
 """Longer JSON is parsed in a worker; this takes 0.4 to 0.9 ms."""
+INLINE_BINARY_BYTES = 512 * 1024
+"""Larger binary tensors are checked in a worker."""
 
 
 class Inputs:
@@ -33,6 +36,7 @@ class Inputs:
 
     def __init__(self, description: ModelDescription, limits: HttpLimits, workers: Workers):
         self._description, self._limits, self._workers = description, limits, workers
+        self._signature = Signature(description, limits)
         preprocessing = description.preprocessing
         self._preprocessing = preprocessing
         self._channels = len(preprocessing.mean) if preprocessing else 0
@@ -49,13 +53,21 @@ class Inputs:
         size = image.width * image.height
         return await self._workers.run(self._decoded, image, pixels=size)
 
-    async def tensor(self, body: bytes) -> tuple[protocol.InferRequest, Input]:
-        """A request of the Open Inference Protocol."""
-        parse = protocol.parse, body, self._description, self._limits.max_batch_rows
-        if len(body) > INLINE_JSON_BYTES:
-            request, batch = await self._workers.run(*parse)
+    async def tensor(
+        self, read: Callable[[Signature], InferRequest], text_bytes: int, binary_bytes: int = 0
+    ) -> tuple[InferRequest, Input]:
+        """A request of the Open Inference Protocol.
+
+        Args:
+            read: what makes it of a message.
+            text_bytes: of numbers that are read one by one.
+            binary_bytes: of numbers that are taken as they are.
+        """
+        if text_bytes > INLINE_TEXT_BYTES or binary_bytes > INLINE_BINARY_BYTES:
+            request = await self._workers.run(read, self._signature)
         else:
-            request, batch = parse[0](*parse[1:])
+            request = read(self._signature)
+        batch = request.batch
         if not needs_resizing(batch, self._preprocessing):
             return request, Input(batch)
         return request, await self._workers.run(smallest_form, batch, self._preprocessing)

@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import APIRouter, FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, StrictBool
 
-from deployments.ingress import open_inference as protocol
 from deployments.ingress.documents import problems
 from deployments.ingress.errors import NotFound, Unavailable
+from deployments.ingress.open_inference import metadata as protocol
 from deployments.ingress.service import Service
 from deployments.ingress.stats import Report
 
-MODEL_VERSION = "1"
-"""Of the base DNN, which never changes while it is served; caches have versions of their own."""
-
 
 class ServerMetadata(BaseModel):
-    name: Literal["gati"] = "gati"
-    version: str = "0.1.0"
-    extensions: list[str] = []
+    """
+    Attributes:
+        extensions: Triton's names of them.
+    """
+
+    name: str = protocol.SERVER
+    version: str = protocol.SERVER_VERSION
+    extensions: list[str] = protocol.EXTENSIONS
 
 
 class Live(BaseModel):
@@ -34,6 +36,17 @@ class Ready(BaseModel):
 class ModelReady(BaseModel):
     name: str
     ready: Literal[True] = True
+
+
+class IndexRequest(BaseModel):
+    ready: StrictBool = False
+
+
+class ModelIndex(BaseModel):
+    name: str
+    version: str = protocol.MODEL_VERSION
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str = ""
 
 
 def add(app: FastAPI, service: Service) -> None:
@@ -55,20 +68,62 @@ def add(app: FastAPI, service: Service) -> None:
         await service.check_ready()
         return Ready()
 
+    @router.get("/v2/models/stats", summary="What has been answered, in Triton's form")
+    async def all_statistics() -> protocol.AllStatistics:
+        return protocol.statistics(service.name, await service.report())
+
+    def of_model(name: str, version: str) -> None:
+        protocol.check_model(service.name, name, version)
+
     @router.get("/v2/models/{name}", summary="The model's tensors", responses=unknown)
     @router.get("/v2/models/{name}/versions/{version}", summary="The same", responses=unknown)
-    async def model_metadata(name: str, version: str = MODEL_VERSION) -> protocol.ModelMetadata:
-        check_model(service, name, version)
-        return protocol.ModelMetadata(**protocol.metadata(service.description, name, MODEL_VERSION))
+    async def model_metadata(
+        name: str, version: str = protocol.MODEL_VERSION
+    ) -> protocol.ModelMetadata:
+        of_model(name, version)
+        return protocol.metadata(name, service.description, service.limits)
+
+    @router.get("/v2/models/{name}/config", summary="The same, in Triton's form", responses=unknown)
+    @router.get(
+        "/v2/models/{name}/versions/{version}/config", summary="The same", responses=unknown
+    )
+    async def model_config(
+        name: str, version: str = protocol.MODEL_VERSION
+    ) -> protocol.ModelConfig:
+        of_model(name, version)
+        return protocol.config(name, service.description, service.limits)
+
+    @router.get(
+        "/v2/models/{name}/stats",
+        summary="What has been answered, in Triton's form",
+        responses=unknown,
+    )
+    @router.get("/v2/models/{name}/versions/{version}/stats", summary="The same", responses=unknown)
+    async def model_statistics(
+        name: str, version: str = protocol.MODEL_VERSION
+    ) -> protocol.AllStatistics:
+        of_model(name, version)
+        return protocol.statistics(name, await service.report())
 
     either = unknown | not_ready
 
     @router.get("/v2/models/{name}/ready", summary="Requests are answered", responses=either)
     @router.get("/v2/models/{name}/versions/{version}/ready", summary="The same", responses=either)
-    async def model_ready(name: str, version: str = MODEL_VERSION) -> ModelReady:
-        check_model(service, name, version)
+    async def model_ready(name: str, version: str = protocol.MODEL_VERSION) -> ModelReady:
+        of_model(name, version)
         await service.check_ready()
         return ModelReady(name=name)
+
+    @router.post("/v2/repository/index", summary="The one model that is served")
+    async def repository_index(asked: IndexRequest | None = None) -> list[ModelIndex]:
+        """With `ready`, only if it is."""
+        try:
+            await service.check_ready()
+        except Unavailable as error:
+            if asked and asked.ready:
+                return []
+            return [ModelIndex(name=service.name, state="UNAVAILABLE", reason=str(error))]
+        return [ModelIndex(name=service.name, state="READY")]
 
     @router.get("/stats", summary="What has been answered", response_model_exclude_unset=True)
     async def stats() -> Report:
@@ -76,14 +131,3 @@ def add(app: FastAPI, service: Service) -> None:
         return await service.report()
 
     app.include_router(router)
-
-
-def check_model(service: Service, name: str, version: str) -> None:
-    """
-    Raises:
-        NotFound: another model is served, or another version.
-    """
-    if name != service.name:
-        raise NotFound(f"no model {name!r}; there is {service.name!r}")
-    if version != MODEL_VERSION:
-        raise NotFound(f"model {name!r} has no version {version!r}; it has {MODEL_VERSION!r}")

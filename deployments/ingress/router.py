@@ -1,4 +1,5 @@
-"""The ingress: a router connects the parts that read requests over HTTP and have them answered."""
+"""The ingress: a router connects the parts that read requests over HTTP and gRPC and have them
+answered."""
 
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from deployments.ingress import trainer_client
 from deployments.ingress.answering import Answering
 from deployments.ingress.endpoints import build
 from deployments.ingress.errors import Unavailable
+from deployments.ingress.grpc_methods import Methods
 from deployments.ingress.inputs import Inputs
 from deployments.ingress.readiness import Readiness
 from deployments.ingress.resizing import Input
@@ -30,7 +32,7 @@ from deployments.transport.place import connect
 
 @serve.deployment(max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0.1})
 @serve.ingress()
-class Router:
+class Router(Methods):
     """Composes partitions and lookups; any number of replicas may run."""
 
     def __init__(self, args: AppArgs, plan: Plan, graph: dict[str, DeploymentHandle]):

@@ -52,8 +52,11 @@ class Streams:
         return digest.hexdigest()
 
 
-def named_by(headers: Mapping[str, str], parameters: Mapping[str, Any] | None = None) -> str:
+def named_by(header: str, parameters: Mapping[str, Any] | None = None) -> str:
     """The stream's name in a request, the parameter before the header; empty if there is none.
+
+    Args:
+        header: empty if there is none.
 
     Raises:
         RequestError: it is too long, or neither text nor an integer.
@@ -61,7 +64,7 @@ def named_by(headers: Mapping[str, str], parameters: Mapping[str, Any] | None = 
     found = (parameters or {}).get(PARAMETER)
     match found:
         case None | "" | 0 if not isinstance(found, bool):  # Triton's for no sequence
-            return _checked(headers.get(HEADER, ""), f"the header {HEADER!r}")
+            return _checked(header, f"the header {HEADER!r}")
         case str() | int() if not isinstance(found, bool):
             return _checked(str(found), f"parameters.{PARAMETER}")
     raise RequestError(

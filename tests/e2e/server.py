@@ -52,30 +52,36 @@ class Server:
     Attributes:
         address: of Ray.
         url: of the proxy.
+        grpc: host and port of gRPC's.
         environment: of a program that is to meet this Ray.
     """
 
     def __init__(self, folder: Path):
-        http, fallback, gcs, metrics, pages = free_ports(5)
-        first_replica = random.randrange(20_000, 29_000)
+        http, fallback, gcs, metrics, pages, grpc, grpc_fallback = free_ports(7)
+        first_replica = random.randrange(20_000, 28_000)
         self._folder, self._log = folder, folder / "serve.log"
         self._home = str(folder / "home")
         self._ray_folder = Path(tempfile.mkdtemp(prefix="gati-"))  # a socket's path is short
         self._config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
         self._config["http_options"]["port"] = http
+        self._config["grpc_options"]["port"] = grpc
         self._applications: dict[str, dict] = {}
         self._process: subprocess.Popen | None = None
         self.address = f"127.0.0.1:{gcs}"
-        self.url = f"http://{self._config['http_options']['host']}:{http}"
+        host = self._config["http_options"]["host"]
+        self.url, self.grpc = f"http://{host}:{http}", f"{host}:{grpc}"
         self.environment = {
             **os.environ,
             **readme_flags(),
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_replica + 999),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first_replica + 1000),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(first_replica + 1999),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(pages),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+            "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(grpc_fallback),
             "RAY_GCS_SERVER_PORT": str(gcs),
             "RAY_TMPDIR": str(self._ray_folder),
             "RAY_ADDRESS": self.address,

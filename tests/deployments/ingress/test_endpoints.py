@@ -256,7 +256,9 @@ def test_operators_are_understood(client, service):
 
 
 def test_health_and_metadata(client, service):
-    assert client.get("/v2").json() == {"name": "gati", "version": "0.1.0", "extensions": []}
+    server = client.get("/v2").json()
+    assert (server["name"], server["version"]) == ("gati", "0.1.0")
+    assert "binary_tensor_data" in server["extensions"]
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True}
     assert client.get("/v2/models/pets/ready").json() == {"name": "pets", "ready": True}

@@ -14,7 +14,8 @@ from cache_models.network.pixels import pixels
 from cache_models.network.preprocessing import Preprocessing
 from deployments.config import HttpLimits
 from deployments.ingress import inputs
-from deployments.ingress.inputs import INLINE_JSON_BYTES, INLINE_PIXELS, Inputs
+from deployments.ingress.inputs import INLINE_PIXELS, INLINE_TEXT_BYTES, Inputs
+from deployments.ingress.open_inference import rest
 from deployments.ingress.workers import Workers
 
 PREPROCESSING = Preprocessing((160, 160), mean=(0.5,) * 3, std=(0.5,) * 3, resize_size=170)
@@ -49,7 +50,7 @@ def read(monkeypatch):
 
     watch(inputs, "decode")
     watch(inputs, "smallest_form")
-    watch(inputs.protocol, "parse")
+    watch(rest, "parse")
 
     def read(ask):
         threads.clear()
@@ -66,7 +67,11 @@ def picture(body: bytes):
 def tensor(batch: np.ndarray):
     given = {"name": "image", "shape": batch.shape, "datatype": "UINT8", "data": batch.tolist()}
     body = json.dumps({"inputs": [given]}).encode()
-    return body, lambda reader: reader.tensor(body)
+
+    def read(signature):
+        return rest.parse(body, memoryview(b""), signature)
+
+    return body, lambda reader: reader.tensor(read, len(body))
 
 
 def test_a_small_picture_is_decoded_at_once(read):
@@ -116,7 +121,7 @@ def test_small_tensors_are_read_at_once_and_larger_ones_in_a_worker(read):
     for batch in (small, large):
         body, ask = tensor(batch)
         (_, given), on_the_loop = read(ask)
-        assert on_the_loop == (len(body) <= INLINE_JSON_BYTES)
+        assert on_the_loop == (len(body) <= INLINE_TEXT_BYTES)
         assert np.array_equal(given.batch, batch)
         assert not given.resized
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from deployments.ingress import json_numbers
+from deployments.ingress.open_inference import json_numbers
 
 MANY = np.random.default_rng(0).normal(size=(7, 5_000)).astype(np.float32)
 

@@ -8,8 +8,12 @@ import pytest
 from cache_models.cascade import Answers
 from cache_models.network.description import ModelDescription
 from cache_models.network.preprocessing import Preprocessing
+from deployments.config import HttpLimits
 from deployments.ingress.errors import RequestError
-from deployments.ingress.open_inference import metadata, parse, response, use_caches
+from deployments.ingress.open_inference import rest
+from deployments.ingress.open_inference.messages import InferRequest, InferResponse, use_caches
+from deployments.ingress.open_inference.metadata import metadata
+from deployments.ingress.open_inference.tensors import Signature
 
 IMAGES = ModelDescription((3, 4, 4), ("cat", "dog"), Preprocessing((4, 4)))
 TENSORS = ModelDescription((2,), ("cat", "dog"))
@@ -18,6 +22,14 @@ TENSORS = ModelDescription((2,), ("cat", "dog"))
 def body(name="image", shape=(1, 1, 2, 1), datatype="UINT8", data=(1, 2), **more) -> bytes:
     given = {"name": name, "shape": shape, "datatype": datatype, "data": data}
     return json.dumps({"inputs": [given], **more}).encode()
+
+
+def parse(
+    content: bytes, description: ModelDescription, max_rows: int = 8, length: str | None = None
+) -> tuple[InferRequest, np.ndarray]:
+    limits = HttpLimits(max_batch_rows=max_rows)
+    request = rest.parse(*rest.split(content, length), Signature(description, limits))
+    return request, request.batch
 
 
 @pytest.mark.parametrize("data", [[1, 2], [[[[1], [2]]]]])
@@ -72,17 +84,20 @@ def test_a_wrong_request_is_named(content, status, message):
 
 
 def test_the_parameter_cache_is_on_or_off():
-    assert use_caches(parse(body(), IMAGES, 8)[0])
-    assert not use_caches(parse(body(parameters={"cache": "off"}), IMAGES, 8)[0])
+    assert use_caches(parse(body(), IMAGES, 8)[0].parameters)
+    assert not use_caches(parse(body(parameters={"cache": "off"}), IMAGES, 8)[0].parameters)
     with pytest.raises(RequestError, match=r"parameters\.cache is 3; it may be 'on' or 'off'"):
-        use_caches(parse(body(parameters={"cache": 3}), IMAGES, 8)[0])
+        use_caches(parse(body(parameters={"cache": 3}), IMAGES, 8)[0].parameters)
 
 
 def test_the_response_holds_the_outputs_asked_for_and_every_rows_exit():
     request, _ = parse(body(id="7", outputs=[{"name": "label"}]), IMAGES, 8)
     answers = Answers(np.array([1, 0]), np.array([[0.1, 0.9], [0.8, 0.2]]), ["layer1.0", "base"], 4)
-    given = response(request, "r", answers, IMAGES.classes, "pets", "1", {})
-    assert json.loads(given) == {
+    parameters = {"exits": "layer1.0,base", "cache_version": 4}
+    response = InferResponse(
+        request.id, "pets", "1", parameters, request.outputs, answers, IMAGES.classes
+    )
+    assert json.loads(rest.write(response).body) == {
         "model_name": "pets",
         "model_version": "1",
         "id": "7",
@@ -92,8 +107,8 @@ def test_the_response_holds_the_outputs_asked_for_and_every_rows_exit():
 
 
 def test_a_model_without_preprocessing_takes_tensors_only():
-    assert [i["name"] for i in metadata(IMAGES, "m", "1")["inputs"]] == ["image", "input"]
-    assert [i["name"] for i in metadata(TENSORS, "m", "1")["inputs"]] == ["input"]
+    assert [i.name for i in metadata("m", IMAGES, HttpLimits()).inputs] == ["image", "input"]
+    assert [i.name for i in metadata("m", TENSORS, HttpLimits()).inputs] == ["input"]
     with pytest.raises(RequestError, match="it may be input"):
         parse(body(), TENSORS, 8)
 
