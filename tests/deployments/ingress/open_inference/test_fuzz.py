@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+from copy import deepcopy
 
 import httpx
 
@@ -95,11 +96,11 @@ class Bodies:
                 i = draw.randrange(len(place["shape"]))
                 place["shape"][i] = draw.choice([0, -1, 10**4, 10**12, 2**63, "2", 1.5, None])
             case 2 if isinstance(place.get("data"), list) and place["data"]:
-                place["data"][draw.randrange(len(place["data"]))] = draw.choice(ODD)
+                place["data"][draw.randrange(len(place["data"]))] = deepcopy(draw.choice(ODD))
             case 3 if isinstance(request.get("inputs"), list):
                 request["inputs"] = request["inputs"] * draw.randint(0, 3)
             case _:
-                place[draw.choice(KEYS)] = draw.choice(ODD)
+                place[draw.choice(KEYS)] = deepcopy(draw.choice(ODD))
 
     def _broken(self, content: bytes) -> bytes:
         draw = self._random
