@@ -28,11 +28,15 @@ from tqdm import tqdm
 from cache_models.data import video
 from cache_models.errors import CacheModelsError, DataError
 from cache_models.network.description import ModelDescription
-from cache_models.network.pixels import pixels
+from cache_models.network.pixels import flat, open_picture
 from cache_models.network.preprocessing import Preprocessing
 from cache_models.network.waveform import SUFFIXES, Waveform
 
-IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+IMAGES = {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+}
+"""Endings of files that may be pictures; whether they are, their content says."""
 NAMES = {
     "default": "cache_models.zoo.fashion:held_out",
     "trained": "cache_models.zoo.fashion:trained_on",
@@ -114,7 +118,7 @@ def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
     elif path.is_dir() and description.reader is not None:
         samples = _sounds(path, description.reader, folder)
     elif path.is_dir():
-        samples = _resized(_pictures(path), description, folder)
+        samples = _resized(_pictures(path, description.preprocessing), description, folder)
     elif found := video.parse(name):
         crops = max(1, found[1].crops)
         samples = _resized(video.pictures(*found), description, folder, crops)
@@ -204,8 +208,7 @@ def _resized(
 def _resize(
     picture: Image.Image, preprocessing: Preprocessing, shape: tuple[int, ...]
 ) -> np.ndarray:
-    array = pixels(picture, shape[2])
-    (resized,) = preprocessing.shrink(array[None])
+    resized = preprocessing.shrink_picture(flat(picture, shape[2], preprocessing.background))
     return np.ascontiguousarray(np.broadcast_to(resized, shape))
 
 
@@ -227,12 +230,12 @@ def _sounds(source: Path, reader: Waveform, folder: Path) -> Samples:
     return Samples(sounds, skipped=skipped)
 
 
-def _pictures(folder: Path) -> Iterator[Image.Image | str]:
+def _pictures(folder: Path, preprocessing: Preprocessing | None) -> Iterator[Image.Image | str]:
+    assert preprocessing is not None, "pictures are read for models that take some"
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES):
         try:
-            with Image.open(path) as image:
-                image.load()
-                yield image
+            with open_picture(path.read_bytes()) as image:
+                yield flat(image, len(preprocessing.mean), preprocessing.background)
         except Exception as error:
             yield f"{path}: {error}"
 

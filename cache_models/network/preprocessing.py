@@ -10,10 +10,20 @@ Resizing is Pillow's bilinear interpolation, which is antialiased: what torchvis
 a picture. Everything that learns, tests or serves uses this, so all see the same input.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+
+from cache_models.network.pixels import WHITE, as_array
+
+MOST_ENLARGED = 16
+"""A picture that would have more than so many times the pixels that are kept of it is cropped
+before it is resized, not after: the result is the same to one level in 255, and a picture of one
+row does not become gigabytes."""
+
+_FILTER = Image.Resampling.BILINEAR
 
 
 @dataclass(frozen=True)
@@ -26,25 +36,37 @@ class Preprocessing:
             to `crop_size`, whatever the aspect ratio.
         mean, std: of the input's channels, for values in [0, 1]; their length is the channel count
             that the base DNN takes.
+        background: RGB of what transparent pixels are laid on.
     """
 
     crop_size: tuple[int, int]
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     resize_size: int | None = None
+    background: tuple[int, int, int] = WHITE
 
     def resize(self, images: np.ndarray) -> np.ndarray:
         """`(B, h, w, C)` uint8 → `(B, H, W, C)` uint8 with `(H, W) = crop_size`."""
-        if self.resize_size is None:
-            return _interpolate(images, self.crop_size)
-        return _centre(self._shorter_side_resized(images), self.crop_size)
+        return self._cropped(self.shrink(images))
+
+    def resize_picture(self, picture: Image.Image) -> np.ndarray:
+        """What `resize` makes of a picture of mode L or RGB, `(H, W, 1 or 3)` uint8, without an
+        array of all its pixels."""
+        return self._cropped(self.shrink_picture(picture)[None])[0]
 
     def shrink(self, images: np.ndarray) -> np.ndarray:
         """The smallest images of which `resize` makes what it makes of `images`: to keep samples
         as, `(B, h, w, C)` uint8 → `(B, *kept_size, C)` uint8."""
-        if self.resize_size is None:
-            return _interpolate(images, self.crop_size)
-        return _centre(self._shorter_side_resized(images), self.kept_size)
+        whole = self._resized_size(*images.shape[1:3])
+        if images.shape[1:3] == whole:
+            top, left = self._corner(whole)
+            height, width = self.kept_size
+            return images[:, top : top + height, left : left + width]
+        return np.stack([_by_channel(self._shrunk, image) for image in images])
+
+    def shrink_picture(self, picture: Image.Image) -> np.ndarray:
+        """What `shrink` makes of a picture of mode L or RGB, `(*kept_size, 1 or 3)` uint8."""
+        return as_array(self._shrunk(picture))
 
     @property
     def kept_size(self) -> tuple[int, int]:
@@ -71,36 +93,47 @@ class Preprocessing:
         """`(B, h, w, 1 or C)` uint8 of any size → the base DNN's input `(B, C, H, W)` float32."""
         return self.normalise(self.resize(images))
 
-    def _shorter_side_resized(self, images: np.ndarray) -> np.ndarray:
-        assert self.resize_size is not None
-        h, w = images.shape[1:3]
-        shorter = min(h, w)
-        return _interpolate(
-            images, (self.resize_size * h // shorter, self.resize_size * w // shorter)
+    def _resized_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of such a picture when it has been resized, and not cropped."""
+        if self.resize_size is None:
+            return self.crop_size
+        shorter = min(height, width)
+        return self.resize_size * height // shorter, self.resize_size * width // shorter
+
+    def _corner(self, resized: tuple[int, int]) -> tuple[int, int]:
+        """Top and left of what is kept of a resized picture, so that its centre crop is that of
+        the whole, of which half a pixel may be rounded either way."""
+        top, left = (
+            round((whole - crop) / 2) - round((kept - crop) / 2)
+            for whole, kept, crop in zip(resized, self.kept_size, self.crop_size, strict=True)
         )
+        return top, left
+
+    def _shrunk(self, picture: Image.Image) -> Image.Image:
+        whole = resized_height, resized_width = self._resized_size(picture.height, picture.width)
+        top, left = self._corner(whole)
+        height, width = self.kept_size
+        if resized_height * resized_width <= MOST_ENLARGED * height * width:
+            resized = picture.resize((resized_width, resized_height), _FILTER)
+            return resized.crop((left, top, left + width, top + height))
+        across, down = picture.width / resized_width, picture.height / resized_height
+        box = left * across, top * down, (left + width) * across, (top + height) * down
+        return picture.resize((width, height), _FILTER, box)
+
+    def _cropped(self, images: np.ndarray) -> np.ndarray:
+        """`(B, *kept_size, C)` → `(B, *crop_size, C)`."""
+        height, width = self.crop_size
+        top, left = (
+            round((kept - crop) / 2)
+            for kept, crop in zip(self.kept_size, self.crop_size, strict=True)
+        )
+        return images[:, top : top + height, left : left + width]
 
 
-def _centre(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    height, width = size
-    top, left = (round((a - b) / 2) for a, b in zip(images.shape[1:3], size, strict=True))
-    return images[:, top : top + height, left : left + width]
-
-
-def _interpolate(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if images.shape[1:3] == tuple(size):
-        return images
-    height, width = size
-    return np.stack([_resized(image, width, height) for image in images])
-
-
-def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
+def _by_channel(function: Callable[[Image.Image], Image.Image], image: np.ndarray) -> np.ndarray:
+    """Of an image `(h, w, C)` uint8: all channels at once, or each alone, since Pillow knows no
+    other numbers of them without a meaning of their own."""
     if image.shape[2] == 3:
-        return _resized_by_pillow(image, width, height)
-    # Pillow knows no other numbers of channels without a meaning of their own.
-    channels = [_resized_by_pillow(c, width, height) for c in image.transpose(2, 0, 1)]
-    return channels[0][..., None] if len(channels) == 1 else np.stack(channels, axis=2)
-
-
-def _resized_by_pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+        return np.asarray(function(Image.fromarray(np.ascontiguousarray(image))))
+    planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in image.transpose(2, 0, 1))
+    return np.stack([np.asarray(function(plane)) for plane in planes], axis=2)

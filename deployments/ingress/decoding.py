@@ -1,25 +1,16 @@
 """From a request's body to a decoded image, or a refusal that says why."""
 
-import io
-from collections.abc import Mapping
-
-import numpy as np
 from PIL import Image
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from cache_models.cascade import run_now
-from cache_models.network.pixels import pixels
+from cache_models.network.pixels import PictureTooLarge, UnsupportedPicture, flat, open_picture
+from cache_models.network.preprocessing import Preprocessing
+from deployments.ingress.content_coding import decompressed
 from deployments.ingress.errors import BodyTooLarge, InvalidInput, RequestError, UnsupportedMedia
-
-EXPANDING = (b"zTXt", b"iTXt", b"iCCP")
-"""Chunks of a PNG that are compressed and read with its header: a megabyte each may come of a
-kilobyte."""
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body, refused as soon as it is known to be too large."""
+    """The whole body, decompressed, and refused as soon as it is known to be too large."""
     too_large = BodyTooLarge(
         f"the body has more than {max_bytes} bytes; send a smaller one or raise "
         f"http.max_body_bytes in serve_config.yaml"
@@ -36,64 +27,23 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
                 raise too_large
     except ClientDisconnect as error:
         raise RequestError("the client left before its body had come") from error
-    return b"".join(chunks)
-
-
-def image_bytes(headers: Mapping[str, str], body: bytes) -> bytes:
-    """The image in `body`: all of it, or the multipart field `image`.
-
-    Args:
-        headers: of the request, with lower-case keys.
-    """
-    if not headers.get("content-type", "").startswith("multipart/form-data"):
-        return body
-
-    async def stream():
-        yield body
-
-    async def image() -> bytes:
-        form = await _InMemory(Headers(headers), stream()).parse()
-        try:
-            found = form.get("image")
-            if found is None:
-                raise InvalidInput(
-                    f"the multipart body has the fields {sorted(form) or 'none'}, not 'image', "
-                    f"which must hold a PNG or JPEG file"
-                )
-            return await found.read() if isinstance(found, UploadFile) else found.encode()
-        finally:
-            await form.close()
-
-    try:
-        return run_now(image())
-    except (MultiPartException, KeyError) as error:
-        message = getattr(error, "message", f"the header lacks {error}")
-        raise RequestError(f"the multipart body cannot be read: {message}") from error
-
-
-class _InMemory(MultiPartParser):
-    """Writes no temporary file, since the body is in memory anyway; so it never waits."""
-
-    spool_max_size = 0
-
-
-def may_expand(body: bytes) -> bool:
-    """Whether even the header of an image in `body` may take long to read."""
-    return any(chunk in body for chunk in EXPANDING)
+    body = b"".join(chunks)
+    if codings := request.headers.get("content-encoding"):
+        return await decompressed(body, codings, max_bytes)
+    return body
 
 
 def open_image(data: bytes, max_pixels: int) -> Image.Image:
-    """A PNG or JPEG, of which the header alone has been read."""
+    """A picture of which the header alone has been read."""
     if not data:
-        raise InvalidInput("the body is empty; send a PNG or JPEG image")
+        raise InvalidInput("the body is empty; send an image")
     try:
-        image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-    except Image.DecompressionBombError as error:
-        raise BodyTooLarge(f"the image has too many pixels: {error}") from error
-    except Exception as error:
+        image = open_picture(data)
+    except PictureTooLarge as error:
+        raise BodyTooLarge(str(error)) from error
+    except UnsupportedPicture as error:
         raise UnsupportedMedia(
-            "the body is not a readable PNG or JPEG image; send one as the raw body or as the "
-            "multipart field 'image'"
+            f"{error}; send one as the raw body or as the multipart field 'image'"
         ) from error
     if image.width * image.height > max_pixels:
         raise BodyTooLarge(
@@ -103,16 +53,13 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def decode(image: Image.Image, channels: int) -> np.ndarray:
-    """What `open_image` opened as `(h, w, 1 or 3)` uint8, see `pixels`; takes up to 60 ns a pixel.
-    The image is closed.
-
-    Args:
-        channels: that the base DNN takes; 1 turns colour to grey.
-    """
+def decode(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """What `open_image` opened as an image of mode L or RGB, see `pixels.flat`; takes up to 60 ns a
+    pixel. The one that was opened is closed."""
     try:
-        return pixels(image, channels)
+        picture = flat(image, len(preprocessing.mean), preprocessing.background)
     except Exception as error:
         raise RequestError(f"the {image.format} image is damaged: {error}") from error
-    finally:
+    if picture is not image:
         image.close()  # which frees its own copy of the pixels
+    return picture

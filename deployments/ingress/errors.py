@@ -48,9 +48,15 @@ class BodyTooLarge(RequestError):
 
 
 class UnsupportedMedia(RequestError):
-    """A body that is neither PNG nor JPEG."""
+    """A body in a format or an encoding that is not read."""
 
     status = 415
+
+
+class UnsupportedCoding(UnsupportedMedia):
+    """A body that is compressed in another way than those that are read."""
+
+    headers: ClassVar = {"Accept-Encoding": "gzip, deflate"}
 
 
 class BaseFailed(RequestError):

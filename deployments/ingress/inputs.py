@@ -11,10 +11,17 @@ from PIL import Image
 
 from cache_models.network.description import ModelDescription
 from deployments.config import HttpLimits
-from deployments.ingress.decoding import decode, image_bytes, may_expand, open_image
+from deployments.ingress.decoding import decode, open_image
+from deployments.ingress.multipart import image_bytes
 from deployments.ingress.open_inference.messages import InferRequest
 from deployments.ingress.open_inference.tensors import Signature
-from deployments.ingress.resizing import Input, is_larger, needs_resizing, smallest_form
+from deployments.ingress.resizing import (
+    Input,
+    is_larger,
+    needs_resizing,
+    smallest_form,
+    smallest_form_of_picture,
+)
 from deployments.ingress.workers import Workers
 
 INLINE_PIXELS = 128 * 128
@@ -37,13 +44,11 @@ class Inputs:
     def __init__(self, description: ModelDescription, limits: HttpLimits, workers: Workers):
         self._description, self._limits, self._workers = description, limits, workers
         self._signature = Signature(description, limits)
-        preprocessing = description.preprocessing
-        self._preprocessing = preprocessing
-        self._channels = len(preprocessing.mean) if preprocessing else 0
+        self._preprocessing = description.preprocessing
 
     async def picture(self, headers: Mapping[str, str], body: bytes) -> Input:
-        """One PNG or JPEG, raw or as a multipart field, for a model that has preprocessing."""
-        inline = len(body) <= INLINE_IMAGE_BYTES and not may_expand(body)
+        """One image, raw or as a multipart field, for a model that has preprocessing."""
+        inline = len(body) <= INLINE_IMAGE_BYTES
         if inline:
             image = self._opened(headers, body)
         else:
@@ -85,4 +90,5 @@ class Inputs:
         )
 
     def _decoded(self, image: Image.Image) -> Input:
-        return smallest_form(decode(image, self._channels)[None], self._preprocessing)
+        assert self._preprocessing is not None
+        return smallest_form_of_picture(decode(image, self._preprocessing), self._preprocessing)

@@ -4,7 +4,9 @@ input before they travel, smaller ones beside the base DNN."""
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
+from cache_models.network.pixels import as_array
 from cache_models.network.preprocessing import Preprocessing
 
 
@@ -23,6 +25,14 @@ class Input(NamedTuple):
 def is_larger(height: int, width: int, preprocessing: Preprocessing) -> bool:
     """Whether an image has more pixels than the base DNN's input."""
     return height * width > preprocessing.crop_size[0] * preprocessing.crop_size[1]
+
+
+def smallest_form_of_picture(picture: Image.Image, preprocessing: Preprocessing) -> Input:
+    """Of an image of mode L or RGB; may take long, too. A large one never becomes an array, which
+    would hold the interpreter for half a second."""
+    if is_larger(picture.height, picture.width, preprocessing):
+        return Input(preprocessing.resize_picture(picture)[None], True)
+    return Input(as_array(picture)[None])
 
 
 def smallest_form(batch: np.ndarray, preprocessing: Preprocessing | None) -> Input:

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from cache_models.data.samples import IMAGES, array_in, labels_in
 from cache_models.data.video import parse
 from cache_models.errors import DataError
-from cache_models.network.pixels import pixels
+from cache_models.network.pixels import open_picture, pixels
 from workload.traffic.images import Images
 from workload.traffic.video import Crops, Video
 
@@ -73,7 +72,7 @@ class Folder(Images):
         """
         path = self._paths[index]
         try:
-            with Image.open(path) as image:
+            with open_picture(path.read_bytes()) as image:
                 return pixels(image, self._channels)
         except Exception as error:
             raise DataError(f"{path} cannot be read as a picture: {error}") from error
@@ -116,7 +115,7 @@ def _folder(path: Path, channels: int) -> Data:
     paths, skipped = [], []
     for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES):
         try:
-            Image.open(file).close()  # reads the head alone
+            open_picture(file.read_bytes()).close()  # decodes nothing
             paths.append(file)
         except Exception as error:
             skipped.append(f"{file}: {error}")

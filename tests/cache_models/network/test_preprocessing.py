@@ -50,3 +50,62 @@ def test_a_picture_kept_as_a_sample_becomes_the_same_input(size, resize):
     kept = preprocessing.shrink(given)
     assert kept.shape[1:3] == preprocessing.kept_size
     assert np.array_equal(preprocessing(kept), preprocessing(given))
+
+
+@pytest.mark.parametrize("crop", [224, 223, 214])
+@pytest.mark.parametrize("size", [(37, 91, 3), (500, 333, 3), (401, 256, 3), (257, 256, 1)])
+@pytest.mark.parametrize("resize", [255, 256, 234])
+def test_what_is_kept_has_the_same_centre_however_half_a_pixel_is_rounded(size, resize, crop):
+    preprocessing, given = Preprocessing((crop, crop), resize_size=resize), pictures(size)
+    preset = ImageClassification(crop_size=crop, resize_size=resize)
+    kept = preprocessing.shrink(given)
+    assert kept.shape[1:3] == preprocessing.kept_size
+    assert np.array_equal(preprocessing(kept), preprocessing(given))
+    if size[2] == 3:
+        assert np.array_equal(preprocessing(given)[0], preset(Image.fromarray(given[0])).numpy())
+
+
+@SIZES
+@RESIZED
+def test_a_picture_becomes_what_its_array_becomes(size, resize):
+    preprocessing, (given,) = Preprocessing((224, 224), resize_size=resize), pictures(size, 1)
+    picture = Image.fromarray(given if size[2] == 3 else given[..., 0])
+    for of_arrays, of_pictures in (
+        (preprocessing.resize, preprocessing.resize_picture),
+        (preprocessing.shrink, preprocessing.shrink_picture),
+    ):
+        assert np.array_equal(of_arrays(given[None])[0], of_pictures(picture))
+
+
+@pytest.mark.parametrize("size", [(1, 400, 3), (400, 1, 3), (3, 1000, 1), (1, 17, 3)])
+@pytest.mark.parametrize("resize", [64, 57])
+def test_a_long_picture_becomes_what_it_would_if_it_were_resized_whole(size, resize, monkeypatch):
+    preprocessing, given = Preprocessing((48, 48), resize_size=resize), pictures(size)
+    got = preprocessing.resize(given).astype(int)
+    monkeypatch.setattr("cache_models.network.preprocessing.MOST_ENLARGED", np.inf)
+    off = np.abs(got - preprocessing.resize(given))
+    assert off.max() <= 1
+    assert off.mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(1, 10_000, 3), (10_000, 1, 1), (65_535, 2, 3)])
+def test_a_long_picture_takes_no_more_memory_than_a_square_one(size):
+    preprocessing, given = Preprocessing((224, 224), resize_size=256), pictures(size, 1)
+    picture = Image.fromarray(given[0] if size[2] == 3 else given[0, ..., 0])
+    resized = []
+    original = Image.Image.resize
+
+    def watched(image, size, *more, **others):
+        resized.append(size[0] * size[1])
+        return original(image, size, *more, **others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image.Image, "resize", watched)
+        for got in (
+            preprocessing.resize(given)[0],
+            preprocessing.resize_picture(picture),
+            preprocessing.shrink(given)[0][16:240, 16:240],
+        ):
+            assert got.shape == (224, 224, size[2])
+            assert np.array_equal(got, preprocessing.resize(given)[0])
+    assert max(resized) <= 16 * 256 * 256

@@ -4,17 +4,23 @@ import asyncio
 import io
 import json
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
 from cache_models.network.description import ModelDescription
-from cache_models.network.pixels import pixels
+from cache_models.network.pixels import open_picture, pixels
 from cache_models.network.preprocessing import Preprocessing
 from deployments.config import HttpLimits
 from deployments.ingress import inputs
-from deployments.ingress.inputs import INLINE_PIXELS, INLINE_TEXT_BYTES, Inputs
+from deployments.ingress.inputs import (
+    INLINE_IMAGE_BYTES,
+    INLINE_PIXELS,
+    INLINE_TEXT_BYTES,
+    Inputs,
+)
 from deployments.ingress.open_inference import rest
 from deployments.ingress.workers import Workers
 
@@ -50,6 +56,7 @@ def read(monkeypatch):
 
     watch(inputs, "decode")
     watch(inputs, "smallest_form")
+    watch(inputs, "smallest_form_of_picture")
     watch(rest, "parse")
 
     def read(ask):
@@ -91,15 +98,24 @@ def test_49_megapixels_of_one_colour_are_not_decoded_on_the_loop(read):
     assert np.array_equal(given.batch, np.full((1, 160, 160, 1), 30))
 
 
-def test_a_tiny_body_that_expands_with_its_header_or_in_many_scans_is_not_read_on_the_loop(read):
+def test_a_tiny_body_of_many_scans_is_not_read_on_the_loop(read):
+    body = encoded(noise(8, 8, 3), "JPEG", progressive=True)
+    assert len(body) < 10_000
+    assert not read(picture(body))[1]
+
+
+def test_what_would_expand_with_a_header_is_never_expanded(read):
     text = PngImagePlugin.PngInfo()
-    text.add_text("note", " " * 900_000, zip=True)
-    for body in (
-        encoded(noise(8, 8, 3), pnginfo=text),
-        encoded(noise(8, 8, 3), "JPEG", progressive=True),
-    ):
-        assert len(body) < 10_000
-        assert not read(picture(body))[1]
+    for i in range(50):
+        text.add_text(f"note {i}", " " * 900_000, zip=True)
+    image = noise(8, 8, 3)
+    body = encoded(image, pnginfo=text)
+    assert len(body) < INLINE_IMAGE_BYTES
+    tracemalloc.start()
+    given, _ = read(picture(body))
+    assert tracemalloc.get_traced_memory()[1] < 900_000
+    tracemalloc.stop()
+    assert np.array_equal(given.batch[0], np.asarray(image))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -108,7 +124,7 @@ def test_a_large_picture_is_read_in_a_worker_and_looks_the_same(read, kind, shap
     body = encoded(noise(*shape), kind)
     given, on_the_loop = read(picture(body))
     assert not on_the_loop
-    expected = pixels(Image.open(io.BytesIO(body)), 3)[None]
+    expected = pixels(open_picture(body), 3)[None]
     if given.resized:
         expected = PREPROCESSING.resize(expected)
     assert given.resized == (shape[0] > 160)

@@ -1,16 +1,14 @@
 """The whole base DNN behind one function, as every system without late binding serves it: a store
 without caches has one partition, whose graph is the whole module's. Its servers need no PyTorch."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from cache_models.network.description import ModelDescription
 from cache_models.network.engine.interface import Engine
-from cache_models.network.pixels import pixels
+from cache_models.network.pixels import open_picture, pixels
 from cache_models.store.graphs import partition_engine
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
@@ -30,10 +28,11 @@ def whole_engine(store: Path, device: str, threads: int) -> Engine:
 
 
 def decode(body: bytes, description: ModelDescription) -> np.ndarray:
-    """A PNG or JPEG as `(1, h, w, 1 or 3)` uint8."""
+    """A picture as `(1, h, w, 1 or 3)` uint8."""
     preprocessing = description.preprocessing
     assert preprocessing is not None, "systems are compared on pictures"
-    return pixels(Image.open(io.BytesIO(body)), len(preprocessing.mean))[None]
+    picture = open_picture(body)
+    return pixels(picture, len(preprocessing.mean), preprocessing.background)[None]
 
 
 def reply(
