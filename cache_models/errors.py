@@ -29,5 +29,9 @@ class DataError(CacheModelsError):
     """Data that cannot be read, or too little of it."""
 
 
+class UnreadableError(DataError):
+    """A file of another format than may be, or a damaged one."""
+
+
 class ArtifactError(CacheModelsError):
     """A stored artifact that is missing, half-written, altered, or made for something else."""

@@ -1,6 +1,7 @@
 """Samples to learn from: what `--data` may name.
 
 - a folder of images, with or without sub-folders; for a base DNN that takes sounds, of sound files;
+- for one that takes texts, a file with a text a line, or with a JSON object a line, its key `text`;
 - an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32;
 - a video file, frame by frame (with the extra `video`), or a half of it, or crops of its frames:
   `street.avi?crops=6&half=first`;
@@ -25,12 +26,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cache_models.data import video
+from cache_models.data import read, video
 from cache_models.errors import CacheModelsError, DataError
 from cache_models.network.description import ModelDescription
 from cache_models.network.pixels import flat, open_picture
 from cache_models.network.preprocessing import Preprocessing
-from cache_models.network.waveform import SUFFIXES, Waveform
 
 IMAGES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp"),
@@ -115,8 +115,8 @@ def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
     path = Path(name)
     if path.suffix in (".npy", ".npz") and path.is_file():
         samples = Samples(array_in(path))
-    elif path.is_dir() and description.reader is not None:
-        samples = _sounds(path, description.reader, folder)
+    elif description.reader is not None and (files := read.files(description.reader, path)):
+        samples = Samples(*read.as_inputs(files, description.input_shape, folder))
     elif path.is_dir():
         samples = _resized(_pictures(path, description.preprocessing), description, folder)
     elif found := video.parse(name):
@@ -210,24 +210,6 @@ def _resize(
 ) -> np.ndarray:
     resized = preprocessing.shrink_picture(flat(picture, shape[2], preprocessing.background))
     return np.ascontiguousarray(np.broadcast_to(resized, shape))
-
-
-def _sounds(source: Path, reader: Waveform, folder: Path) -> Samples:
-    """Write each sound, as the base DNN takes it, to one file."""
-    paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
-    folder.mkdir(parents=True, exist_ok=True)
-    file, count, skipped = folder / "samples.f32", 0, []
-    with open(file, "wb") as out:
-        for path in tqdm(paths, desc="read", unit="sound"):
-            try:
-                out.write(reader.read(path).tobytes())
-                count += 1
-            except DataError as error:
-                skipped.append(f"{path}: {error}")
-    if not count:
-        raise DataError(f"no sound could be read ({'; '.join(skipped[:5]) or 'there is none'})")
-    sounds = np.memmap(file, np.float32, "r", shape=(count, reader.samples))
-    return Samples(sounds, skipped=skipped)
 
 
 def _pictures(folder: Path, preprocessing: Preprocessing | None) -> Iterator[Image.Image | str]:

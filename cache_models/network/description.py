@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from cache_models.network.preprocessing import Preprocessing
+from cache_models.network.tokens import Tokens
 from cache_models.network.waveform import Waveform
 
 
@@ -21,14 +22,14 @@ class ModelDescription:
         classes: the names of the classes, in the order of the scores.
         preprocessing: how a decoded image becomes such a tensor; None where inputs are no images.
         scores: whether the module returns logits or probabilities.
-        reader: how a sound file becomes such a tensor; None where inputs are no sounds.
+        reader: how a sound or a text becomes such a tensor; None where inputs are neither.
     """
 
     input_shape: tuple[int, ...]
     classes: tuple[str, ...]
     preprocessing: Preprocessing | None = None
     scores: Literal["logits", "probabilities"] = "logits"
-    reader: Waveform | None = None
+    reader: Waveform | Tokens | None = None
 
     def inputs(self, given: np.ndarray, resized: bool = False) -> np.ndarray:
         """Decoded images `(B, h, w, C)` uint8, or ready inputs, → `(B, *input_shape)` float32.

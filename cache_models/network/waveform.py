@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache_models.errors import DataError
+from cache_models.errors import DataError, UnreadableError
 
 FORMATS = ("WAV", "FLAC", "OGG")
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus"}
@@ -36,8 +36,8 @@ class Waveform:
         """A WAV, FLAC or OGG (Vorbis, Opus) file as `(samples,)` float32.
 
         Raises:
-            DataError: it is none of these, is damaged, or is not what a sound may be; the message
-                says what it has and what it may have.
+            UnreadableError: it is none of these, or damaged.
+            DataError: it is not what a sound may be; the message says what it has, and may have.
         """
         import soundfile
 
@@ -47,7 +47,7 @@ class Waveform:
                 _check(sound)
                 read, rate = self._middle(sound), sound.samplerate
         except (soundfile.SoundFileError, OSError, TypeError) as error:
-            raise DataError(f"not a readable {', '.join(FORMATS)} file: {error}") from error
+            raise UnreadableError(f"not a readable {', '.join(FORMATS)} file: {error}") from error
         if not np.isfinite(read).all():
             raise DataError("the sound holds NaN or infinite values; all must be finite")
         return self._fitted(_resampled(read, rate, self.sample_rate))
@@ -70,7 +70,7 @@ class Waveform:
 
 def _check(sound) -> None:
     if sound.format not in (*FORMATS, "WAVEX"):
-        raise DataError(f"the sound is {sound.format}; it may be {', '.join(FORMATS)}")
+        raise UnreadableError(f"the sound is {sound.format}; it may be {', '.join(FORMATS)}")
     if not RATES[0] <= sound.samplerate <= RATES[1]:
         raise DataError(
             f"the sound has {sound.samplerate} samples a second; it may have {RATES[0]} to "

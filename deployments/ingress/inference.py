@@ -1,4 +1,4 @@
-"""The endpoint that classifies one picture, `/predict`."""
+"""The endpoint that classifies one picture, sound or text, `/predict`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from deployments.ingress.documents import INFERENCE, parameter, problems, takes_
 from deployments.ingress.errors import InvalidInput, UnsupportedMedia
 from deployments.ingress.failures import REFUSALS, named_failures
 from deployments.ingress.open_inference.messages import parse_cache
+from deployments.ingress.reading import takes
 from deployments.ingress.service import Service
 
 
@@ -38,7 +39,7 @@ class Step(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The answer to one picture.
+    """The answer to one picture, sound or text.
 
     Attributes:
         exit: the cut point whose cache answered, or `base`.
@@ -75,16 +76,17 @@ CACHE = parameter("query", "cache", "off asks the base DNN", "on", "off")
 def add(app: FastAPI, service: Service) -> None:
     """Add their paths; to the application itself, since one of a router's takes 60 us longer."""
     description, limits = service.description, service.limits
+    kinds = PICTURES if description.reader is None else takes(description.reader)
 
     @app.post(
         "/predict",
         tags=INFERENCE,
-        summary="Classify one picture",
+        summary="Classify one file",
         responses={200: {"model": Prediction}, **problems(*REFUSALS, UnsupportedMedia)},
-        openapi_extra=takes_content(PICTURES) | {"parameters": [CACHE, *HEADERS]},
+        openapi_extra=takes_content(kinds) | {"parameters": [CACHE, *HEADERS]},
     )
     async def predict(request: Request) -> Response:
-        """A PNG or JPEG, raw or as the multipart field `image`."""
+        """A picture, a sound or a text, as the model takes: raw or as a multipart field."""
         timeline = Timeline(time.perf_counter())
         asker = caller(request.headers)
         async with named_failures(service, timeline, asker):
@@ -92,14 +94,14 @@ def add(app: FastAPI, service: Service) -> None:
                 request.query_params.get("cache", "on"), "the query parameter 'cache'"
             )
             stream = streams.named_by(asker.stream)
-            if description.preprocessing is None:
+            if description.preprocessing is None and description.reader is None:
                 raise InvalidInput(
-                    f"the model takes tensors, not images; use /v2/models/{service.name}/infer"
+                    f"the model takes tensors, not files; use /v2/models/{service.name}/infer"
                 )
             with timeline.step("read"):
                 body = await read_body(request, limits.max_body_bytes)
             with timeline.step("decode"):
-                given = await service.inputs.picture(request.headers, body)
+                given = await service.inputs.file(request.headers, body)
             answers = await service.answer(given, use_caches, timeline, stream)
         class_id, exit = int(answers.class_ids[0]), answers.exits[0]
         prediction = Prediction(

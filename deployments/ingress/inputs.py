@@ -12,9 +12,10 @@ from PIL import Image
 from cache_models.network.description import ModelDescription
 from deployments.config import HttpLimits
 from deployments.ingress.decoding import decode, open_image
-from deployments.ingress.multipart import image_bytes
+from deployments.ingress.multipart import file_in
 from deployments.ingress.open_inference.messages import InferRequest
 from deployments.ingress.open_inference.tensors import Signature
+from deployments.ingress.reading import is_small, read
 from deployments.ingress.resizing import (
     Input,
     is_larger,
@@ -46,7 +47,16 @@ class Inputs:
         self._signature = Signature(description, limits)
         self._preprocessing = description.preprocessing
 
-    async def picture(self, headers: Mapping[str, str], body: bytes) -> Input:
+    async def file(self, headers: Mapping[str, str], body: bytes) -> Input:
+        """What people send to be classified: a picture, a sound or a text, as the model takes."""
+        reader = self._description.reader
+        if reader is None:
+            return await self._picture(headers, body)
+        if is_small(reader, body):
+            return Input(read(reader, headers, body))
+        return Input(await self._workers.run(read, reader, headers, body))
+
+    async def _picture(self, headers: Mapping[str, str], body: bytes) -> Input:
         """One image, raw or as a multipart field, for a model that has preprocessing."""
         inline = len(body) <= INLINE_IMAGE_BYTES
         if inline:
@@ -78,7 +88,7 @@ class Inputs:
         return request, await self._workers.run(smallest_form, batch, self._preprocessing)
 
     def _opened(self, headers: Mapping[str, str], body: bytes) -> Image.Image:
-        return open_image(image_bytes(headers, body), self._limits.max_image_pixels)
+        return open_image(file_in(headers, body, "image"), self._limits.max_image_pixels)
 
     def _is_small(self, image: Image.Image) -> bool:
         """A progressive JPEG may go over its pixels any number of times."""

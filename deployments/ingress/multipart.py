@@ -1,4 +1,4 @@
-"""The image in a multipart body."""
+"""The one file that is wanted of a multipart body."""
 
 from collections.abc import Mapping
 
@@ -8,14 +8,13 @@ from python_multipart.multipart import Field, File, FormParser, parse_options_he
 from deployments.ingress.errors import InvalidInput, RequestError
 
 FORM = "multipart/form-data"
-FIELD = "image"
 MOST_PARTS = 1000
 _IN_MEMORY = {"MAX_MEMORY_FILE_SIZE": float("inf"), "UPLOAD_ERROR_ON_BAD_CTE": True}
 """No temporary files, since the body is in memory anyway."""
 
 
-def image_bytes(headers: Mapping[str, str], body: bytes) -> bytes:
-    """The image in `body`: all of it, or the part `image` of a form, with a file name or without.
+def file_in(headers: Mapping[str, str], body: bytes, field: str) -> bytes:
+    """The file in `body`: all of it, or the part `field` of a form, with a file name or without.
 
     Args:
         headers: of the request, with lower-case keys.
@@ -31,15 +30,15 @@ def image_bytes(headers: Mapping[str, str], body: bytes) -> bytes:
     if not boundary:
         raise RequestError(f"the header Content-Type is {declared!r}; it lacks the boundary")
     names: list[str] = []
-    images: list[bytes] = []
+    files: list[bytes] = []
 
     def add(part: Field | File) -> None:
         name = (part.field_name or b"").decode(errors="replace")
         names.append(name)
         if len(names) > MOST_PARTS:
             raise RequestError(f"the multipart body has more than {MOST_PARTS} parts")
-        if name == FIELD:
-            images.append(_content(part))
+        if name == field:
+            files.append(_content(part))
 
     ends: list[bool] = []
     try:
@@ -52,12 +51,12 @@ def image_bytes(headers: Mapping[str, str], body: bytes) -> bytes:
         raise RequestError(f"the multipart body cannot be read: {error}") from error
     if not ends:
         raise RequestError("the multipart body cannot be read: it ends before its last boundary")
-    if len(images) != 1:
+    if len(files) != 1:
         raise InvalidInput(
-            f"the multipart body has {len(images) or 'no'} parts {FIELD!r} among "
-            f"{sorted(set(names))}; it must have one, which holds an image"
+            f"the multipart body has {len(files) or 'no'} parts {field!r} among "
+            f"{sorted(set(names))}; it must have one"
         )
-    return images[0]
+    return files[0]
 
 
 def _content(part: Field | File) -> bytes:

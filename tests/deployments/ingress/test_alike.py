@@ -73,7 +73,7 @@ def test_what_is_learned_from_a_file_is_what_is_served_of_it(kind, preprocessing
         file = tmp_path / "data" / f"{i} {kind}"
         file.parent.mkdir(exist_ok=True)
         image.save(file, **more)
-        given = asyncio.run(inputs.picture({}, file.read_bytes()))
+        given = asyncio.run(inputs.file({}, file.read_bytes()))
         batch = given.batch if given.resized else preprocessing.resize(given.batch)
         served.append(np.broadcast_to(batch, (*batch.shape[:3], len(preprocessing.mean)))[0])
     samples = open_samples(str(tmp_path / "data"), description, tmp_path / "work")

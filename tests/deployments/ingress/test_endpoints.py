@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -298,7 +297,7 @@ def test_the_schema_names_every_body_and_only_our_errors(client):
 
 def test_a_model_of_tensors_takes_no_pictures():
     service = FakeService()
-    service.description = SimpleNamespace(preprocessing=None, classes=("cat", "dog"))
+    service.description = ModelDescription((3,), ("cat", "dog"))
     answer = Client(service).post("/predict", content=PICTURE)
     assert answer.status_code == 422
     assert "/v2/models/pets/infer" in answer.json()["error"]

@@ -68,7 +68,7 @@ def read(monkeypatch):
 
 
 def picture(body: bytes):
-    return lambda reader: reader.picture({}, body)
+    return lambda reader: reader.file({}, body)
 
 
 def tensor(batch: np.ndarray):

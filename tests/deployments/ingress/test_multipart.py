@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from deployments.ingress.errors import RequestError
-from deployments.ingress.multipart import image_bytes
+from deployments.ingress.multipart import file_in
 
 IMAGE = bytes(range(256)) * 20
 
@@ -32,16 +32,16 @@ def sent(name: str, content: bytes) -> tuple[dict[str, str], bytes]:
 
 def test_without_a_form_the_image_is_the_body():
     for declared in ({}, {"content-type": "image/png"}, {"content-type": "application/json"}):
-        assert image_bytes(declared, IMAGE) == IMAGE
+        assert file_in(declared, IMAGE, "image") == IMAGE
 
 
 @pytest.mark.parametrize("size", [10, 3_000_000])
 def test_the_image_has_a_file_name_or_none_and_any_size(size):
     image = bytes(size)
-    assert image_bytes(*sent("image", image)) == image
-    assert image_bytes(*form(part("image", image))) == image
-    assert image_bytes(*form(part("image", image, '; filename=""'))) == image
-    assert image_bytes(*form(part("image", image, "\r\nContent-Type: image/png"))) == image
+    assert file_in(*sent("image", image), "image") == image
+    assert file_in(*form(part("image", image)), "image") == image
+    assert file_in(*form(part("image", image, '; filename=""')), "image") == image
+    assert file_in(*form(part("image", image, "\r\nContent-Type: image/png")), "image") == image
 
 
 @pytest.mark.parametrize(
@@ -55,24 +55,24 @@ def test_the_image_has_a_file_name_or_none_and_any_size(size):
     ],
 )
 def test_the_form_is_declared_in_any_case_and_quoted_or_not(declared):
-    assert image_bytes(*form(part("image"), declared=declared)) == IMAGE
+    assert file_in(*form(part("image"), declared=declared), "image") == IMAGE
 
 
 def test_a_quoted_boundary_may_hold_what_an_unquoted_may_not():
     boundary = "a b:c;d=e"
     declared = f'multipart/form-data; boundary="{boundary}"'
-    assert image_bytes(*form(part("image"), boundary=boundary, declared=declared)) == IMAGE
+    assert file_in(*form(part("image"), boundary=boundary, declared=declared), "image") == IMAGE
 
 
 def test_other_parts_are_left_alone():
     parts = part("note", b"hello"), part("image"), part("other", b"x", '; filename="a.png"')
-    assert image_bytes(*form(*parts)) == IMAGE
-    assert image_bytes(*form(*reversed(parts))) == IMAGE
+    assert file_in(*form(*parts), "image") == IMAGE
+    assert file_in(*form(*reversed(parts)), "image") == IMAGE
 
 
 def test_headers_of_a_part_are_written_in_any_case_and_its_content_in_any_encoding():
     headers = "CONTENT-DISPOSITION: FORM-DATA; NAME=image\r\ncontent-transfer-encoding: Base64"
-    assert image_bytes(*form((headers, base64.b64encode(IMAGE)))) == IMAGE
+    assert file_in(*form((headers, base64.b64encode(IMAGE))), "image") == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -95,5 +95,5 @@ def test_headers_of_a_part_are_written_in_any_case_and_its_content_in_any_encodi
 )
 def test_a_form_that_cannot_be_read_is_named(request_, status, message):
     with pytest.raises(RequestError, match=message) as caught:
-        image_bytes(*request_)
+        file_in(*request_, "image")
     assert caught.value.status == status

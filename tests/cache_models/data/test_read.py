@@ -1,0 +1,64 @@
+"""Sounds and texts to learn from are what serving makes of them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cache_models.data.samples import open_samples
+from cache_models.errors import DataError
+from cache_models.network.description import ModelDescription
+from cache_models.network.tokens import Tokens
+from cache_models.network.waveform import Waveform
+from tests.cache_models.network.test_waveform import file, tone
+
+tokenizers = pytest.importorskip("tokenizers")
+
+SOUNDS = ModelDescription((16_000,), ("a", "b"), reader=Waveform(16_000, 16_000))
+
+
+@pytest.fixture
+def texts(tmp_path):
+    model = tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 1, "yes": 2, "no": 3}, "[UNK]")
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    tokens = Tokens(str(tmp_path / "tokenizer.json"), 3, ("input_ids",))
+    return ModelDescription((1, 3), ("a", "b"), reader=tokens)
+
+
+def test_a_folder_of_sounds_is_read_and_what_is_none_is_named(tmp_path):
+    (tmp_path / "in" / "yes").mkdir(parents=True)
+    (tmp_path / "in" / "yes" / "b.wav").write_bytes(file(tone(16_000), 16_000))
+    (tmp_path / "in" / "a.FLAC").write_bytes(file(tone(44_100, 2.0), 44_100, format="FLAC"))
+    (tmp_path / "in" / "c.ogg").write_bytes(b"no sound")
+    (tmp_path / "in" / "notes.txt").write_text("not looked at")
+    samples = open_samples(str(tmp_path / "in"), SOUNDS, tmp_path / "work")
+    expected = [SOUNDS.reader.read(tmp_path / "in" / name) for name in ("a.FLAC", "yes/b.wav")]
+    assert np.array_equal(samples.images, expected)
+    (skipped,) = samples.skipped
+    assert "c.ogg" in skipped and "WAV" in skipped
+
+
+@pytest.mark.parametrize("form", ["txt", "jsonl"])
+def test_a_file_of_texts_is_read_line_by_line(tmp_path, texts, form):
+    lines = ["yes no", "", "no"]
+    if form == "jsonl":
+        lines = [json.dumps({"text": line, "label": 1}) for line in lines]
+    (tmp_path / f"a.{form}").write_text("\n".join(lines) + "\n")
+    samples = open_samples(str(tmp_path / f"a.{form}"), texts, tmp_path / "work")
+    assert samples.images.tolist() == [[[2, 3, 0]], [[3, 0, 0]]]
+    (skipped,) = samples.skipped
+    assert "line 2" in skipped and "empty" in skipped
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path, texts):
+    (tmp_path / "a.jsonl").write_text('{"text": "yes"}\n{"txt": "no"}\n')
+    with pytest.raises(DataError, match="line 2"):
+        open_samples(str(tmp_path / "a.jsonl"), texts, tmp_path / "work")
+
+
+def test_a_folder_without_sounds_is_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataError):
+        open_samples(str(tmp_path / "in"), SOUNDS, tmp_path / "work")
