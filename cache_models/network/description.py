@@ -3,6 +3,7 @@
 Plans carry it, and who serves one needs no PyTorch.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,13 +32,21 @@ class ModelDescription:
     scores: Literal["logits", "probabilities"] = "logits"
     reader: Waveform | Tokens | None = None
 
+    def __post_init__(self) -> None:
+        """Classes of one name get their number: `crane (134)` and `crane (517)`. So nobody who
+        reads names takes one for the other, and no table hides one."""
+        counts = Counter(self.classes)
+        classes = (f"{c} ({i})" if counts[c] > 1 else str(c) for i, c in enumerate(self.classes))
+        object.__setattr__(self, "classes", tuple(classes))
+
     def inputs(self, given: np.ndarray, resized: bool = False) -> np.ndarray:
-        """Decoded images `(B, h, w, C)` uint8, or ready inputs, → `(B, *input_shape)` float32.
+        """Decoded images `(B, h, w, C)` uint8, or ready inputs, → `(B, *input_shape)` float32,
+        contiguous.
 
         Args:
             resized: whether images have the size of `input_shape` already.
         """
         if given.dtype != np.uint8 or self.preprocessing is None:
-            return given.astype(np.float32, copy=False)
+            return np.ascontiguousarray(given, np.float32)
         preprocessing = self.preprocessing
         return preprocessing.normalise(given) if resized else preprocessing(given)

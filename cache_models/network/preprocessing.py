@@ -6,12 +6,13 @@
 The result of each depends on its input alone, not on where it ran: a small image travels as it is
 and is resized beside the base DNN, a large one is resized before it travels.
 
-Resizing is Pillow's bilinear interpolation, which is antialiased: what torchvision's presets do to
-a picture. Everything that learns, tests or serves uses this, so all see the same input.
+Resizing is Pillow's, which is antialiased: what torchvision's presets do to a picture. Everything
+that learns, tests or serves uses this, so all see the same input.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -23,7 +24,8 @@ MOST_ENLARGED = 16
 before it is resized, not after: the result is the same to one level in 255, and a picture of one
 row does not become gigabytes."""
 
-_FILTER = Image.Resampling.BILINEAR
+Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
+"""As Pillow's filters, and torchvision's modes for pictures, are named."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Preprocessing:
         mean, std: of the input's channels, for values in [0, 1]; their length is the channel count
             that the base DNN takes.
         background: RGB of what transparent pixels are laid on.
+        interpolation: that pictures are resized with.
     """
 
     crop_size: tuple[int, int]
@@ -44,6 +47,7 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     resize_size: int | None = None
     background: tuple[int, int, int] = WHITE
+    interpolation: Interpolation = "bilinear"
 
     def resize(self, images: np.ndarray) -> np.ndarray:
         """`(B, h, w, C)` uint8 → `(B, H, W, C)` uint8 with `(H, W) = crop_size`."""
@@ -74,8 +78,13 @@ class Preprocessing:
         return self.crop_size if self.resize_size is None else (self.resize_size,) * 2
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
-        """`(B, H, W, 1 or C)` uint8 → `(B, C, H, W)` float32; grey is repeated over channels."""
-        return self.scaled(images.transpose(0, 3, 1, 2).astype(np.float32))
+        """`(B, H, W, 1 or C)` uint8 → `(B, C, H, W)` float32; grey is repeated over channels.
+
+        Contiguous, as batches are in training: with the strides of a picture, which PyTorch calls
+        channels-last, no layer's output could be flattened by `view`.
+        """
+        planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        return self.scaled(planes.astype(np.float32))
 
     def scaled(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels, or means of some, `(B, 1 or C, h, w)` float32 in [0, 255] → as inputs have them,
@@ -113,12 +122,13 @@ class Preprocessing:
         whole = resized_height, resized_width = self._resized_size(picture.height, picture.width)
         top, left = self._corner(whole)
         height, width = self.kept_size
+        how = Image.Resampling[self.interpolation.upper()]
         if resized_height * resized_width <= MOST_ENLARGED * height * width:
-            resized = picture.resize((resized_width, resized_height), _FILTER)
+            resized = picture.resize((resized_width, resized_height), how)
             return resized.crop((left, top, left + width, top + height))
         across, down = picture.width / resized_width, picture.height / resized_height
         box = left * across, top * down, (left + width) * across, (top + height) * down
-        return picture.resize((width, height), _FILTER, box)
+        return picture.resize((width, height), how, box)
 
     def _cropped(self, images: np.ndarray) -> np.ndarray:
         """`(B, *kept_size, C)` → `(B, *crop_size, C)`."""

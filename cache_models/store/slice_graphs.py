@@ -51,7 +51,7 @@ def export_slices(
         module, file = modules[stage.slice_index], folder / f"{stage.name}.onnx"
         made = _run(module, given)
         records[stage.name] = _record(module, file, given, made)
-        given = made[1]
+        given = made[1].contiguous()  # as it travels
     return records
 
 

@@ -30,7 +30,7 @@ class PyTorch:
         self._threads = threads
         self._device = torch.device(device)
         if self._device.type != "cpu":
-            module = copy.deepcopy(module).to(self._device)
+            module = _copied(module, self._device)
         self._plain = module
         self._module = torch.compile(module, options={"freezing": True}) if compiled else module
 
@@ -42,8 +42,11 @@ class PyTorch:
         if torch.get_num_threads() != self._threads:  # those of the thread that asks
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            # Copies, since what travelled may be read-only and layers may work in place.
-            given = [torch.tensor(array, device=self._device) for array in arrays]
+            # Copies, since what travelled may be read-only and layers may work in place;
+            # contiguous, since `view` and the like ask for strides as in training.
+            given = [
+                torch.tensor(np.ascontiguousarray(array), device=self._device) for array in arrays
+            ]
             try:
                 made = self._module(*given)
             except torch._dynamo.exc.TorchDynamoException as error:
@@ -56,3 +59,13 @@ class PyTorch:
     def in_background(self) -> Self:
         """As of `Engine`; on a CPU the module as it is, weights included."""
         return type(self)(self._plain, threads=1) if self._device.type == "cpu" else self
+
+
+def _copied(module: nn.Module, device: torch.device) -> nn.Module:
+    """A copy on `device` of a module on the CPU, where no second one is made on the way."""
+    there: dict[int, object] = {
+        id(weight): nn.Parameter(weight.to(device), requires_grad=False)
+        for weight in module.parameters()
+    }
+    there |= {id(buffer): buffer.to(device) for buffer in module.buffers()}
+    return copy.deepcopy(module, there).to(device)

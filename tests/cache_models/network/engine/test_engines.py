@@ -16,7 +16,8 @@ from cache_models.network.cutting import cut
 from cache_models.network.description import ModelDescription
 from cache_models.network.engine.making import engine
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
-from cache_models.network.engine.pytorch import PyTorch
+from cache_models.network.engine.pytorch import PyTorch, _copied
+from cache_models.network.preprocessing import Preprocessing
 from cache_models.network.slice_engines import slice_engines
 
 
@@ -101,6 +102,61 @@ def test_odd_modules_come_out_right_and_arguments_stay_as_they_were(kind, choice
         (expected,) = module(torch.tensor(inputs))
     (got,) = engine(module, [(4, 6, 6)], threads=1, choice=choice)(inputs)
     agree(got, expected)
+
+
+class Viewed(nn.Module):
+    """As tutorials flatten: refused by PyTorch where strides are not those of training."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.head = nn.Linear(4 * 6 * 6, 5)
+
+    def forward(self, x):
+        x = F.relu(self.norm(self.conv(x)))
+        return self.head(x.view(x.size(0), -1))
+
+
+class Regrouped(Viewed):
+    """As attention blocks and shuffles of channels do."""
+
+    def forward(self, x):
+        x = self.conv(x)
+        x = x.view(x.size(0), 2, 2, 6, 6).transpose(1, 2).contiguous().view(x.size(0), 4, 36)
+        return self.head((x.permute(0, 2, 1) @ x).permute(0, 2, 1)[:, :4].reshape(x.size(0), -1))
+
+
+class Strided(Viewed):
+    def forward(self, x):
+        x = self.norm(self.conv(x))
+        return self.head(x.as_strided((x.size(0), 144), (144, 1)))
+
+
+@pytest.mark.parametrize("choice", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("kind", [Viewed, Regrouped, Strided])
+def test_what_asks_for_contiguous_memory_gets_it(kind, choice):
+    torch.manual_seed(0)
+    description = ModelDescription((3, 8, 8), tuple("abcde"), Preprocessing((8, 8)))
+    base = BaseDNN("m", kind().eval(), description)
+    model = cut(base)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    channels_last = description.inputs(pictures).transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    with torch.inference_mode():
+        expected = base.module(base.inputs(pictures)).softmax(1)
+    names = [point.name for point in model.cut_points if point.name != "input"]
+    engines = slice_engines(base, model, names, threads=1, choice=choice)
+    got = as_a_row(engines, channels_last)
+    if choice == "torch":
+        assert np.array_equal(got, expected)
+    else:
+        agree(got, expected)
+
+
+def test_on_another_device_a_copy_of_the_module_shares_nothing_with_it():
+    module = Viewed().eval()
+    copied = _copied(module, torch.device("meta"))
+    assert all(value.is_meta for value in copied.state_dict().values())
+    assert not any(value.is_meta for value in module.state_dict().values())
 
 
 class Refused(nn.Module):
