@@ -9,8 +9,8 @@ from torch import nn
 
 from cache_models.data.datasets import FASHION_CLASSES, cache_home
 from cache_models.errors import ModelReferenceError
-from cache_models.network.base_dnn import load_weights
 from cache_models.network.description import ModelDescription
+from cache_models.network.loading.weights import load_weights
 from cache_models.zoo.fashion import describe
 
 

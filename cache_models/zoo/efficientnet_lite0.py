@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from cache_models.errors import ModelReferenceError
-from cache_models.network.base_dnn import load_weights
 from cache_models.network.description import ModelDescription
+from cache_models.network.loading.weights import load_weights
 from cache_models.network.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(

@@ -1,12 +1,18 @@
 """Pictures become inputs as torchvision's presets make them of pictures."""
 
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_sample_images
+from torchvision.models import get_model_weights
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
+from cache_models.network.loading.torchvision_models import preprocessing_of
 from cache_models.network.preprocessing import Preprocessing
 
 SIZES = pytest.mark.parametrize("size", [(28, 28, 1), (37, 91, 3), (500, 333, 3), (256, 256, 1)])
@@ -19,14 +25,46 @@ def pictures(size: tuple[int, ...], count: int = 2) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(37, 91), (500, 333), (256, 256)])
 @pytest.mark.parametrize("resize", [256, 232])
-def test_an_input_is_the_one_that_torchvisions_preset_makes_of_the_picture(size, resize):
-    preset = ImageClassification(
-        crop_size=224, resize_size=resize, interpolation=InterpolationMode.BILINEAR
-    )
+@pytest.mark.parametrize(
+    "interpolation", [InterpolationMode.BILINEAR, InterpolationMode.BICUBIC, InterpolationMode.BOX]
+)
+def test_an_input_is_the_one_that_torchvisions_preset_makes_of_the_picture(
+    size, resize, interpolation
+):
+    preset = ImageClassification(crop_size=224, resize_size=resize, interpolation=interpolation)
     (picture,) = pictures((*size, 3), count=1)
-    expected = preset(Image.fromarray(picture))
-    (got,) = Preprocessing((224, 224), resize_size=resize)(picture[None])
-    assert torch.equal(torch.from_numpy(got), expected)
+    preprocessing = Preprocessing((224, 224), resize_size=resize, interpolation=interpolation.value)
+    assert_alike(preprocessing, preset, picture)
+
+
+@pytest.mark.parametrize(
+    ("builder", "preset"),
+    [
+        ("resnet50", "IMAGENET1K_V2"),
+        ("efficientnet_b3", "IMAGENET1K_V1"),
+        ("inception_v3", "IMAGENET1K_V1"),
+        ("swin_t", "IMAGENET1K_V1"),
+        ("vit_b_16", "IMAGENET1K_SWAG_E2E_V1"),
+        ("vit_h_14", "IMAGENET1K_SWAG_E2E_V1"),
+        ("maxvit_t", "IMAGENET1K_V1"),
+    ],
+)
+def test_photographs_become_inputs_as_torchvisions_presets_make_them(builder, preset):
+    entry = get_model_weights(builder)[preset]
+    for photograph in photographs():
+        assert_alike(preprocessing_of(entry), entry.transforms(), photograph)
+
+
+def photographs() -> list[np.ndarray]:
+    hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    large = [np.asarray(Image.open(hopper)), *load_sample_images().images]
+    return [*large, large[0][:180, :150], large[1][100:160]]
+
+
+def assert_alike(preprocessing: Preprocessing, preset, picture: np.ndarray) -> None:
+    (got,) = preprocessing(picture[None])
+    assert got.flags.c_contiguous
+    assert torch.equal(torch.from_numpy(got), preset(Image.fromarray(picture)))
 
 
 def test_a_grey_picture_is_repeated_over_the_channels():
