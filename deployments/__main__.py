@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from cache_models.paths import UserPath
+
 
 @click.group()
 def cli() -> None:
@@ -11,9 +13,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path), default="hop.json", show_default=True, help="JSON."
-)
+@click.option("--out", type=UserPath(), default="hop.json", show_default=True, help="JSON.")
 @click.option("--calls", default=100, show_default=True, type=click.IntRange(1))
 @click.option("--lane/--handles", default=True, show_default=True, help="Which way to measure.")
 def measure(out: Path, calls: int, lane: bool) -> None:

@@ -197,7 +197,9 @@ class AppArgs(Strict):
     @classmethod
     def _absolute(cls, store: str) -> str:
         if store != "default" and not Path(store).is_absolute():
+            home = ", which ~ does not" if store.startswith("~") else ""
             raise ValueError(
                 "may be 'default' or an absolute path, which means the same folder to every replica"
+                f"{home}"
             )
         return store

@@ -1,11 +1,11 @@
 """What commands share; nothing here loads PyTorch, for which `--help` need not wait."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from cache_models.errors import CacheModelsError
+from cache_models.paths import UserPath
 from workload.errors import ParameterError, WorkloadError
 from workload.traffic.arrivals import KNOWN
 from workload.traffic.streams import ANSWERS, LABELS, STREAMS
@@ -35,7 +35,7 @@ model_option = click.option(
     "--model", default="default", show_default=True, help="The base DNN, as it is served."
 )
 store_option = click.option(
-    "--store", type=click.Path(path_type=Path), help="As it is served; default: the shipped one."
+    "--store", type=UserPath(), help="As it is served; default: the shipped one."
 )
 data_option = click.option(
     "--data",

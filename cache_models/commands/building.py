@@ -20,13 +20,14 @@ from cache_models.commands.options import (
     work_folder,
     work_option,
 )
+from cache_models.paths import UserPath
 from cache_models.promise.promise import Limits
 
 
 @click.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Default: the shipped file; with --grow, where cache_models.zoo.deepened looks for it.",
 )
 @click.option("--seed", default=0, show_default=True)
@@ -64,7 +65,7 @@ def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
     help="Train predictors also on so many altered copies of every sample that trains (moved, "
     "turned, brighter, mixed with another), about which the base DNN is asked likewise.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The store; default: the shipped one.")
+@click.option("--out", type=UserPath(), help="The store; default: the shipped one.")
 @work_option
 @limit_options
 @hop_option
@@ -120,7 +121,7 @@ def build(
 
 @click.command()
 @model_option
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The store.")
+@click.option("--out", type=UserPath(), required=True, help="The store.")
 @click.option("--cut-points", help="By commas; default: the input, and about half of the compute.")
 @limit_options
 @hop_option

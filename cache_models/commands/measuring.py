@@ -23,13 +23,14 @@ from cache_models.commands.options import (
     work_option,
 )
 from cache_models.errors import ArtifactError
+from cache_models.paths import UserPath
 from cache_models.promise.promise import Limits
 
 
 @click.command()
 @model_option
 @store_option
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw exploration and plan (PNG).")
+@click.option("--picture", type=UserPath(), help="Draw exploration and plan (PNG).")
 @click.option(
     "--rate",
     default=20.0,
@@ -110,7 +111,7 @@ def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
 @limit_options
 @hop_option
 @false_hit_cost_option
-@click.option("--out", type=click.Path(path_type=Path), help="The table as CSV.")
+@click.option("--out", type=UserPath(), help="The table as CSV.")
 def compare(
     model: str,
     data: str,
@@ -177,7 +178,7 @@ def compare(
 @store_option
 @click.option("--trials", default=10, show_default=True)
 @click.option("--known-classes", default=3, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="The trials as JSON lines.")
+@click.option("--out", type=UserPath(), help="The trials as JSON lines.")
 def novelty(
     model: str,
     data: str,
@@ -237,7 +238,7 @@ def tune(store: Path | None, device: str, compiled: bool) -> None:
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--threads", type=click.IntRange(1), help="Default: all cores.")
-@click.option("--out", type=click.Path(path_type=Path), help="The lines as CSV.")
+@click.option("--out", type=UserPath(), help="The lines as CSV.")
 def engines(models: tuple[str, ...], threads: int | None, out: Path | None) -> None:
     """Measure base DNNs, and the shipped lookups, in PyTorch and in ONNX Runtime.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import ValidationError
 
+from cache_models.paths import UserPath
 from cache_models.promise.promise import Limits
 
 if TYPE_CHECKING:
@@ -35,12 +36,10 @@ train_data_option = click.option(
     help="More images, to train predictors on and nothing else: those that the base DNN was "
     "trained on, say ('trained' for the shipped one). Else as --data.",
 )
-store_option = click.option(
-    "--store", type=click.Path(path_type=Path), help="Default: the shipped one."
-)
+store_option = click.option("--store", type=UserPath(), help="Default: the shipped one.")
 work_option = click.option(
     "--work",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Keep recording (at most 16 KB a sample and cut point) and caches, to go on from.",
 )
 test_option = click.option(
@@ -51,7 +50,7 @@ test_option = click.option(
 )
 hop_option = click.option(
     "--hop",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=UserPath(exists=True, dir_okay=False),
     help="What `python -m deployments measure` wrote; default: the shipped figures.",
 )
 false_hit_cost_option = click.option(

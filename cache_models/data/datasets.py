@@ -26,8 +26,18 @@ FASHION_CLASSES = (
 
 
 def cache_home() -> Path:
-    """The folder for what is made or fetched on demand (`GATI_HOME`, else `~/.cache/gati`)."""
-    return Path(os.environ.get("GATI_HOME", Path.home() / ".cache" / "gati"))
+    """The folder for what is made or fetched on demand (`GATI_HOME`, else `~/.cache/gati`).
+
+    Raises:
+        DataError: neither is there.
+    """
+    try:
+        return Path(os.environ.get("GATI_HOME") or "~/.cache/gati").expanduser()
+    except RuntimeError as error:  # nobody's home
+        raise DataError(
+            "there is no home folder to keep what is made or fetched in: set HOME, or GATI_HOME to "
+            "the path of a folder"
+        ) from error
 
 
 def fashion_mnist(train: bool) -> tuple[np.ndarray, np.ndarray]:

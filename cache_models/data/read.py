@@ -11,6 +11,7 @@ from tqdm import tqdm
 from cache_models.errors import DataError
 from cache_models.network.tokens import Tokens
 from cache_models.network.waveform import SUFFIXES, Waveform
+from cache_models.paths import files_under
 
 Reading = Callable[[], np.ndarray]
 TEXTS = {".txt", ".jsonl"}
@@ -23,7 +24,7 @@ def files(reader: Waveform | Tokens, source: Path) -> list[tuple[str, Reading]]:
         DataError: a line of a file of texts is not what it should be.
     """
     if isinstance(reader, Waveform):
-        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
+        paths = files_under(source, SUFFIXES)
         return [(str(path), partial(reader.read, path)) for path in paths]
     if source.suffix not in TEXTS or not source.is_file():
         return []

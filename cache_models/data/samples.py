@@ -1,6 +1,7 @@
 """Samples to learn from: what `--data` may name.
 
-- a folder of images, with or without sub-folders; for a base DNN that takes sounds, of sound files;
+- a folder of images, with or without sub-folders, which may be links; for a base DNN that takes
+  sounds, of sound files;
 - for one that takes texts, a file with a text a line, or with a JSON object a line, its key `text`;
 - an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32;
 - a video file, frame by frame (with the extra `video`), or a half of it, or crops of its frames:
@@ -16,6 +17,7 @@ Pictures are resized to the base DNN's size as serving would do it and written t
 file, so that memory stays bounded whatever their number.
 """
 
+import os
 import pkgutil
 import zipfile
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ from cache_models.errors import CacheModelsError, DataError
 from cache_models.network.description import ModelDescription
 from cache_models.network.pixels import flat, open_picture
 from cache_models.network.preprocessing import Preprocessing
+from cache_models.paths import files_under
 
 IMAGES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp"),
@@ -112,6 +115,7 @@ def _joined(samples: Samples, more: Samples, folder: Path) -> Samples:
 
 
 def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
+    name = os.path.expanduser(name)
     path = Path(name)
     if path.suffix in (".npy", ".npz") and path.is_file():
         samples = Samples(array_in(path))
@@ -214,7 +218,7 @@ def _resize(
 
 def _pictures(folder: Path, preprocessing: Preprocessing | None) -> Iterator[Image.Image | str]:
     assert preprocessing is not None, "pictures are read for models that take some"
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES):
+    for path in files_under(folder, IMAGES):
         try:
             with open_picture(path.read_bytes()) as image:
                 yield flat(image, len(preprocessing.mean), preprocessing.background)

@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 
+from cache_models.paths import UserPath
 from workload.compare.options import Options
 from workload.compare.systems.catalogue import BY_DEFAULT, SYSTEMS
 from workload.options import classes_option, model_option, seed_option, store_option
@@ -59,9 +60,9 @@ from workload.traffic.streams import STREAMS
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")
 @click.option("--threads", type=click.IntRange(1), help="Default: what is quickest.")
 @seed_option
-@click.option("--out", type=click.Path(path_type=Path), help="The results, as JSON.")
-@click.option("--picture", type=click.Path(path_type=Path))
-@click.option("--logs", type=click.Path(path_type=Path), help="Keep what the systems wrote there.")
+@click.option("--out", type=UserPath(), help="The results, as JSON.")
+@click.option("--picture", type=UserPath())
+@click.option("--logs", type=UserPath(), help="Keep what the systems wrote there.")
 def compare(streams: str, systems: str | None, logs: Path | None, **options: Any) -> None:
     """Bring systems up on this machine, and send all of them the same requests."""
     # As Ray does for its replicas, so for all: where a base DNN runs in PyTorch, threads are set

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cache_models.paths import UserPath
 from workload.errors import ParameterError
 from workload.options import (
     arrivals_option,
@@ -46,8 +47,8 @@ def agreement(url: str, images: int, skip: int) -> None:
 @rate_option
 @requests_option
 @seed_option
-@click.option("--trace", type=click.Path(path_type=Path), help="Write it for --stream replay.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Of what is sent, early and late.")
+@click.option("--trace", type=UserPath(), help="Write it for --stream replay.")
+@click.option("--picture", type=UserPath(), help="Of what is sent, early and late.")
 def stream(
     model: str,
     data: str,
@@ -126,7 +127,7 @@ def stream(
 )
 @click.option(
     "--static",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=UserPath(exists=True, file_okay=False),
     help="A store: what its current caches, left as they are, would have answered, offline.",
 )
 @click.option(
@@ -138,11 +139,11 @@ def stream(
 )
 @click.option(
     "--trace",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Write what is sent when, which --stream replay:file=<trace> sends again.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The results, as JSON.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Of what happened over time.")
+@click.option("--out", type=UserPath(), help="The results, as JSON.")
+@click.option("--picture", type=UserPath(), help="Of what happened over time.")
 def run(out: Path | None, picture: Path | None, arrivals: str | None, **settings: Any) -> None:
     """Send a stream, and compare every answer with the base DNN's own."""
     from workload.run.describe import describe

@@ -12,6 +12,7 @@ Pictures are read when they are asked for, so that memory stays bounded whatever
 are sent as they are, of their own size: resizing is the server's part.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from cache_models.data.samples import IMAGES, array_in, labels_in
 from cache_models.data.video import parse
 from cache_models.errors import DataError
 from cache_models.network.pixels import open_picture, pixels
+from cache_models.paths import files_under
 from workload.traffic.images import Images
 from workload.traffic.video import Crops, Video
 
@@ -90,6 +92,7 @@ def open_data(name: str, channels: int = 3) -> Data:
     from cache_models.data.datasets import fashion_mnist
     from cache_models.zoo.fashion import sample
 
+    name = os.path.expanduser(name)
     path = Path(name)
     if name == "sample":
         images, labels = sample()
@@ -113,7 +116,7 @@ def open_data(name: str, channels: int = 3) -> Data:
 
 def _folder(path: Path, channels: int) -> Data:
     paths, skipped = [], []
-    for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES):
+    for file in files_under(path, IMAGES):
         try:
             open_picture(file.read_bytes()).close()  # decodes nothing
             paths.append(file)

@@ -139,7 +139,9 @@ def make(
     if name == "replay":
         if not parameters.get("file"):
             raise ParameterError("stream replay needs its trace: replay:file=<JSON lines>")
-        own_times_s, items, rounds, worn = trace.read(Path(parameters["file"]), data, count)
+        own_times_s, items, rounds, worn = trace.read(
+            Path(parameters["file"]).expanduser(), data, count
+        )
     elif name == "drift":
         items, rounds = iid(count, data, rng), np.arange(count) // data
         worn = wear_of(count, **parameters)

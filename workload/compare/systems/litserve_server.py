@@ -7,6 +7,8 @@ import click
 import litserve
 from fastapi import Depends, Request
 
+from cache_models.paths import UserPath
+
 
 async def _body(request: Request) -> bytes:
     return await request.body()
@@ -35,7 +37,7 @@ class Api(litserve.LitAPI):
 
 @click.command()
 @click.option("--port", type=int, required=True)
-@click.option("--store", type=click.Path(path_type=Path), required=True)
+@click.option("--store", type=UserPath(), required=True)
 @click.option("--device", default="cpu")
 @click.option("--threads", type=int, default=2)
 def main(port: int, store: Path, device: str, threads: int) -> None:
