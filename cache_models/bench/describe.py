@@ -23,7 +23,7 @@ def describe_cut_points(
     points = [point for point in model.cut_points if point.name != INPUT]
     names = [point.name for point in points]
     engines = slice_engines(base, model, names, device=device, choice="torch")
-    costs = slice_costs(engines, base.description.input_shape)
+    costs = slice_costs(engines, base.description)
     kept = candidate_names(model)
     total = sum(cost[1] for cost in costs)
     reached = np.cumsum([cost[1] for cost in costs]) / total

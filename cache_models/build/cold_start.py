@@ -97,7 +97,7 @@ def cold_start(
 def _inputs(base: BaseDNN) -> np.ndarray:
     preprocessing = base.description.preprocessing
     if preprocessing is None:
-        return np.zeros((8, *base.description.input_shape), np.float32)
+        return base.description.examples(8)
     return np.zeros((8, *preprocessing.crop_size, len(preprocessing.mean)), np.uint8)
 
 

@@ -53,7 +53,7 @@ def survey(
     """
     points = [model[name] for name in candidate_names(model)]
     engines = slice_engines(base, model, [point.name for point in points], device=device)
-    costs = slice_costs(engines, base.description.input_shape)
+    costs = slice_costs(engines, base.description)
     reached = np.cumsum([cost[1] for cost in costs])
     return Survey(
         [
@@ -89,32 +89,39 @@ def candidate_names(model: CutModel, only: Sequence[str] | None = None) -> list[
     Raises:
         DataError: one of those is no candidate.
     """
-    hidden = [point.name for point in model.cut_points if point.name != INPUT]
-    known = [INPUT, *(hidden[i] for i in candidates(slice_flops(model, hidden)))]
+    hidden = [point for point in model.cut_points if point.name != INPUT]
+    flops = slice_flops(model, [point.name for point in hidden])
+    sizes = [point.activation_bytes(1) for point in hidden]
+    known = [hidden[i].name for i in candidates(flops, sizes)]
+    if model.cut_points[0].name == INPUT:
+        known = [INPUT, *known]
     if unknown := [name for name in only or () if name not in known]:
         raise DataError(f"{unknown} are no candidates; those are {', '.join(known)}")
     return [name for name in known if not only or name in only]
 
 
-def candidates(flops: list[int], min_share: float = 0.02) -> list[int]:
+def candidates(flops: list[int], sizes: list[int], min_share: float = 0.02) -> list[int]:
     """The cut points worth a cache: of neighbours less than `min_share` of the compute apart the
-    last, which has seen the most of it, unless all that is left after it is less than that, too;
-    none before anything has been computed.
+    one whose activation is smallest, and of equals the last, which has seen the most of it; none
+    before anything has been computed, or where less than `min_share` is left to be.
 
     Args:
         flops: of the slices between all cut points, one more than there are cut points.
+        sizes: of the activations at them.
 
-    >>> candidates([0, 1000, 10, 0, 1000, 10])
+    >>> candidates([0, 1000, 10, 0, 1000, 10], [9, 4, 4, 4, 4])
     [3]
+    >>> candidates([0, 1000, 10, 0, 1000, 10], [9, 4, 2, 8, 4])
+    [2]
     """
     reached = np.cumsum(flops)
     least = min_share * reached[-1]
-    chosen: list[int] = []
+    groups: list[list[int]] = []
     for i, done in enumerate(reached[:-1]):
-        if not done:
+        if not done or reached[-1] - done < least:
             continue
-        if chosen and done - reached[chosen[-1]] < least:
-            chosen[-1] = i
+        if groups and done - reached[groups[-1][0]] < least:
+            groups[-1].append(i)
         else:
-            chosen.append(i)
-    return [i for i in chosen if reached[-1] - reached[i] >= least]
+            groups.append([i])
+    return [min(group, key=lambda i: (sizes[i], -i)) for group in groups]

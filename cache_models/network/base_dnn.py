@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from cache_models.errors import ModelReferenceError
+from cache_models.network.adapters import adapted
 from cache_models.network.description import ModelDescription
 from cache_models.network.loading.probing import check_classifier
 
@@ -43,6 +44,10 @@ class BaseDNN:
     def inputs(self, given: np.ndarray) -> Tensor:
         """Decoded images `(B, h, w, C)` uint8, or ready inputs, → `(B, *input_shape)` float32."""
         return torch.from_numpy(self.description.inputs(given))
+
+    def examples(self, rows: int) -> Tensor:
+        """Inputs to try the module with, `(rows, *input_shape)` float32."""
+        return torch.from_numpy(self.description.examples(rows))
 
     def fingerprint(self) -> str:
         """SHA-256 over the names, shapes and values of all parameters and buffers."""
@@ -73,6 +78,7 @@ def load(reference: str) -> BaseDNN:
             raise ModelReferenceError(f"model {reference!r} is not {FORMS}.")
         module, description = made
         module = _unwrapped(reference, module).cpu().eval().float().requires_grad_(False)
+        module = adapted(module, description)
         check_classifier(reference, module, description)
     return BaseDNN(reference, module, description)
 

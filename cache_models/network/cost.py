@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cache_models.network.cutting import CutModel
+from cache_models.network.description import ModelDescription
 from cache_models.network.engine.interface import Engine
 
 BATCHES = (1, 8)
@@ -37,7 +37,9 @@ def median_ms(
 
 
 def slice_costs(
-    engines: Sequence[Engine | None], input_shape: tuple[int, ...], batches: Sequence[int] = BATCHES
+    engines: Sequence[Engine | None],
+    description: ModelDescription,
+    batches: Sequence[int] = BATCHES,
 ) -> list[dict[int, float]]:
     """Median milliseconds of each slice, by batch size.
 
@@ -47,12 +49,11 @@ def slice_costs(
     Args:
         engines: of consecutive slices, as `network.partition_module` describes what they return;
             None for a slice that is nothing to run.
-        input_shape: of the first one.
+        description: of the base DNN, whose input the first one takes.
     """
     costs: list[dict[int, float]] = [{} for _ in engines]
-    generator = np.random.default_rng(0)
     for batch in batches:
-        inputs = generator.standard_normal((batch, *input_shape), np.float32)
+        inputs = description.examples(batch)
         times: list[list[float]] = [[] for _ in engines]
         for repetition in range(3 + 15):
             activation = inputs

@@ -1,23 +1,35 @@
-"""Cut a base DNN at the places that exactly one tensor crosses, with torch.fx.
+"""Cut a base DNN at the places that exactly one tensor crosses.
 
 A *cut point* is a node of the traced graph after which that node's tensor is the only value that
 later nodes still need. Cutting there leaves slices that take one tensor and return one tensor, and
 that run the very same operations in the same order as the whole module. The first cut point is the
 input itself, where nothing has been computed yet.
+
+Values that each slice can make for itself cross nothing: see `network.passengers`. A mask of the
+tokens travels as one more channel of the activation: see `network.slicing`.
 """
 
-import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch import Tensor, nn
 
 from cache_models.errors import UntraceableModelError
+from cache_models.network import tracing_export, tracing_fx
+from cache_models.network.adapters import known_path
 from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.crossing import Crossing, crossings
+from cache_models.network.passengers import BATCHES, Values
+from cache_models.network.slicing import slice_module
 from cache_models.network.stages import INPUT
+from cache_models.network.tracing import Traced
+
+REMEDY = (
+    "Python values and control flow must not depend on the values of a tensor: replace a branch "
+    "by torch.where, a loop over values by an operation on all of them, `.item()` by the tensor."
+)
 
 
 @dataclass(frozen=True)
@@ -28,10 +40,12 @@ class CutPoint:
         name: the path of the module that ends here, as `named_modules` has it (`layer2.3`), or
             `INPUT`.
         shape: of the activation without the batch.
+        with_mask: whether its last channel says which tokens there are.
     """
 
     name: str
     shape: tuple[int, ...]
+    with_mask: bool = False
 
     def activation_bytes(self, bytes_per_value: int) -> int:
         count = bytes_per_value
@@ -43,13 +57,20 @@ class CutPoint:
 class CutModel:
     """A traced base DNN and its cut points, in execution order."""
 
-    def __init__(self, graph_module: fx.GraphModule, nodes: dict[str, fx.Node], input_shape):
-        self._graph_module = graph_module
-        self._nodes = nodes
-        self._input_shape = tuple(input_shape)
+    def __init__(self, base: BaseDNN, traced: Traced):
+        self._graph_module = traced.graph_module
+        self._input_shape = tuple(base.description.input_shape)
+        one, two = (Values(self._graph_module, base.examples(rows)) for rows in BATCHES)
+        self._passengers, found = crossings(self._graph_module, (one, two))
+        if base.description.of_tokens:  # between ids there is no distance
+            found = [at for at in found if at.node.op != "placeholder"]
+        names = _unique([
+            INPUT if at.node.op == "placeholder" else known_path(base.module, traced.names[at.node])
+            for at in found
+        ])  # fmt: skip
+        self._crossings = dict(zip(names, found, strict=True))
         self.cut_points = tuple(
-            CutPoint(name, tuple(node.meta["tensor_meta"].shape[1:]))
-            for name, node in nodes.items()
+            CutPoint(name, at.shape, at.with_mask) for name, at in self._crossings.items()
         )
 
     def __getitem__(self, name: str) -> CutPoint:
@@ -82,11 +103,17 @@ class CutModel:
 
         modules = []
         nodes = list(self._graph_module.graph.nodes)
-        start = next(node for node in nodes if node.op == "placeholder")
-        for end in [*(self._nodes[name] for name in names), nodes[-1]]:
-            between = nodes[nodes.index(start) + 1 : nodes.index(end) + 1]
-            modules.append(_slice(self._graph_module, start, between) if between else nn.Identity())
-            start = end
+        given = next(node for node in nodes if node.op == "placeholder")
+        start = Crossing(given, False, self._input_shape)
+        for end in [*(self._crossings[name] for name in names), None]:
+            last = nodes[-1] if end is None else end.node
+            between = nodes[nodes.index(start.node) + 1 : nodes.index(last) + 1]
+            modules.append(
+                slice_module(self._graph_module, self._passengers, start, between, end)
+                if between
+                else nn.Identity()
+            )
+            start = end or start
         return modules
 
     def input_shape_of(self, name: str | None) -> tuple[int, ...]:
@@ -95,71 +122,38 @@ class CutModel:
 
 
 def cut(base: BaseDNN) -> CutModel:
-    """Trace `base` and find its cut points.
+    """Trace `base` and find its cut points: with torch.fx, or where that cannot, with torch.export.
 
     Raises:
-        UntraceableModelError: torch.fx cannot trace the module.
+        UntraceableModelError: neither can; says at which lines, and what to do.
     """
-    tracer = _Tracer()
     try:
-        graph = tracer.trace(base.module)
-    except Exception as error:
-        raise UntraceableModelError(_why_untraceable(base, error)) from error
-    graph_module = fx.GraphModule(tracer.root, graph)
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    if len(inputs) != 1:
+        return CutModel(base, tracing_fx.trace(base))
+    except UntraceableModelError as error:
+        by_fx = error
+    try:
+        return _same(base, CutModel(base, tracing_export.trace(base)))
+    except UntraceableModelError as error:
         raise UntraceableModelError(
-            f"{base.reference}: forward takes {len(inputs)} inputs "
-            f"({', '.join(node.name for node in inputs)}); wrap it in a module that takes one."
-        )
+            f"{base.reference} cannot be cut. {error}. {by_fx}. {REMEDY}"
+        ) from error
+
+
+def _same(base: BaseDNN, model: CutModel) -> CutModel:
+    """`model`, if its slices compute what the module does, bit by bit, for batches other than the
+    one that was traced."""
+    slices = model.slices([point.name for point in model.cut_points])
     with torch.inference_mode():
-        ShapeProp(graph_module).propagate(torch.zeros(2, *base.description.input_shape))
-
-    nodes = list(graph.nodes)
-    last_use = {node: max((nodes.index(user) for user in node.users), default=-1) for node in nodes}
-    found = []
-    live: set[fx.Node] = set()
-    for position, node in enumerate(nodes[:-2]):
-        if node.op == "get_attr":
-            continue  # a parameter: whichever slice uses it holds it
-        live = {n for n in live if last_use[n] > position}
-        if last_use[node] > position:
-            live.add(node)
-        if live == {node} and _is_batch_of_floats(node):
-            found.append(node)
-    names = _unique([INPUT if n.op == "placeholder" else _name(n, tracer) for n in found])
-    return CutModel(
-        graph_module, dict(zip(names, found, strict=True)), base.description.input_shape
-    )
-
-
-class _Tracer(fx.Tracer):
-    """Remembers which module calls end at which node, innermost first."""
-
-    def __init__(self):
-        super().__init__()
-        self.ends: dict[fx.Node, list[str]] = {}
-        self.calls: Counter[str] = Counter()
-
-    def call_module(self, m: nn.Module, forward, args, kwargs):
-        path = self.path_of_module(m)
-        out = super().call_module(m, forward, args, kwargs)
-        self.calls[path] += 1
-        if isinstance(out, fx.Proxy):
-            self.ends.setdefault(out.node, []).append(path)
-        return out
-
-
-def _name(node: fx.Node, tracer: _Tracer) -> str:
-    """The outermost module that ends at `node` and is a layer of its own, not a mere container."""
-    paths = [path for path in tracer.ends.get(node, []) if tracer.calls[path] == 1]
-    for path in reversed(paths):
-        if type(tracer.root.get_submodule(path)) is not nn.Sequential:
-            return path
-    if paths:
-        return paths[0]
-    enclosing = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
-    return ".".join([*enclosing[-1:], node.name])
+        for rows in (1, 3):
+            inputs = base.examples(rows)
+            expected, found = base.module(inputs.clone()), run(slices, inputs)
+            if not torch.equal(expected, found):
+                largest = float((expected - found).abs().max())
+                raise UntraceableModelError(
+                    f"What torch.export captured differs by up to "
+                    f"{largest:.3g} from the module at a batch of {rows}"
+                )
+    return model
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -169,57 +163,6 @@ def _unique(names: list[str]) -> list[str]:
         seen[name] += 1
         unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     return unique
-
-
-def _is_batch_of_floats(node: fx.Node) -> bool:
-    meta = node.meta.get("tensor_meta")
-    return (
-        hasattr(meta, "shape")
-        and len(meta.shape) >= 2
-        and meta.shape[0] == 2  # the batch that shapes were propagated with
-        and meta.dtype == torch.float32
-    )
-
-
-def _slice(whole: fx.GraphModule, start: fx.Node, between: list[fx.Node]) -> fx.GraphModule:
-    """The nodes `between` as a module of its own that takes the value of `start`."""
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {start: graph.placeholder("activation")}
-
-    def copy(node: fx.Node) -> fx.Node:
-        if node not in copies and node.op == "get_attr":
-            copies[node] = graph.node_copy(node)
-        return copies[node]
-
-    for node in between:
-        if node.op == "output":
-            graph.output(fx.map_arg(node.args[0], copy))
-        elif node.op != "get_attr":
-            copies[node] = graph.node_copy(node, copy)
-    if between[-1].op != "output":
-        graph.output(copies[between[-1]])
-    module = fx.GraphModule(whole, graph)
-    module.delete_all_unused_submodules()
-    return module.eval()
-
-
-def _why_untraceable(base: BaseDNN, error: Exception) -> str:
-    """Names the line of the user's own code at which tracing failed."""
-    library = ("/torch/fx/", "/torch/nn/modules/module.py", __file__)
-    frames = [
-        f for f in traceback.extract_tb(error.__traceback__)
-        if not any(part in f.filename for part in library)
-    ]  # fmt: skip
-    where = (
-        f"at {frames[-1].filename}:{frames[-1].lineno} `{frames[-1].line}`" if frames else "unknown"
-    )
-    return (
-        f"{base.reference} cannot be traced by torch.fx: operation {where}: {error}. Control flow "
-        f"and Python values must not depend on tensor data. Replace the branch with torch.where, "
-        f"take shapes from the configuration, or put the operation into a function marked with "
-        f"torch.fx.wrap (https://docs.pytorch.org/docs/stable/fx.html, Limitations of Symbolic "
-        f"Tracing)."
-    )
 
 
 def run(slices: Sequence[nn.Module], inputs: Tensor) -> Tensor:

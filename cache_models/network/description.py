@@ -20,10 +20,14 @@ class ModelDescription:
 
     Args:
         input_shape: of one input tensor without the batch, such as (3, 224, 224), float32.
+            Of token inputs `(number of them, tokens)`.
         classes: the names of the classes, in the order of the scores.
         preprocessing: how a decoded image becomes such a tensor; None where inputs are no images.
         scores: whether the module returns logits or probabilities.
         reader: how a sound or a text becomes such a tensor; None where inputs are neither.
+        token_inputs: names of the arguments of a module that takes several tensors of whole
+            numbers, `(B, tokens)` int64 each, such as ("input_ids", "attention_mask"). A request
+            carries them as the rows of one tensor.
     """
 
     input_shape: tuple[int, ...]
@@ -31,6 +35,7 @@ class ModelDescription:
     preprocessing: Preprocessing | None = None
     scores: Literal["logits", "probabilities"] = "logits"
     reader: Waveform | Tokens | None = None
+    token_inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Classes of one name get their number: `crane (134)` and `crane (517)`. So nobody who
@@ -38,6 +43,22 @@ class ModelDescription:
         counts = Counter(self.classes)
         classes = (f"{c} ({i})" if counts[c] > 1 else str(c) for i, c in enumerate(self.classes))
         object.__setattr__(self, "classes", tuple(classes))
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether inputs are ids of tokens, between which there is no distance."""
+        return bool(self.token_inputs) or isinstance(self.reader, Tokens)
+
+    def examples(self, rows: int, seed: int = 0) -> np.ndarray:
+        """Inputs to try a module with, `(rows, *input_shape)` float32: normally distributed, or of
+        tokens ones and zeros, of which the first is a one, so that no mask is empty."""
+        rng = np.random.default_rng(seed)
+        shape = (rows, *self.input_shape)
+        if not self.of_tokens:
+            return rng.standard_normal(shape, np.float32)
+        tokens = rng.integers(0, 2, shape).astype(np.float32)
+        tokens[..., 0] = 1
+        return tokens
 
     def inputs(self, given: np.ndarray, resized: bool = False) -> np.ndarray:
         """Decoded images `(B, h, w, C)` uint8, or ready inputs, → `(B, *input_shape)` float32,

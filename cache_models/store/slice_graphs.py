@@ -40,11 +40,7 @@ def export_slices(
     """Write the graph of every partition of `plan` to `folder`, but for those that have none; what
     is to be known of each, by partition. Arguments as of `exporting.make`."""
     modules = partition_modules(cut(base), plan.cut_points, base.description)
-    if inputs is None:
-        shape = (ROWS, *base.description.input_shape)
-        given = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    else:
-        given = base.inputs(inputs)
+    given = base.examples(ROWS) if inputs is None else base.inputs(inputs)
     records = {}
     stages = [stage for stage in plan.stages() if not stage.is_lookup]
     for stage in tqdm(stages, desc="export", unit="slice"):

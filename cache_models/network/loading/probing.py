@@ -58,7 +58,10 @@ def check_classifier(reference: str, module: nn.Module, description: ModelDescri
 
 
 def probes(description: ModelDescription) -> Tensor:
-    """Three inputs: noise, faint noise, and zeros, `(3, *input_shape)` float32."""
+    """Three inputs: noise, faint noise, and zeros, or of tokens such as each may be;
+    `(3, *input_shape)` float32."""
+    if description.of_tokens:
+        return torch.from_numpy(description.examples(3))
     noise = torch.randn(3, *description.input_shape, generator=torch.Generator().manual_seed(0))
     scales = torch.tensor([1, 0.1, 0]).reshape(-1, *(1,) * len(description.input_shape))
     return noise * scales
