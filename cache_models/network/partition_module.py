@@ -13,13 +13,14 @@ class Hidden(nn.Module):
     """A slice that ends at a cut point: `(B, *takes)` → features `(B, *feature_shape)` float16 and
     the activation `(B, *shape)` float32."""
 
-    def __init__(self, part: nn.Module):
+    def __init__(self, part: nn.Module, with_mask: bool):
         super().__init__()
         self.part = part
+        self._with_mask = with_mask
 
     def forward(self, activation: Tensor) -> tuple[Tensor, Tensor]:
         out = self.part(activation)
-        return extract(out), out
+        return extract(out, self._with_mask), out
 
 
 class Last(nn.Module):
@@ -43,6 +44,9 @@ def partition_modules(
     one that ends at the input."""
     *hidden, last = model.slices(names)
     return [
-        *(part if isinstance(part, nn.Identity) else Hidden(part).eval() for part in hidden),
+        *(
+            part if isinstance(part, nn.Identity) else Hidden(part, model[name].with_mask).eval()
+            for name, part in zip(names, hidden, strict=True)
+        ),
         Last(last, description).eval(),
     ]

@@ -7,14 +7,37 @@ from torch.nn import functional as F
 from cache_models.network.activation import LARGEST
 from cache_models.network.features import feature_shape
 
+SMALLEST_SHARE = 1e-4
+"""Of tokens that are there, below any that one token makes."""
 
-def extract(activation: Tensor) -> Tensor:
+
+def extract(activation: Tensor, with_mask: bool = False) -> Tensor:
     """`(B, *activation_shape)` → `(B, *feature_shape(activation_shape))` float16.
 
     A map is pooled adaptively to a smaller map. Of tokens the first is kept, since it may be a
     class token, and the others are pooled in order. A vector stays as it is. Values beyond what
     fp16 can hold are clamped.
+
+    Args:
+        with_mask: whether the last channel of tokens says which there are. The others, which are
+            padding, are left out: means are of those that are there. What is left of that channel
+            is the share of them.
     """
+    if with_mask:
+        there = activation[..., -1:]
+        activation = torch.cat([activation[..., :-1] * there, there], dim=2)
+        pooled = _pooled(activation).float()
+        share = pooled[..., -1:]
+        means = pooled[..., :-1] / share.clamp(min=SMALLEST_SHARE)
+        return _packed(torch.cat([means, share], dim=2))
+    return _packed(_pooled(activation))
+
+
+def _packed(features: Tensor) -> Tensor:
+    return features.clamp(-LARGEST, LARGEST).to(torch.float16)
+
+
+def _pooled(activation: Tensor) -> Tensor:
     shape = feature_shape(tuple(activation.shape[1:]))
     match shape:
         case (_, height, width):
@@ -27,7 +50,7 @@ def extract(activation: Tensor) -> Tensor:
         case (length,):
             flat = activation.flatten(1)
             pooled = flat if flat.shape[1] == length else F.adaptive_avg_pool1d(flat, length)
-    return pooled.clamp(-LARGEST, LARGEST).to(torch.float16)
+    return pooled
 
 
 def pool_further(features: Tensor, grid: int) -> Tensor:

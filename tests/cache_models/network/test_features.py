@@ -60,3 +60,16 @@ def test_features_of_pictures_are_those_of_what_the_base_dnn_takes(size, channel
     np.testing.assert_allclose(got, expected, rtol=2e-3, atol=1e-3)
     resized = preprocessing.resize(pictures)
     assert np.array_equal(input_features(description, resized, resized=True), got)
+
+
+def test_padding_is_left_out_of_the_features_of_tokens():
+    tokens = torch.randn(2, 64, 768)
+    mask = torch.zeros(2, 64, 1)
+    mask[0, :20] = mask[1, :64] = 1
+    features = extract(torch.cat([tokens, mask], dim=2), with_mask=True).float()
+    changed = torch.cat([tokens + 100 * (1 - mask), mask], dim=2)
+    assert features.shape == (2, *feature_shape((64, 769)))
+    assert torch.equal(features, extract(changed, with_mask=True).float())
+    torch.testing.assert_close(features[0, 1, :-1], tokens[0, 1:8].mean(0), atol=1e-2, rtol=1e-2)
+    assert not features[0, -1].any(), "nothing is there"
+    assert features[1, -1, -1] == 1
