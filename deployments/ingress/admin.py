@@ -38,7 +38,7 @@ class Pin(BaseModel):
 
 
 class Rollback(BaseModel):
-    version: int = Field(examples=[1])
+    version: int = Field(examples=[1], strict=True)
 
 
 class Retrain(BaseModel):

@@ -45,8 +45,11 @@ for as_bytes in (True, False):
         assert names == ["label", "probabilities"]
 waiting = [client.async_infer(model, given(True), sequence_id=i + 1) for i in range(8)]
 assert all(check(one.get_result()) == expected for one in waiting)
-found = client.infer(model, given(True), headers={"X-Stream": "a"})
-assert check(found) == expected
+for algorithm in ("gzip", "deflate"):
+    found = client.infer(
+        model, given(True), request_compression_algorithm=algorithm, headers={"X-Stream": "a"}
+    )
+    assert check(found) == expected
 
 best = client.infer(
     model, given(True), outputs=[InferRequestedOutput("probabilities", class_count=2)]

@@ -4,6 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from deployments.ingress.open_inference.datatypes import DTYPES
+from deployments.ingress.open_inference.messages import OUTPUTS
+
 Parameters = dict[str, Any]
 
 
@@ -11,9 +14,9 @@ class RequestInput(BaseModel):
     """One tensor. Its values stand in `data`, flat or nested as the shape says, or follow the JSON
     as so many bytes as `parameters.binary_data_size` says."""
 
-    name: str = Field(examples=["image"])
+    name: str = Field(examples=["image"], json_schema_extra={"enum": ["image", "input"]})
     shape: list[int] = Field(examples=[[1, 2, 2, 1]])
-    datatype: str = Field(examples=["UINT8"])
+    datatype: str = Field(examples=["UINT8"], json_schema_extra={"enum": [*DTYPES]})
     parameters: Parameters | None = None
     data: list[Any] | None = Field(None, examples=[[0, 64, 128, 255]])
 
@@ -22,7 +25,7 @@ class RequestOutput(BaseModel):
     """`parameters.binary_data` asks for bytes after the JSON, `parameters.classification` for so
     many of the most probable classes."""
 
-    name: str = Field(examples=["label"])
+    name: str = Field(examples=["label"], json_schema_extra={"enum": [*OUTPUTS]})
     parameters: Parameters | None = None
 
 
