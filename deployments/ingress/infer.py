@@ -12,7 +12,7 @@ from deployments.graph.timeline import Timeline
 from deployments.ingress.caller import HEADERS, caller
 from deployments.ingress.decoding import read_body
 from deployments.ingress.documents import INFERENCE, REFERENCE, parameter, problems, takes_content
-from deployments.ingress.errors import NotFound
+from deployments.ingress.errors import NotFound, UnsupportedMedia
 from deployments.ingress.failures import REFUSALS, named_failures
 from deployments.ingress.open_inference import rest, schema
 from deployments.ingress.open_inference.metadata import MODEL_VERSION, check_model
@@ -37,7 +37,7 @@ ANSWER: dict[str, Any] = {
 INFER: dict[str, Any] = {
     "tags": INFERENCE,
     "summary": "Classify a batch",
-    "responses": {200: ANSWER, **problems(*REFUSALS, NotFound)},
+    "responses": {200: ANSWER, **problems(*REFUSALS, NotFound, UnsupportedMedia)},
     "openapi_extra": takes_content(
         {
             "application/json": {

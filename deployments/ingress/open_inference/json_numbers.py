@@ -13,6 +13,8 @@ from pydantic_core import from_json, to_json
 
 PIECE = 16 * 1024
 """Bytes read or values written in one go: a millisecond or two."""
+LARGE_PIECE = 1024 * 1024
+"""Bytes that are only translated in one go, in as many milliseconds."""
 SPACE = b" \t\r\n"
 DIGITS = b"0123456789eE+-."
 AS_ZEROS = bytes.maketrans(DIGITS, b"0" * len(DIGITS))
@@ -28,13 +30,13 @@ def read(text: bytes, shape: Sequence[int]) -> np.ndarray | None:
     """
     if math.prod(shape) > len(text):
         return None
-    form = text.translate(AS_ZEROS, SPACE)
-    skeleton = form.translate(None, b"0")
+    form = _translated(text, AS_ZEROS, SPACE)
+    skeleton = _translated(form, None, b"0")
     if skeleton not in (_skeleton((math.prod(shape),)), _skeleton(shape)):
         return None
-    if b"0[" in form or b"]0" in form:  # a number beside a bracket, with no comma between
+    if _has_number_beside_bracket(form):
         return None
-    flat = text.translate(WITHOUT_BRACKETS)
+    flat = _translated(text, WITHOUT_BRACKETS)
     try:
         parts = [np.array(from_json(b"[%b]" % flat[a:b])) for a, b in _pieces(flat)]
         if any(part.dtype not in (np.int64, np.float64) for part in parts):
@@ -49,6 +51,20 @@ def write(values: np.ndarray) -> bytes:
     flat = values.reshape(-1)
     pieces = (flat[i : i + PIECE] for i in range(0, len(flat), PIECE))
     return b"[%b]" % b",".join(to_json(piece.tolist())[1:-1] for piece in pieces)
+
+
+def _has_number_beside_bracket(form: bytes) -> bool:
+    """With no comma between: `0[` or `]0`."""
+    codes = np.frombuffer(form, np.uint8)  # numpy lets others have their turn
+    opens, closes = (np.flatnonzero(codes == ord(bracket)) for bracket in "[]")
+    beside = np.concatenate([codes[opens[1:] - 1], codes[closes[:-1] + 1]])
+    return bool((beside == ord("0")).any())
+
+
+def _translated(text: bytes, table: bytes | None, delete: bytes = b"") -> bytes:
+    """As `text.translate`, but others have their turn meanwhile."""
+    parts = (text[i : i + LARGE_PIECE] for i in range(0, len(text), LARGE_PIECE))
+    return b"".join(part.translate(table, delete) for part in parts)
 
 
 def _skeleton(shape: Sequence[int]) -> bytes:

@@ -10,9 +10,10 @@ from cache_models.network.description import ModelDescription
 from cache_models.network.preprocessing import Preprocessing
 from deployments.config import HttpLimits
 from deployments.ingress.errors import RequestError
-from deployments.ingress.open_inference import rest
+from deployments.ingress.open_inference import rest, schema
 from deployments.ingress.open_inference.messages import InferRequest, InferResponse, use_caches
 from deployments.ingress.open_inference.metadata import metadata
+from deployments.ingress.open_inference.rest import MOST_WHOLE_BYTES
 from deployments.ingress.open_inference.tensors import Signature
 
 IMAGES = ModelDescription((3, 4, 4), ("cat", "dog"), Preprocessing((4, 4)))
@@ -127,3 +128,32 @@ def test_numbers_may_come_after_all_else_or_under_another_key_first():
 def test_whole_numbers_of_64_bits_are_floats_like_others():
     _, batch = parse(body("input", [1, 2], "FP32", [2**63, 1]), TENSORS, 8)
     assert batch.tolist() == [[2.0**63, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        (lambda text: text.replace(b" 0,", b' "0",', 1), 422, "besides the numbers of a tensor"),
+        (lambda text: text.replace(b" 0,", b" [0],", 1), 422, "must hold numbers.*as bytes after"),
+        (lambda text: text.replace(b'"UINT8"', b"8"), 400, r"inputs\.0\.datatype.*string; got 8"),
+        (lambda text: text[:-1], 400, "Invalid JSON"),
+    ],
+)
+def test_long_json_is_not_read_as_a_whole_to_name_what_is_wrong(
+    monkeypatch, change, status, message
+):
+    longest = 0
+
+    def validated(text, read=schema.InferRequest.model_validate_json):
+        nonlocal longest
+        longest = max(longest, len(text))
+        return read(text)
+
+    monkeypatch.setattr(schema.InferRequest, "model_validate_json", validated)
+    text = body(shape=[8, 300, 300, 1], data=[0] * 720_000)
+    assert len(text) > 2 * MOST_WHOLE_BYTES
+    with pytest.raises(RequestError, match=message) as caught:
+        parse(change(text), IMAGES)
+    assert caught.value.status == status
+    assert longest < 1_000
+    assert parse(text, IMAGES)[1].shape == (8, 300, 300, 1)
