@@ -35,8 +35,8 @@ def cold_start(
     """Publish a version whose caches are untrained and never hit.
 
     Args:
-        names: of the cut points; by default the input and the candidate nearest to half of the
-            compute.
+        names: of the cut points; by default the input, if a cache there may learn anything, and the
+            candidate nearest to half of the compute.
 
     Raises:
         DataError: a name is no candidate.
@@ -44,7 +44,7 @@ def cold_start(
     model, inputs = cut(base), _inputs(base)
     names = names and candidate_names(model, names)
     costs = survey(base, model, inputs, device, activation_bytes_per_value)
-    points = costs.only(names or [INPUT, _middle(costs.candidates)]).candidates
+    points = costs.only(names or _few(costs.candidates)).candidates
     classes = len(base.description.classes)
     caches, records = {}, []
     for point in points:
@@ -101,11 +101,14 @@ def _inputs(base: BaseDNN) -> np.ndarray:
     return np.zeros((8, *preprocessing.crop_size, len(preprocessing.mean)), np.uint8)
 
 
-def _middle(candidates: list[CutPointRecord]) -> str:
+def _few(candidates: list[CutPointRecord]) -> list[str]:
+    """The input, if it is one, and the hidden one nearest to half of the compute."""
     hidden = [point for point in candidates if point.name != INPUT]
-    if not hidden:
-        raise DataError("the model has no cut point but its input; name it with --cut-points input")
-    return min(hidden, key=lambda point: abs(point.compute_share - 0.5)).name
+    middle = min(hidden, key=lambda point: abs(point.compute_share - 0.5), default=None)
+    few = [point.name for point in candidates if point.name == INPUT or point is middle]
+    if not few:
+        raise DataError("the model has no cut point that is worth a cache")
+    return few
 
 
 def _variant(shape: tuple[int, ...]) -> Variant:

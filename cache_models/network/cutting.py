@@ -62,7 +62,7 @@ class CutModel:
         self._input_shape = tuple(base.description.input_shape)
         one, two = (Values(self._graph_module, base.examples(rows)) for rows in BATCHES)
         self._passengers, found = crossings(self._graph_module, (one, two))
-        if base.description.of_tokens:  # between ids there is no distance
+        if not base.description.comparable:  # what a cache there would learn means nothing
             found = [at for at in found if at.node.op != "placeholder"]
         names = _unique([
             INPUT if at.node.op == "placeholder" else known_path(base.module, traced.names[at.node])

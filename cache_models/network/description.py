@@ -46,8 +46,14 @@ class ModelDescription:
 
     @property
     def of_tokens(self) -> bool:
-        """Whether inputs are ids of tokens, between which there is no distance."""
+        """Whether inputs are ids of tokens."""
         return bool(self.token_inputs) or isinstance(self.reader, Tokens)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether a distance between inputs means something, as it does between pictures, but not
+        between ids of tokens, or waves that are the same but for a shift."""
+        return not self.of_tokens and not isinstance(self.reader, Waveform)
 
     def examples(self, rows: int, seed: int = 0) -> np.ndarray:
         """Inputs to try a module with, `(rows, *input_shape)` float32: normally distributed, or of
