@@ -17,7 +17,7 @@ from cache_models.cache.variant import Variant
 from cache_models.follow.retraining import candidate_plan, retrain
 from cache_models.follow.traffic import Sample, Traffic
 from cache_models.follow.traffic_log import TrafficLog
-from cache_models.promise.promise import Limits, cascade
+from cache_models.promise.promise import Limits, cascade, error_share
 from tests.plans import plan_for
 
 K, D = 4, 8
@@ -118,3 +118,22 @@ def test_where_blocks_are_many_what_is_right_is_published_and_what_is_wrong_is_n
 def test_objects_that_are_seen_once_test_as_soon_as_they_did(served, tmp_path):
     shares = [round_of(served, tmp_path, 2000, 1, 0.0, seed) for seed in range(20)]
     assert sum(share is not None for share in shares) >= 18 and not too_wrong(shares)
+
+
+def test_after_200_rounds_that_spent_their_tests_a_good_candidate_is_published(served, tmp_path):
+    plan, caches = served
+    log = TrafficLog(tmp_path / "l.sqlite", [(D,)], K, window=2_000, seed=0)
+    log.set_state("roles", log.state("roles") | {"block_s": 0.0})
+    began, each = time.time() - 1e5, 400
+    for number in range(200):
+        features, labels = objects(each, 1, 0.0, np.random.default_rng(number))
+        said = probabilities_of(labels)
+        log.add(
+            Sample([features[i]], said[i], 10.0, "", began + number * each + i, math.nan)
+            for i in range(each)
+        )
+        log.spend_test()
+        log.tidy()
+    level = error_share(LIMITS, log.tests + 1)
+    found = retrain(plan, caches, None, *log.window_and_reservoir(), LIMITS, level)
+    assert found.worth_it, found.why_not
