@@ -8,6 +8,9 @@ from torch import fx
 
 from cache_models.network.passengers import BATCHES, Passengers, Values
 
+MASKS = (torch.bool, torch.int64)
+"""What a mask may be; ones and zeros, if it is the latter."""
+
 
 class Crossing(NamedTuple):
     """A place that one activation crosses.
@@ -34,7 +37,11 @@ def crossings(
     graph = graph_module.graph
     passengers = Passengers(graph, values)
     found = _crossings(graph, passengers, values)
-    for mask in [node for node in graph.nodes if _is_mask(node, values, passengers)]:
+    masks = [
+        node for dtype in MASKS for node in graph.nodes
+        if node not in passengers and _is_mask(node, dtype, values)
+    ]  # fmt: skip
+    for mask in masks:
         _compute_first(graph, mask)
         others = Passengers(graph, values, mask)
         more = _crossings(graph, others, values)
@@ -106,11 +113,11 @@ def _compute_first(graph: fx.Graph, node: fx.Node) -> None:
             last = one
 
 
-def _is_mask(node: fx.Node, values: Sequence[Values], passengers: Passengers) -> bool:
-    """Whether it is a truth value for each token, and depends on the input."""
-    return node not in passengers and all(
+def _is_mask(node: fx.Node, dtype: torch.dtype, values: Sequence[Values]) -> bool:
+    """Whether it is a value for each token."""
+    return all(
         node in found.tensors
-        and found.tensors[node][1] == torch.bool
+        and found.tensors[node][1] == dtype
         and len(found.tensors[node][0]) == 2
         and found.tensors[node][0][0] == rows
         for rows, found in zip(BATCHES, values, strict=True)

@@ -62,7 +62,7 @@ class Passengers:
 
     Args:
         values: of the graph, for batches of the sizes `BATCHES`.
-        mask: a node that every slice has.
+        mask: a node that every slice has, of a value for each token.
 
     Attributes:
         plain: of those that are no tensors, what they are: constants, `Multiple`, `Device`, or
@@ -73,6 +73,7 @@ class Passengers:
 
     def __init__(self, graph: fx.Graph, values: tuple[Values, Values], mask: fx.Node | None = None):
         self.mask = mask
+        self.mask_dtype = None if mask is None else values[0].tensors[mask][1]
         self.plain: dict[fx.Node, Any] = {}
         self.made: set[fx.Node] = set()
         self.of_mask: set[fx.Node] = set() if mask is None else {mask}

@@ -55,7 +55,7 @@ class _Part:
             tokens = call(ATEN.slice.Tensor, (self._activation, 2, 0, -1))
             self._copies[start.node] = call(ATEN.contiguous.default, (tokens,))
             mask = call(ATEN.select.int, (self._activation, 2, -1))
-            self._copies[passengers.mask] = call(ATEN.gt.Scalar, (mask, 0.5))
+            self._copies[passengers.mask] = call(ATEN.to.dtype, (mask, passengers.mask_dtype))
 
     def hand_on(self, end: Crossing) -> None:
         activation = self.copy(end.node)
