@@ -21,7 +21,7 @@ TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
     "swin": ("swin_tiny_patch4_window7_224", 56, {"depths": (1, 1), "num_heads": (1, 2),
                                                   "embed_dim": 16, "img_size": 56}),
     "convnext": ("convnext_atto", 64, {"depths": (1, 1, 1, 1)}),
-    "mixer": ("mixer_s32_224", 64, {"embed_dim": 32, "img_size": 64}),
+    "mixer": ("mixer_s32_224", 64, {"img_size": 64}),
     "crossvit": ("crossvit_9_240", 240, {"depth": ((1, 1, 0), (1, 1, 0), (1, 1, 0))}),
     "twins": ("twins_svt_small", 64, {"depths": (1, 1, 1, 1), "img_size": 64}),
     "efficientvit": ("efficientvit_b0", 64, {}),
