@@ -9,6 +9,7 @@ from cache_models.network.activation import Precision
 from cache_models.network.engine.interface import EngineChoice
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]
 Mode = Literal["serve", "shadow", "off"]
 Keep = Literal["inputs", "features"]
 
@@ -67,12 +68,15 @@ class HttpLimits(Strict):
             times as long, which holds the same tensors: a number of 4 bytes takes 20 as text.
         max_image_pixels: of a decoded picture; 50 million take 0.5 GB while they are decoded.
         timeout_s: from a request's first byte to its answer; after that it gets a 504.
+        cors_origins: whose pages may ask from a browser, such as `https://app.example.com`; `*` for
+            all.
     """
 
     max_body_bytes: int = Field(10 * 1024 * 1024, ge=1)
     max_image_pixels: int = Field(50_000_000, ge=1)
     max_batch_rows: int = Field(1024, ge=1)
     timeout_s: float = Field(60, gt=0)
+    cors_origins: list[Origin] = []
 
     @property
     def max_json_bytes(self) -> int:

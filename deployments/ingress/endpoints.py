@@ -9,9 +9,10 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from deployments.ingress import admin, infer, inference, metadata
+from deployments.ingress import admin, infer, inference, metadata, middleware
 from deployments.ingress.caller import caller
 from deployments.ingress.documents import ANY_PROBLEM, document
 from deployments.ingress.errors import NOTHING_HERE, RequestError
@@ -23,7 +24,15 @@ logger = logging.getLogger(__name__)
 
 def build(service: Service) -> FastAPI:
     """The application, which gives every error as `{"error": …}`."""
-    app = FastAPI(title="GATI on Ray Serve", version="0.1.0", responses=ANY_PROBLEM)
+    app = FastAPIOffline(
+        title="GATI on Ray Serve",
+        version="0.1.0",
+        responses=ANY_PROBLEM,
+        redirect_slashes=False,  # a redirect names the host that the client named
+        redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},  # which is another host's
+    )
+    middleware.add(app, service.limits.cors_origins)
     for subject in (inference, infer, metadata, admin):
         subject.add(app, service)
     document(app, InferRequest, *admin.BODIES)
@@ -34,13 +43,18 @@ def build(service: Service) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def no_such_path(request: Request, error: HTTPException) -> JSONResponse:
-        message = error.detail
+        message, headers = error.detail, dict(error.headers or {})
         if error.status_code == 404:
-            message = NOTHING_HERE
+            slash = request.url.path.endswith("/") and request.url.path != "/"
+            message = f"{NOTHING_HERE}{', without a slash at the end' if slash else ''}"
         elif error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "another method")
+            if headers.get("Allow") == "GET":
+                headers["Allow"] += ", HEAD"
+            allowed = headers.get("Allow", "another method")
             message = f"{request.method} is not for this path; it may be {allowed}"
-        return JSONResponse({"error": message}, error.status_code, error.headers)
+            if "access-control-request-method" in request.headers:
+                message += "; http.cors_origins in serve_config.yaml says which origins may ask"
+        return JSONResponse({"error": message}, error.status_code, headers)
 
     @app.exception_handler(RequestValidationError)
     async def wrong_parameter(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -17,13 +17,22 @@ from deployments.ingress.errors import (
     RequestError,
     TooLate,
     Unavailable,
+    UnsupportedMedia,
 )
 from deployments.ingress.service import Service
 from deployments.transport.errors import Failed, Lost, PlaceError, Refused
 
 logger = logging.getLogger(__name__)
 
-REFUSALS = (RequestError, BodyTooLarge, InvalidInput, BaseFailed, Unavailable, TooLate)
+REFUSALS = (
+    RequestError,
+    BodyTooLarge,
+    UnsupportedMedia,
+    InvalidInput,
+    BaseFailed,
+    Unavailable,
+    TooLate,
+)
 """What any request for an answer may get."""
 
 

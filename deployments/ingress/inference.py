@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
@@ -13,7 +14,7 @@ from deployments.ingress import streams
 from deployments.ingress.caller import HEADERS, caller
 from deployments.ingress.decoding import read_body
 from deployments.ingress.documents import INFERENCE, parameter, problems, takes_content
-from deployments.ingress.errors import InvalidInput, UnsupportedMedia
+from deployments.ingress.errors import InvalidInput
 from deployments.ingress.failures import REFUSALS, named_failures
 from deployments.ingress.open_inference.messages import parse_cache
 from deployments.ingress.reading import takes
@@ -59,9 +60,10 @@ class Prediction(BaseModel):
     trace: list[Step] | None = None
 
 
-PICTURES = {
-    "image/png": {"schema": {"type": "string", "format": "binary"}},
-    "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+PICTURES: dict[str, Any] = {
+    **{f"image/{kind}": BINARY for kind in ("png", "jpeg", "webp", "gif", "bmp", "tiff")},
+    "image/x-portable-anymap": BINARY,
     "multipart/form-data": {
         "schema": {
             "type": "object",
@@ -82,11 +84,14 @@ def add(app: FastAPI, service: Service) -> None:
         "/predict",
         tags=INFERENCE,
         summary="Classify one file",
-        responses={200: {"model": Prediction}, **problems(*REFUSALS, UnsupportedMedia)},
+        responses={200: {"model": Prediction}, **problems(*REFUSALS)},
         openapi_extra=takes_content(kinds) | {"parameters": [CACHE, *HEADERS]},
     )
     async def predict(request: Request) -> Response:
-        """A picture, a sound or a text, as the model takes: raw or as a multipart field."""
+        """A picture, a sound or a text, as the model takes: raw or as a multipart field.
+
+        The body may come compressed, as `Content-Encoding` says: `gzip` or `deflate`.
+        """
         timeline = Timeline(time.perf_counter())
         asker = caller(request.headers)
         async with named_failures(service, timeline, asker):

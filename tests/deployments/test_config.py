@@ -22,6 +22,8 @@ from deployments.config import AppArgs
         ({"store": "my_store"}, "store\n.*absolute path"),
         ({"lookup_timeout_ms": -1}, "lookup_timeout_ms\n.*greater than 0"),
         ({"mode": "on"}, "'serve', 'shadow' or 'off'"),
+        ({"http": {"cors_origins": ["app.example.com"]}}, r"http.cors_origins.0\n.*https\?://"),
+        ({"http": {"cors_origins": ["https://a.b/c"]}}, r"http.cors_origins.0\n.*https\?://"),
         ({"sampling": {"rate": 0.01, "min_rate": 0.1}}, r"min_rate \(0.1\) may be at most rate"),
     ],
 )

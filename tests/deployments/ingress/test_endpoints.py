@@ -1,8 +1,10 @@
 """Whatever comes, the answer is JSON with the right status; `/docs` says which."""
 
 import asyncio
+import gzip
 import json
 import re
+import zlib
 
 import httpx
 import numpy as np
@@ -30,8 +32,9 @@ OPERATOR = {"Authorization": "Bearer secret"}
 class FakeService:
     """Says that everything is a dog, or raises `error`."""
 
-    def __init__(self, timeout_s: float = 60):
-        self.name, self.limits = "pets", HttpLimits(timeout_s=timeout_s)
+    def __init__(self, timeout_s: float = 60, **limits):
+        self.name = "pets"
+        self.limits = HttpLimits(timeout_s=timeout_s, **limits)
         self.description = ModelDescription((3, 8, 8), ("cat", "dog"), Preprocessing((8, 8)))
         self.workers = Workers()
         self.inputs = Inputs(self.description, self.limits, self.workers)
@@ -78,6 +81,7 @@ class Client:
     """Asks an application in this process."""
 
     def __init__(self, service: FakeService):
+        self.limits = service.limits
         self._transport = httpx.ASGITransport(build(service), raise_app_exceptions=False)
 
     def request(self, method: str, path: str, **more) -> httpx.Response:
@@ -201,6 +205,18 @@ def test_a_replica_that_was_lost_at_the_deadline_was_too_late():
     [
         ("GET", "/nowhere", 404, NOTHING_HERE),
         ("GET", "/predict", 405, "GET is not for this path; it may be POST"),
+        ("PUT", "/predict", 405, "PUT is not for this path; it may be POST"),
+        ("PATCH", "/v2/models/pets", 405, "it may be GET, HEAD"),
+        ("PURGE", "/stats", 405, "it may be GET, HEAD"),
+        ("TRACE", "/v2/models/pets/infer", 405, "it may be POST"),
+        ("OPTIONS", "/predict", 405, "it may be POST"),
+        ("PUT", "/nowhere", 404, NOTHING_HERE),
+        ("POST", "/predict/", 404, f"{NOTHING_HERE}, without a slash at the end"),
+        ("GET", "/v2/health/live/", 404, "without a slash at the end"),
+        ("GET", "//", 404, NOTHING_HERE),
+        ("GET", "/redoc", 404, NOTHING_HERE),
+        ("GET", "/static-offline-docs/nothing", 404, NOTHING_HERE),
+        ("DELETE", "/static-offline-docs/swagger-ui.css", 405, "it may be GET, HEAD"),
         ("GET", "/v2/models/cars", 404, "no model 'cars'; there is 'pets'"),
         ("GET", "/v2/models/pets/versions/2/ready", 404, "no version '2'"),
         ("POST", "/predict", 422, "empty"),
@@ -301,3 +317,91 @@ def test_a_model_of_tensors_takes_no_pictures():
     answer = Client(service).post("/predict", content=PICTURE)
     assert answer.status_code == 422
     assert "/v2/models/pets/infer" in answer.json()["error"]
+
+
+GETS = ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/pets", "/v2/models/pets/ready"]
+
+
+@pytest.mark.parametrize("path", [*GETS, "/stats", "/docs", "/openapi.json", "/nowhere"])
+def test_head_gets_what_get_does_without_the_body(client, path):
+    got, head = client.get(path), client.request("HEAD", path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers == got.headers
+    for method in ("PUT", "OPTIONS"):
+        refused = client.request(method, path)
+        assert refused.headers.get("allow") == ("GET, HEAD" if got.status_code == 200 else None)
+
+
+def test_head_says_that_nothing_is_ready(client, service):
+    service.error = Unavailable("not yet")
+    assert client.request("HEAD", "/v2/health/ready").status_code == 503
+
+
+def test_the_page_of_docs_needs_no_other_host(client):
+    page = client.get("/docs").text
+    asked = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert len(asked) == 3
+    for path in [*asked, "/openapi.json"]:
+        assert re.match(r"/\w", path)
+        assert client.get(path).status_code == 200
+    style = client.get("/static-offline-docs/swagger-ui.css").text
+    assert not re.search(r"url\([\"']?(https?:)?//|@import", style)
+    assert '"validatorUrl": null' in page
+
+
+ORIGIN = {"Origin": "https://app.example.com"}
+PREFLIGHT = ORIGIN | {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "content-type, x-stream",
+}
+
+
+def test_pages_of_other_hosts_may_not_ask_unless_configured(client):
+    assert "access-control-allow-origin" not in client.get("/v2", headers=ORIGIN).headers
+    refused = client.request("OPTIONS", "/predict", headers=PREFLIGHT)
+    assert refused.status_code == 405
+    assert "http.cors_origins" in refused.json()["error"]
+    assert "access-control-allow-origin" not in refused.headers
+
+
+@pytest.mark.parametrize("origins", [["https://app.example.com", "http://b.example:8080"], ["*"]])
+def test_pages_of_configured_hosts_may_ask(origins):
+    client = Client(FakeService(cors_origins=origins))
+    allowed = client.request("OPTIONS", "/predict", headers=PREFLIGHT)
+    assert allowed.status_code == 200
+    assert "POST" in allowed.headers["access-control-allow-methods"]
+    assert "x-stream" in allowed.headers["access-control-allow-headers"]
+    name = "access-control-allow-origin"
+    expected = "*" if origins == ["*"] else ORIGIN["Origin"]
+    for answer in (
+        allowed,
+        client.post("/predict", content=PICTURE, headers=ORIGIN),
+        client.post("/predict", content=b"hello", headers=ORIGIN),
+        client.get("/nowhere", headers=ORIGIN),
+    ):
+        assert answer.headers[name] == expected
+    other = {"Origin": "https://evil.example"}
+    refused = client.request("OPTIONS", "/predict", headers=PREFLIGHT | other)
+    if origins == ["*"]:
+        assert refused.status_code == 200
+    else:
+        assert refused.status_code == 400
+        assert "Disallowed CORS origin; http.cors_origins" in refused.json()["error"]
+        assert name not in client.post("/predict", content=PICTURE, headers=other).headers
+
+
+def test_bodies_may_come_compressed(client):
+    tensors = json.dumps({"inputs": [TENSOR]}).encode()
+    for path, body in (("/predict", PICTURE), ("/v2/models/pets/infer", tensors)):
+        for coding, packed in (("gzip", gzip.compress(body)), ("deflate", zlib.compress(body))):
+            answer = client.post(path, content=packed, headers={"Content-Encoding": coding})
+            assert answer.status_code == 200, answer.text
+        for coding in ("br", "zstd", "compress"):
+            answer = client.post(path, content=body, headers={"Content-Encoding": coding})
+            assert answer.status_code == 415
+            assert answer.headers["accept-encoding"] == "gzip, deflate"
+            assert "gzip or deflate" in answer.json()["error"]
+        bomb = gzip.compress(bytes(9 * client.limits.max_body_bytes), 1)
+        answer = client.post(path, content=bomb, headers={"Content-Encoding": "gzip"})
+        assert answer.status_code == 413
+        assert "decompressed" in answer.json()["error"]
