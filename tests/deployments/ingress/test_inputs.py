@@ -15,6 +15,7 @@ from cache_models.network.pixels import open_picture, pixels
 from cache_models.network.preprocessing import Preprocessing
 from deployments.config import HttpLimits
 from deployments.ingress import inputs
+from deployments.ingress.errors import RequestError
 from deployments.ingress.inputs import (
     INLINE_IMAGE_BYTES,
     INLINE_PIXELS,
@@ -129,6 +130,24 @@ def test_a_large_picture_is_read_in_a_worker_and_looks_the_same(read, kind, shap
         expected = PREPROCESSING.resize(expected)
     assert given.resized == (shape[0] > 160)
     assert np.array_equal(given.batch, expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_large_webp_is_decoded_in_another_process_and_looks_the_same(read, monkeypatch, mode):
+    image = noise(200, 300, 4).convert(mode)
+    body = encoded(image, "WEBP", lossless=True)
+    here, _ = read(picture(body))
+    monkeypatch.setattr(inputs, "HOLDING_PIXELS", 200 * 300 - 1)
+    monkeypatch.delattr(inputs, "decode")
+    form = {"content-type": "multipart/form-data; boundary=b"}
+    head = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
+    for headers, sent in (({}, body), (form, head + body + b"\r\n--b--\r\n")):
+        given, _ = read(lambda reader, h=headers, s=sent: reader.picture(h, s))
+        assert given.resized
+        assert np.array_equal(given.batch, here.batch)
+    with pytest.raises(RequestError, match="the image is damaged: ") as caught:
+        read(picture(body[:60] + bytes(len(body) - 60)))
+    assert caught.value.status == 400
 
 
 def test_small_tensors_are_read_at_once_and_larger_ones_in_a_worker(read):

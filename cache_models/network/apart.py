@@ -1,0 +1,53 @@
+"""Decode a picture in a process of its own, where the decoder would hold the interpreter for all
+that time: Pillow's of WebP does, 0.3 s for 49 megapixels. It starts in about 0.3 s.
+
+    python -m cache_models.network.apart '<preprocessing as JSON>' < picture > resized.npy
+"""
+
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+
+from cache_models.network.pixels import flat, open_picture
+from cache_models.network.preprocessing import Preprocessing
+
+HOLDING = ("WEBP",)
+"""Formats, as Pillow names them."""
+
+
+def resized(data: bytes, preprocessing: Preprocessing) -> np.ndarray:
+    """What `Preprocessing.resize_picture` makes of a picture's file, `(H, W, 1 or 3)` uint8.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    command = [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(preprocessing))]
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        command, input=data, capture_output=True, env=os.environ | {"PYTHONPATH": path}
+    )
+    if done.returncode:
+        raise ValueError((done.stderr.decode(errors="replace").splitlines() or ["no reason"])[-1])
+    return np.load(io.BytesIO(done.stdout), allow_pickle=False)
+
+
+def _main() -> None:
+    given = json.loads(sys.argv[1])
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in given.items()
+    }
+    preprocessing = Preprocessing(**values)
+    picture = flat(
+        open_picture(sys.stdin.buffer.read()), len(preprocessing.mean), preprocessing.background
+    )
+    np.save(sys.stdout.buffer, preprocessing.resize_picture(picture))
+
+
+if __name__ == "__main__":
+    _main()
