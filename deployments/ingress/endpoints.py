@@ -48,9 +48,9 @@ def build(service: Service) -> FastAPI:
             slash = request.url.path.endswith("/") and request.url.path != "/"
             message = f"{NOTHING_HERE}{', without a slash at the end' if slash else ''}"
         elif error.status_code == 405:
-            if headers.get("Allow") == "GET":
-                headers["Allow"] += ", HEAD"
-            allowed = headers.get("Allow", "another method")
+            methods = set(headers.get("Allow", "").split(", "))
+            allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+            headers["Allow"] = allowed
             message = f"{request.method} is not for this path; it may be {allowed}"
             if "access-control-request-method" in request.headers:
                 message += "; http.cors_origins in serve_config.yaml says which origins may ask"

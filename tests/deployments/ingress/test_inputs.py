@@ -142,7 +142,7 @@ def test_a_large_webp_is_decoded_in_another_process_and_looks_the_same(read, mon
     form = {"content-type": "multipart/form-data; boundary=b"}
     head = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
     for headers, sent in (({}, body), (form, head + body + b"\r\n--b--\r\n")):
-        given, _ = read(lambda reader, h=headers, s=sent: reader.picture(h, s))
+        given, _ = read(lambda reader, h=headers, s=sent: reader.file(h, s))
         assert given.resized
         assert np.array_equal(given.batch, here.batch)
     with pytest.raises(RequestError, match="the image is damaged: ") as caught:
