@@ -31,19 +31,14 @@ class InferRequest:
 
     Attributes:
         id: the client's own; empty for none.
-        inputs: by name, as the model takes them.
+        batch: as the model takes it.
         outputs: in the order in which they are wanted.
     """
 
     id: str
     parameters: Mapping[str, Any]
-    inputs: Mapping[str, np.ndarray]
+    batch: np.ndarray
     outputs: Sequence[WantedOutput]
-
-    @property
-    def batch(self) -> np.ndarray:
-        (batch,) = self.inputs.values()
-        return batch
 
 
 @dataclass(frozen=True)

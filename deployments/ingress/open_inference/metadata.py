@@ -33,7 +33,7 @@ class MetadataTensor(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """Where there are two inputs, a request carries one of them; -1 is any number from 1."""
+    """A request carries `input`, or `inputs_per_request` others; -1 is any number from 1."""
 
     name: str
     versions: list[str]
@@ -127,7 +127,8 @@ def check_model(served: str, name: str, version: str) -> None:
 
 def metadata(name: str, description: ModelDescription, limits: HttpLimits) -> ModelMetadata:
     """The model's tensors."""
-    inputs = Signature(description, limits).tensors().items()
+    signature = Signature(description, limits)
+    inputs = signature.tensors().items()
     return ModelMetadata(
         name=name,
         versions=[MODEL_VERSION],
@@ -139,13 +140,13 @@ def metadata(name: str, description: ModelDescription, limits: HttpLimits) -> Mo
             ),
             MetadataTensor(name="label", datatype="BYTES", shape=[-1]),
         ],
-        parameters={"inputs_per_request": 1},
+        parameters={"inputs_per_request": len(signature.needed)},
     )
 
 
 def config(name: str, description: ModelDescription, limits: HttpLimits) -> ModelConfig:
     """The same, in Triton's form."""
-    told = metadata(name, description, limits)
+    told, needed = metadata(name, description, limits), Signature(description, limits).needed
     return ModelConfig(
         name=name,
         platform=PLATFORM,
@@ -156,9 +157,9 @@ def config(name: str, description: ModelDescription, limits: HttpLimits) -> Mode
                 name=tensor.name,
                 data_type=_data_type(tensor.datatype),
                 dims=tensor.shape[1:],
-                optional=i > 0,
+                optional=tensor.name not in needed,
             )
-            for i, tensor in enumerate(told.inputs)
+            for tensor in told.inputs
         ],
         output=[
             ConfigOutput(

@@ -6,7 +6,7 @@ is wrong.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from deployments.ingress.open_inference.messages import (
     refuse_shared_memory,
     wanted,
 )
-from deployments.ingress.open_inference.tensors import Signature, as_array, of_datatype
+from deployments.ingress.open_inference.tensors import Signature, as_array, of_datatype, of_input
 
 LENGTH = "Inference-Header-Content-Length"
 """The header with the length of the JSON, if bytes follow it."""
@@ -82,53 +82,66 @@ def parse(json: bytes, binary: memoryview, signature: Signature) -> InferRequest
     parameters = request.parameters or {}
     asked = [(output.name, output.parameters or {}) for output in request.outputs or []]
     outputs = wanted(asked, flag(parameters, "binary_data_output"))
-    given = request.inputs[0]
-    shape = signature.check(given.name, given.datatype, given.shape)
-    if (size := _binary_size(given, len(binary))) is not None:
-        values = from_bytes(binary[:size], given.datatype, shape)
-    else:
-        values = _numbers(json, numbers, given, shape)
-    batch = signature.taken(given.name, given.datatype, values)
-    return InferRequest(request.id or "", parameters, {given.name: batch}, outputs)
+    sizes = _binary_sizes(request.inputs, len(binary))
+    inputs: list[tuple[str, np.ndarray]] = []
+    for i, (given, size) in enumerate(zip(request.inputs, sizes, strict=True)):
+        with of_input(i):
+            shape = signature.check(given.name, given.datatype, given.shape)
+            if size is None:
+                values = _numbers(json, numbers, i, given, shape)
+            else:
+                values = from_bytes(binary[:size], given.datatype, shape)
+                binary = binary[size:]
+            inputs.append((given.name, signature.taken(given.name, given.datatype, values)))
+    return InferRequest(request.id or "", parameters, signature.batch(inputs), outputs)
 
 
-def _binary_size(given: schema.RequestInput, follow: int) -> int | None:
-    """How many of the bytes that follow are the input's; None if its values are in the JSON."""
-    parameters = given.parameters or {}
-    refuse_shared_memory(parameters, f"the input {given.name!r}")
-    size = parameters.get("binary_data_size")
-    if size is not None and given.data is not None:
-        raise RequestError("inputs.0 has both data and parameters.binary_data_size; send one")
-    if size is None and given.data is None:
+def _binary_sizes(inputs: Sequence[schema.RequestInput], follow: int) -> list[int | None]:
+    """How many of the bytes that follow are each input's; None if its values are in the JSON."""
+    sizes = []
+    for i, given in enumerate(inputs):
+        parameters = given.parameters or {}
+        with of_input(i):
+            refuse_shared_memory(parameters, f"the input {given.name!r}")
+            size = parameters.get("binary_data_size")
+            if size is not None and given.data is not None:
+                raise RequestError(
+                    "inputs.0 has both data and parameters.binary_data_size; send one"
+                )
+            if size is None and given.data is None:
+                raise RequestError(
+                    f"inputs.0.data: there is none; send it, or parameters.binary_data_size, so "
+                    f"many bytes after the JSON, and the JSON's length in the header {LENGTH!r}"
+                )
+        sizes.append(size)
+    wrong = any(size is not None and (type(size) is not int or size < 0) for size in sizes)
+    if wrong or sum(size or 0 for size in sizes) != follow:
+        told = sizes[0] if len(sizes) == 1 else sizes
         raise RequestError(
-            f"inputs.0.data: there is none; send it, or parameters.binary_data_size, so many bytes "
-            f"after the JSON, and the JSON's length in the header {LENGTH!r}"
+            f"inputs: parameters.binary_data_size is {told!r:.80}; {follow} bytes follow the JSON, "
+            f"whose length is in the header {LENGTH!r}"
         )
-    if (0 if size is None else size) != follow or isinstance(size, bool):
-        raise RequestError(
-            f"inputs.0.parameters.binary_data_size is {size!r:.80}; {follow} bytes follow the "
-            f"JSON, whose length is in the header {LENGTH!r}"
-        )
-    return size
+    return sizes
 
 
 def _numbers(
-    json: bytes, numbers: bytes, given: schema.RequestInput, shape: tuple[int, ...]
+    json: bytes, numbers: bytes, i: int, given: schema.RequestInput, shape: tuple[int, ...]
 ) -> np.ndarray:
     if given.datatype in BINARY_ONLY:
         raise RequestError(
             f"inputs.0.datatype: {given.datatype} comes as bytes after the JSON, not in it"
         )
-    values = None
-    if given.data == [APART] and given.datatype != "BOOL":
+    data, values = given.data or [], None
+    if data == [APART] and given.datatype != "BOOL":
         values = json_numbers.read(numbers, shape)
-    if values is None and len(json) > MOST_WHOLE_BYTES:
+    if values is None and data == [APART] and len(json) > MOST_WHOLE_BYTES:
         raise InvalidInput(
             f"inputs.0.data must hold numbers for datatype {given.datatype}, flat or nested as "
             f"inputs.0.shape says, {list(shape)}; or send them as bytes after the JSON"
         )
     if values is None:
-        values = as_array(_whole(json).inputs[0].data or [], given.datatype, shape)
+        data = _whole(json).inputs[i].data or [] if data == [APART] else data
+        values = as_array(data, given.datatype, shape)
     return of_datatype(values, given.datatype)
 
 

@@ -14,7 +14,7 @@ class RequestInput(BaseModel):
     """One tensor. Its values stand in `data`, flat or nested as the shape says, or follow the JSON
     as so many bytes as `parameters.binary_data_size` says."""
 
-    name: str = Field(examples=["image"], json_schema_extra={"enum": ["image", "input"]})
+    name: str = Field(examples=["image"])
     shape: list[int] = Field(examples=[[1, 2, 2, 1]])
     datatype: str = Field(examples=["UINT8"], json_schema_extra={"enum": [*DTYPES]})
     parameters: Parameters | None = None
@@ -36,7 +36,7 @@ class InferRequest(BaseModel):
 
     id: str | None = None
     parameters: Parameters | None = None
-    inputs: list[RequestInput] = Field(min_length=1, max_length=1)
+    inputs: list[RequestInput] = Field(min_length=1)
     outputs: list[RequestOutput] | None = None
 
 

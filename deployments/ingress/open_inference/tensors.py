@@ -5,13 +5,14 @@ Values may come in any datatype, if they are the same afterwards: to a model, 7 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from cache_models.network.description import ModelDescription
 from deployments.config import HttpLimits
-from deployments.ingress.errors import BodyTooLarge, InvalidInput
+from deployments.ingress.errors import BodyTooLarge, InvalidInput, RequestError
 from deployments.ingress.open_inference.datatypes import DTYPES
 
 FLOATS = ("FP16", "BF16", "FP32", "FP64")
@@ -21,8 +22,11 @@ MOST_EXACT = 2**24
 
 class Signature:
     """Of one model: either `image`, decoded pixels `(B, h, w, C)` of any size as UINT8, or `input`,
-    what the base DNN itself takes, `(B, *input_shape)` as FP32. Other models than those of images
-    take only the latter.
+    what the base DNN itself takes, `(B, *input_shape)` as FP32. Models of tokens take, in place of
+    `image`, each of their inputs by its name, `(B, tokens)` as INT64; others `input` alone.
+
+    Attributes:
+        needed: the names of what a request carries, unless it carries `input`.
     """
 
     def __init__(self, description: ModelDescription, limits: HttpLimits):
@@ -30,13 +34,16 @@ class Signature:
         self._input_shape = description.input_shape
         preprocessing = description.preprocessing
         self._channels = len(preprocessing.mean) if preprocessing else 0
-        self._names = ("image", "input") if preprocessing else ("input",)
+        self._token_inputs = description.token_inputs
+        self.needed = ("image",) if preprocessing else self._token_inputs or ("input",)
+        self._names = tuple(dict.fromkeys((*self.needed, "input")))
 
     def tensors(self) -> dict[str, tuple[str, list[int]]]:
         """Datatype and shape by name, -1 for any number."""
         all_of_them = {
             "image": ("UINT8", [-1, -1, -1, self._channels]),
             "input": ("FP32", [-1, *self._input_shape]),
+            **{name: ("INT64", [-1, self._input_shape[-1]]) for name in self._token_inputs},
         }
         return {name: all_of_them[name] for name in self._names}
 
@@ -80,8 +87,8 @@ class Signature:
 
     def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
         _, expected = self.tensors()[name]
-        if name == "input":
-            fits = len(shape) > 1 and shape[1:] == self._input_shape and shape[0] > 0
+        if name != "image":
+            fits = len(shape) > 1 and list(shape[1:]) == expected[1:] and shape[0] > 0
         else:
             fits = len(shape) == 4 and min(shape) > 0 and shape[3] in (1, self._channels)
         if not fits:
@@ -116,6 +123,37 @@ class Signature:
             small = (values <= MOST_EXACT) & (values >= -MOST_EXACT)
             _check(values, small, f"whole numbers within +-{MOST_EXACT}, which FP32 holds exactly")
         return taken
+
+    def batch(self, inputs: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+        """What the base DNN is asked about: the one input, or those of tokens as the rows of one
+        tensor `(B, inputs, tokens)`.
+
+        Args:
+            inputs: names and values, as `taken` gives them.
+
+        Raises:
+            InvalidInput: there are too few, too many or the wrong ones.
+        """
+        by_name, names = dict(inputs), [name for name, _ in inputs]
+        if len(inputs) == 1 and names[0] not in self._token_inputs:
+            return inputs[0][1]
+        if not self._token_inputs or sorted(names) != sorted(self._token_inputs):
+            raise InvalidInput(
+                f"inputs: there are {names!r:.200}; there may be {list(self.needed)}, or 'input' "
+                f"alone"
+            )
+        if len({len(values) for values in by_name.values()}) > 1:
+            raise InvalidInput("inputs: all must have as many rows")
+        return np.stack([by_name[name] for name in self._token_inputs], axis=1)
+
+
+@contextmanager
+def of_input(i: int) -> Iterator[None]:
+    """Lets errors, which speak of the first input, speak of this one."""
+    try:
+        yield
+    except RequestError as error:
+        raise type(error)(str(error).replace("inputs.0", f"inputs.{i}")) from error
 
 
 def as_array(data: list, datatype: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -15,7 +15,7 @@ from deployments.ingress.open_inference.messages import (
     refuse_shared_memory,
     wanted,
 )
-from deployments.ingress.open_inference.tensors import Signature, of_datatype
+from deployments.ingress.open_inference.tensors import Signature, of_datatype, of_input
 
 CONTENTS = {
     "BOOL": "bool_contents",
@@ -41,23 +41,25 @@ def read(message: pb.ModelInferRequest, signature: Signature) -> InferRequest:
         RequestError: names the field, what it got and may be.
     """
     outputs = wanted([(output.name, parameters(output.parameters)) for output in message.outputs])
-    if len(message.inputs) != 1:
-        raise RequestError(f"inputs: there are {len(message.inputs)}; the model takes 1")
-    given = message.inputs[0]
-    refuse_shared_memory(parameters(given.parameters), f"the input {given.name!r}")
-    shape = signature.check(given.name, given.datatype, given.shape)
+    if not message.inputs:
+        raise RequestError("inputs: there are none")
     raw = message.raw_input_contents
-    if not raw:
-        values = _contents(given, shape)
-    elif len(raw) > 1 or given.HasField("contents"):
+    if raw and (
+        len(raw) != len(message.inputs) or any(i.HasField("contents") for i in message.inputs)
+    ):
         raise RequestError(
             f"raw_input_contents: there are {len(raw)}; there may be one an input, whose contents "
             f"then are empty"
         )
-    else:
-        values = from_bytes(raw[0], given.datatype, shape)
-    batch = signature.taken(given.name, given.datatype, values)
-    return InferRequest(message.id, parameters(message.parameters), {given.name: batch}, outputs)
+    inputs: list[tuple[str, np.ndarray]] = []
+    for i, given in enumerate(message.inputs):
+        with of_input(i):
+            refuse_shared_memory(parameters(given.parameters), f"the input {given.name!r}")
+            shape = signature.check(given.name, given.datatype, given.shape)
+            values = from_bytes(raw[i], given.datatype, shape) if raw else _contents(given, shape)
+            inputs.append((given.name, signature.taken(given.name, given.datatype, values)))
+    batch = signature.batch(inputs)
+    return InferRequest(message.id, parameters(message.parameters), batch, outputs)
 
 
 def _contents(given: pb.ModelInferRequest.InferInputTensor, shape: tuple[int, ...]) -> np.ndarray:

@@ -22,6 +22,7 @@ from deployments.ingress.open_inference.messages import InferResponse, WantedOut
 from deployments.ingress.open_inference.tensors import Signature
 from deployments.transport.errors import Failed, Lost, Refused
 from tests.deployments.ingress.open_inference.test_rest import IMAGES, TENSORS
+from tests.deployments.ingress.open_inference.test_token_inputs import IDS, MASK, TOKENS
 from tests.deployments.ingress.test_endpoints import FakeService
 
 STATUS = grpc.StatusCode
@@ -64,6 +65,12 @@ def test_values_may_stand_in_the_field_of_their_datatype(datatype, contents):
     assert read(request([[1, 0]], datatype, contents)).batch.tolist() == [[1, 0]]
 
 
+def test_a_model_of_tokens_takes_its_inputs_by_their_names():
+    given = request(MASK, "INT32", name="attention_mask")
+    given.MergeFrom(request(IDS, "INT64", name="input_ids"))
+    assert read(given, TOKENS).batch.tolist() == np.stack([IDS, MASK], axis=1).tolist()
+
+
 def test_values_may_be_raw():
     assert read(request(np.float32([[0.5, 1]]))).batch.tolist() == [[0.5, 1]]
     assert read(request(np.float16([[0.5, 1]]), "FP16")).batch.tolist() == [[0.5, 1]]
@@ -87,7 +94,7 @@ def test_parameters_and_outputs_are_read():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (pb.ModelInferRequest(), "inputs: there are 0; the model takes 1"),
+        (pb.ModelInferRequest(), "inputs: there are none"),
         (request(np.float32([[1, 2]]), "FP64"), "has 8 bytes; .* say 16"),
         (request([[1, 2]], "FP16", raw=False), "comes as raw_input_contents"),
         (request([[1, 2]], "FP32", "fp64_contents"), "fp32_contents has 0 values; .* says 2"),
