@@ -38,6 +38,7 @@ def resized(data: bytes, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def _main() -> None:
+    os.nice(10)  # small pictures come first
     given = json.loads(sys.argv[1])
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in given.items()

@@ -21,9 +21,14 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """As Pillow names them. JPEG includes MPO, which phones make of two pictures, and PPM also PGM."""
 MOST_SIDE_PIXELS = 65_535
 """As of a JPEG. Longer pictures are mostly rows, each of which costs memory of its own."""
+MOST_SCANS = 200
+"""Of a progressive JPEG, which has about ten. A dozen bytes are enough for one, and each costs as
+much time as all pixels."""
 WHITE = (255, 255, 255)
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_SCAN = b"\xff\xda"
+"""Where one begins; within it these bytes cannot stand."""
 _NOTES = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
 """Chunks of a PNG that say nothing of its pixels. They may be long, and expand a thousandfold."""
 _GREY = ("1", "L", "LA", "La")
@@ -67,6 +72,10 @@ def open_picture(data: bytes) -> Image.Image:
         raise UnsupportedPicture(
             f"the {image.format} image has pixels of the mode {image.mode!r}; they may be grey, a "
             f"palette's, RGB or CMYK, of at most 16 bits a channel"
+        )
+    if "progressive" in image.info and data.count(_SCAN) > MOST_SCANS:
+        raise UnsupportedPicture(
+            f"the JPEG image goes over its pixels more than {MOST_SCANS} times; save it again"
         )
     if max(image.size) > MOST_SIDE_PIXELS:
         raise PictureTooLarge(

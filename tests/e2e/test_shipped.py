@@ -1,5 +1,6 @@
 """The application of `serve_config.yaml` at its own address, as a stranger meets it."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def test_metadata_and_health(client):
 @pytest.mark.parametrize(
     ("path", "body", "status", "message"),
     [
-        ("/predict", b"no image", 415, "PNG or JPEG"),
+        ("/predict", b"no image", 415, "PNG, JPEG, WEBP"),
         ("/predict", b"", 422, "empty"),
         ("/predict", bytes(11 * 1024 * 1024), 413, "10485760 bytes"),
         ("/predict?cache=maybe", b"", 422, "'maybe'; it may be 'on' or 'off'"),
@@ -174,3 +175,22 @@ def test_stats_name_the_plan_and_the_version(client):
     assert stats["hit_rate"] > 0
     assert stats["latency_ms"]["count"] == stats["requests"]
     assert stats["lookup_failures"] == {}
+
+
+def test_http_is_spoken_as_probes_and_browsers_speak_it(shipped):
+    picture = png(sample()[0][0])
+    with httpx.Client(base_url=shipped, timeout=60) as client:
+        packed = {"Content-Encoding": "gzip"}
+        answer = client.post("/predict", content=gzip.compress(picture), headers=packed)
+        assert answer.status_code == 200, answer.text
+        head = client.head("/v2/health/ready")
+        assert (head.status_code, head.content) == (200, b"")
+        for method, path, status in (
+            ("PUT", "/predict", 405),
+            ("PURGE", "/stats", 405),
+            ("OPTIONS", "/predict", 405),
+            ("GET", "/nowhere", 404),
+            ("POST", "/predict/", 404),
+        ):
+            refused = client.request(method, path)
+            assert (refused.status_code, refused.json().keys()) == (status, {"error"})

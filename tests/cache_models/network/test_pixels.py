@@ -276,6 +276,14 @@ def test_what_is_not_read_is_named(data, message):
         open_picture(data)
 
 
+def test_a_jpeg_of_more_scans_than_anybody_needs_is_refused_before_it_is_decoded():
+    jpeg = encoded(COLOUR, "JPEG", progressive=True)
+    scan, end = jpeg[jpeg.rindex(b"\xff\xda") : -2], jpeg[-2:]
+    assert read(jpeg[:-2] + scan * 100 + end).shape == (12, 20, 3)
+    with pytest.raises(UnsupportedPicture, match="more than 200 times"):
+        open_picture(jpeg[:-2] + scan * 300 + end)
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16", "P"])
 def test_a_picture_of_many_bands_is_what_its_bands_are(mode):
     large = Image.fromarray(RNG.integers(0, 256, (900, 500), np.uint8))
