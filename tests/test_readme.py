@@ -98,8 +98,8 @@ def test_named_modules_and_what_is_in_them_exist(page):
         path = ROOT / name.replace(".", "/")
         is_module = path.is_dir() or path.with_suffix(".py").is_file()
         module, _, attribute = (name, "", function) if is_module else name.rpartition(".")
-        source = ROOT / (module.replace(".", "/") + ".py")
-        assert source.is_file() or path.is_dir(), f"{name} is not there"
+        source = ROOT / (module.replace(".", "/") + ("/__init__.py" if path.is_dir() else ".py"))
+        assert source.is_file(), f"{name} is not there"
         assert not attribute or re.search(
             rf"^(def|class) {attribute}\b|^{attribute}\b.* =", source.read_text(), re.M
         ), f"{module} has no {attribute}"
