@@ -28,7 +28,7 @@ def describe_cut_points(
     total = sum(cost[1] for cost in costs)
     reached = np.cumsum([cost[1] for cost in costs]) / total
     cached = set(plan.cut_points) if plan else set()
-    width = max(len(name) for name in names)
+    width = max(map(len, ["(output)", *names]))
     lines = [
         f"{'cut point':{width}}  {'compute':>7}  {'ms b1':>7}  {'ms b8':>7}  "
         f"{'activation':>16}  {'KB fp32':>8}  "

@@ -264,4 +264,26 @@ def engines(models: tuple[str, ...], threads: int | None, out: Path | None) -> N
         out.write_text(engines.as_csv(rows))
 
 
-COMMANDS = (inspect, evaluate, compare, novelty, tune, engines)
+@click.command()
+@click.argument("builders", nargs=-1, metavar="[BUILDER]...")
+@click.option("--side", default=64, show_default=True, help="Of inputs, where so small ones go.")
+@click.option("--timeout-s", default=900.0, show_default=True, help="For each.")
+@click.option("--out", type=UserPath(), help="The lines as CSV.")
+def architectures(builders: tuple[str, ...], side: int, timeout_s: float, out: Path | None) -> None:
+    """Try which of torchvision's classifiers load, cut bit by bit and build; random weights.
+
+    BUILDER is such as resnet50; by default all of them.
+    """
+    from cache_models.bench import architectures
+
+    rows: list[architectures.ArchitectureRow] = []
+    click.echo(architectures.heading())
+    for row in architectures.try_all(builders or architectures.builders(), side, timeout_s):
+        click.echo(architectures.describe(row))
+        rows.append(row)
+        if out:
+            out.write_text(architectures.as_csv(rows))
+    click.echo(architectures.summary(rows))
+
+
+COMMANDS = (inspect, evaluate, compare, novelty, tune, engines, architectures)
