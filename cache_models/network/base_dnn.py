@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.optim.swa_utils import AveragedModel
 
 from cache_models.errors import ModelReferenceError
 from cache_models.network.adapters import adapted
@@ -77,16 +79,22 @@ def load(reference: str) -> BaseDNN:
         else:
             raise ModelReferenceError(f"model {reference!r} is not {FORMS}.")
         module, description = made
-        module = _unwrapped(reference, module).cpu().eval().float().requires_grad_(False)
+        module = _unwrapped(reference, module)
+        if any(value.is_meta or is_lazy(value) for value in module.parameters()):
+            raise ModelReferenceError(
+                f"{reference} has weights without values: load them, with assign=True where the "
+                f"module was made on the meta device, or run it once where it has lazy layers."
+            )
+        module = module.cpu().eval().float().requires_grad_(False)
         module = adapted(module, description)
         check_classifier(reference, module, description)
     return BaseDNN(reference, module, description)
 
 
 def _unwrapped(reference: str, module: nn.Module) -> nn.Module:
-    """Without what computes the same in another way: several GPUs, or torch.compile."""
+    """Without what is around it in training: several GPUs, torch.compile, averages of weights."""
     match module:
-        case nn.DataParallel() | nn.parallel.DistributedDataParallel():
+        case nn.DataParallel() | nn.parallel.DistributedDataParallel() | AveragedModel():
             return _unwrapped(reference, module.module)
         case torch._dynamo.OptimizedModule():
             return _unwrapped(reference, module._orig_mod)

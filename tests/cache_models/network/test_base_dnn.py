@@ -61,3 +61,26 @@ def test_a_module_that_does_not_return_class_scores_is_refused(monkeypatch):
     monkeypatch.setattr("tests.tiny.no_scores", no_scores, raising=False)
     with pytest.raises(NotAClassifierError, match=r"\(2, 48\).*not class scores of shape \(2, 2\)"):
         load("tests.tiny:no_scores")
+
+
+def linear(module: nn.Module):
+    return module, ModelDescription((4,), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    "wrapped", [nn.DataParallel, torch.compile, torch.optim.swa_utils.AveragedModel]
+)
+def test_what_is_around_a_module_in_training_is_taken_off(wrapped, monkeypatch):
+    bare = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)).bfloat16()
+    monkeypatch.setattr("tests.tiny.wrapped", lambda: linear(wrapped(bare)), raising=False)
+    base = load("tests.tiny:wrapped")
+    assert type(base.module) is nn.Sequential
+    assert {value.dtype for value in base.module.parameters()} == {torch.float32}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # lazy layers' own
+@pytest.mark.parametrize("make", [lambda: nn.Linear(4, 3, device="meta"), lambda: nn.LazyLinear(3)])
+def test_weights_without_values_are_refused(make, monkeypatch):
+    monkeypatch.setattr("tests.tiny.empty", lambda: linear(make()), raising=False)
+    with pytest.raises(ModelReferenceError, match="weights without values"):
+        load("tests.tiny:empty")
