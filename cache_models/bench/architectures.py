@@ -164,7 +164,8 @@ def describe(row: ArchitectureRow) -> str:
     )
     line = (
         f"{row.builder:20} {row.million_weights:7.1f} M {row.side:5} {row.seconds:5.0f}  "
-        f"{loads:5}  {row.cut_points:10} {row.candidates:10}  {identical:9}  {builds:6}  {row.graphs:6}"
+        f"{loads:5}  {row.cut_points:10} {row.candidates:10}  {identical:9}  {builds:6}  "
+        f"{row.graphs:6}"
     )
     return f"{line}  {row.refused}".rstrip()
 
