@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cache_models.errors import CacheModelsError
+from cache_models.paths import UserPath
 from cache_models.zoo.keywords import weights_file
 
 
@@ -24,7 +25,7 @@ def train(seed: int) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=UserPath())
 @click.option("--use", type=click.Choice(["caches", "service"]), default="caches")
 @click.option("--clips", default=6_000, show_default=True)
 @click.option("--seed", default=0, show_default=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cache_models.errors import CacheModelsError
+from cache_models.paths import UserPath
 from cache_models.zoo.street import weights_file
 
 
@@ -14,7 +15,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("video", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("video", type=UserPath(exists=True, dir_okay=False))
 def train(video: Path) -> None:
     """Fit the last layer to the first half of VIDEO: two minutes on two cores."""
     from cache_models.zoo.street.training import train

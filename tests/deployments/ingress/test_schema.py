@@ -12,6 +12,13 @@ from deployments.ingress.admin import TOKEN
 from deployments.ingress.endpoints import build
 from tests.deployments.ingress.test_endpoints import OPERATOR, FakeService
 
+
+@schemathesis.serializer("image/bmp", "image/tiff", "image/x-portable-anymap")
+def as_it_is(_: object, value: bytes) -> bytes:
+    """Of these the library does not know that they are bytes."""
+    return value
+
+
 EXAMPLES = int(os.environ.get("GATI_SCHEMA_EXAMPLES", "5"))
 schema = schemathesis.openapi.from_asgi("/openapi.json", build(FakeService()))
 
