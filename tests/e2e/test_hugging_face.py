@@ -1,0 +1,62 @@
+"""A ViT and a BERT of transformers, unmodified, are served and asked."""
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from cache_models.build.cold_start import cold_start
+from cache_models.network.base_dnn import load
+from cache_models.promise.promise import Limits
+from cache_models.store.plan import HopCost
+from cache_models.store.versions import Store
+from workload.client.protocols import png
+
+pytest.importorskip("transformers")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def application(name, folder):
+    store = Store(folder / name)
+    cold_start(load(f"cache_models.zoo.hugging_face:{name}"), store, Limits(), HopCost())
+    return {
+        "name": name,
+        "route_prefix": f"/{name}",
+        "import_path": "deployments.app:build",
+        "args": {
+            "name": name,
+            "model": f"cache_models.zoo.hugging_face:{name}",
+            "store": str(store.folder),
+            "retraining": {"rounds": False},
+        },
+    }
+
+
+def answers(base, inputs) -> np.ndarray:
+    with torch.inference_mode():
+        return base.module(inputs).argmax(1).numpy()
+
+
+def test_a_vit_classifies_pictures(server, tmp_path):
+    base = load("cache_models.zoo.hugging_face:vit")
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    with server.application(application("vit", tmp_path)) as url:
+        given = [
+            httpx.post(f"{url}/predict", content=png(picture), timeout=60).json()["class_id"]
+            for picture in pictures
+        ]
+    assert np.array_equal(given, answers(base, base.inputs(pictures)))
+
+
+def test_a_bert_takes_ids_and_mask(server, tmp_path):
+    base = load("cache_models.zoo.hugging_face:bert")
+    inputs = base.examples(4)
+    tensor = {
+        "name": "input", "shape": list(inputs.shape), "datatype": "FP32",
+        "data": inputs.flatten().tolist(),
+    }  # fmt: skip
+    with server.application(application("bert", tmp_path)) as url:
+        reply = httpx.post(f"{url}/v2/models/bert/infer", json={"inputs": [tensor]}, timeout=60)
+    outputs = {output["name"]: output["data"] for output in reply.json()["outputs"]}
+    probabilities = np.reshape(outputs["probabilities"], (4, 5))
+    assert np.array_equal(probabilities.argmax(1), answers(base, inputs))
