@@ -10,6 +10,7 @@ from cache_models.network.base_dnn import load
 from cache_models.promise.promise import Limits
 from cache_models.store.plan import HopCost
 from cache_models.store.versions import Store
+from cache_models.zoo.hugging_face import TEXT_INPUTS
 from workload.client.protocols import png
 
 pytest.importorskip("transformers")
@@ -51,12 +52,17 @@ def test_a_vit_classifies_pictures(server, tmp_path):
 def test_a_bert_takes_ids_and_mask(server, tmp_path):
     base = load("cache_models.zoo.hugging_face:bert")
     inputs = base.examples(4)
-    tensor = {
-        "name": "input", "shape": list(inputs.shape), "datatype": "FP32",
-        "data": inputs.flatten().tolist(),
-    }  # fmt: skip
+    tensors = [
+        {
+            "name": name,
+            "shape": [4, 16],
+            "datatype": "INT64",
+            "data": inputs[:, i].long().flatten().tolist(),
+        }
+        for i, name in enumerate(TEXT_INPUTS)
+    ]
     with server.application(application("bert", tmp_path)) as url:
-        reply = httpx.post(f"{url}/v2/models/bert/infer", json={"inputs": [tensor]}, timeout=60)
+        reply = httpx.post(f"{url}/v2/models/bert/infer", json={"inputs": tensors}, timeout=60)
     outputs = {output["name"]: output["data"] for output in reply.json()["outputs"]}
     probabilities = np.reshape(outputs["probabilities"], (4, 5))
     assert np.array_equal(probabilities.argmax(1), answers(base, inputs))
