@@ -1,8 +1,13 @@
-"""Whether files are what was written, and are on disk."""
+"""Whether files are what was written, and are on disk as a whole."""
 
 import hashlib
 import os
+import shutil
+import time
 from pathlib import Path
+
+ABANDONED_S = 3600.0
+"""After which whoever has begun to write a folder, and has not ended, never will."""
 
 
 def sha256(file: Path) -> str:
@@ -17,3 +22,10 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """What a killed process left half-written; nobody else takes so long to write a version."""
+    for partial in folder.glob(".*"):
+        if time.time() - partial.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -12,11 +12,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from cache_models.errors import ArtifactError
-from cache_models.store.checksums import sync
+from cache_models.store.checksums import remove_abandoned, sync
 from cache_models.store.files import SAMPLES
-from cache_models.store.graphs import MANIFEST, ROWS, Graphs, folder_of, sound
+from cache_models.store.graphs import MANIFEST, ROWS, Graphs, folder_of, sound, within
 from cache_models.store.plan import Plan
-from cache_models.store.versions import CacheVersion, remove_abandoned
+from cache_models.store.publication import push
+from cache_models.store.versions import CacheVersion, Store
 
 if TYPE_CHECKING:
     from cache_models.network.base_dnn import BaseDNN
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def ensure(store: Path, version: CacheVersion) -> Graphs:
+def ensure(store: Path | str, version: CacheVersion) -> Graphs:
     """The graphs for a version's plan: those that are there, or made now.
+
+    Args:
+        store: here and below: its folder, or its URL.
 
     Raises:
         ModelReferenceError: they have to be made, and the base DNN cannot be loaded.
@@ -44,7 +48,7 @@ def ensure(store: Path, version: CacheVersion) -> Graphs:
     return make(store, plan, base, _kept_inputs(version))
 
 
-def make(store: Path, plan: Plan, base: BaseDNN, inputs: np.ndarray | None) -> Graphs:
+def make(store: Path | str, plan: Plan, base: BaseDNN, inputs: np.ndarray | None) -> Graphs:
     """Export the slices for `plan` to `store`, in place of what is there.
 
     Args:
@@ -71,6 +75,8 @@ def make(store: Path, plan: Plan, base: BaseDNN, inputs: np.ndarray | None) -> G
             entry.chmod(0o644)
             sync(entry)
         partial.chmod(0o755)
+        if (mirror := Store(store).mirror) is not None:
+            push(mirror.remote, partial, within(plan), MANIFEST)
         shutil.rmtree(target, ignore_errors=True)
         try:
             partial.rename(target)

@@ -6,7 +6,8 @@ versions of caches, which come and go while the slices stay.
 
 The key stands for the base DNN's weights and the cut points. A folder is written beside its place
 and renamed into it, so it is there whole or not at all, and what differs from its checksum is
-refused. `store.exporting` writes; nothing here needs PyTorch, unless a slice runs in it.
+refused. Of a store that lies elsewhere they are brought to the node's copy, as versions are.
+`store.exporting` writes; nothing here needs PyTorch, unless a slice runs in it.
 """
 
 import hashlib
@@ -15,12 +16,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from cache_models.cache.lookup import CacheLookup, Past
+from cache_models.cache.stream_memory import StreamLimits
 from cache_models.errors import ArtifactError, EngineError
 from cache_models.network.engine.interface import Engine, EngineChoice, EngineName
 from cache_models.network.stages import Stage
 from cache_models.store.checksums import sha256
 from cache_models.store.plan import Plan
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
+from cache_models.store.versions import Store
 
 FOLDER, MANIFEST = "graphs", "graphs.json"
 ROWS = 32
@@ -67,18 +71,29 @@ class Graphs(BaseModel):
     partitions: dict[str, GraphRecord]
 
 
-def folder_of(store: Path, plan: Plan) -> Path:
-    """Where the graphs for `plan` are, or will be."""
+def within(plan: Plan) -> str:
+    """Where the graphs for `plan` are, or will be, within a store."""
     key = f"{Graphs.model_fields['format'].default} {plan.fingerprint} {plan.cut_points}"
-    return store / FOLDER / hashlib.sha256(key.encode()).hexdigest()[:16]
+    return f"{FOLDER}/{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def read(store: Path, plan: Plan) -> Graphs:
+def folder_of(store: Path | str, plan: Plan) -> Path:
+    """Likewise, on this machine.
+
+    Args:
+        store: here and below: its folder, or its URL.
+    """
+    return Store(store).folder / within(plan)
+
+
+def read(store: Path | str, plan: Plan) -> Graphs:
     """What is there for `plan`; its files are checked when they are loaded, or by `check`.
 
     Raises:
         ArtifactError: nothing, or nothing that can be read.
     """
+    if (mirror := Store(store).mirror) is not None:
+        mirror.bring(within(plan), MANIFEST, _checksums)
     file = folder_of(store, plan) / MANIFEST
     try:
         return Graphs.model_validate_json(file.read_text())
@@ -89,7 +104,12 @@ def read(store: Path, plan: Plan) -> Graphs:
         ) from error
 
 
-def sound(store: Path, plan: Plan) -> Graphs:
+def _checksums(manifest: bytes) -> dict[str, str]:
+    partitions = Graphs.model_validate_json(manifest).partitions.values()
+    return {name: sum for record in partitions for name, sum in record.checksums.items()}
+
+
+def sound(store: Path | str, plan: Plan) -> Graphs:
     """The same, and every file of them checked.
 
     Raises:
@@ -134,7 +154,7 @@ def choose(record: GraphRecord, choice: EngineChoice, device: str) -> EngineName
 
 
 def partition_engine(
-    store: Path, plan: Plan, stage: Stage, choice: EngineChoice, threads: int, device: str
+    store: Path | str, plan: Plan, stage: Stage, choice: EngineChoice, threads: int, device: str
 ) -> Engine:
     """Of the slice that a partition of `plan` runs.
 
@@ -174,6 +194,28 @@ def lookup_engine(
     from cache_models.network.engine.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime(version.graph(index), threads, device)
+
+
+def cache_lookup(
+    version: CacheVersion,
+    stage: Stage,
+    choice: EngineChoice,
+    threads: int,
+    device: str = "cpu",
+    limits: StreamLimits | None = None,
+) -> CacheLookup:
+    """What a lookup of a version computes; arguments and errors as of `lookup_engine`.
+
+    Args:
+        limits: of what it remembers of streams.
+    """
+    plan, past = version.plan, None
+    engine = lookup_engine(version, stage.index, choice, threads, device)
+    if (recall := version.recall(stage.index)) is not None:
+        memory = plan.caches[stage.index].memory
+        assert memory is not None
+        past = Past(recall, memory.alone, memory.kept, limits or StreamLimits())
+    return CacheLookup(stage, plan.description, engine, plan.promise.threshold, past)
 
 
 def _in_pytorch(plan: Plan, stage: Stage, threads: int, device: str, compiled: bool) -> Engine:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
+from cache_models.cache.recall import ENTRIES
 from cache_models.cache.variant import Variant
 from cache_models.errors import ArtifactError
 from cache_models.network.description import ModelDescription
@@ -45,6 +46,19 @@ class CutPointRecord(BaseModel):
         return 1.0 if self.name == INPUT else max(1e-3, 1 - self.compute_share)
 
 
+class MemoryRecord(BaseModel):
+    """A cache's memory of streams."""
+
+    stream_bytes: int
+    """Of the entries of one stream."""
+    alone: bool
+    """Whether the cache also answers requests that name no stream, and streams of which it knows
+    nothing: it has kept the promise without its memory."""
+    kept: int = ENTRIES
+    """Entries of a stream, at most; more than those that speak where all requests share one
+    memory."""
+
+
 class CacheRecord(BaseModel):
     """A learned cache that is deployed."""
 
@@ -56,6 +70,8 @@ class CacheRecord(BaseModel):
     lookup_ms: float
     agreement: float
     """Of the predictor alone, on the selection samples."""
+    memory: MemoryRecord | None = None
+    """Of streams; None where it has none."""
 
 
 class Expected(BaseModel):
@@ -118,6 +134,22 @@ class Plan(BaseModel):
     def cut_points(self) -> list[str]:
         return [cache.cut_point for cache in self.caches]
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a cache has a memory of streams."""
+        return any(cache.memory is not None for cache in self.caches)
+
+    @property
+    def shares(self) -> bool:
+        """Whether a cache has one memory of all requests, whoever sent them."""
+        memories = (cache.memory for cache in self.caches)
+        return any(memory is not None and memory.kept > ENTRIES for memory in memories)
+
+    @property
+    def learns(self) -> bool:
+        """Whether rounds can retrain its caches: they know nothing of memories."""
+        return bool(self.caches) and not self.remembers
+
     def stages(self) -> tuple[Stage, ...]:
         """What a request walks through, in execution order: a lookup at every cut point, and a
         partition for every slice that has anything to run."""
@@ -134,6 +166,9 @@ class Plan(BaseModel):
                 )
                 partitions += 1
             if end is not None:
-                stages.append(Stage("lookup", i, i, end, end, features=features))
+                remembers = cache is not None and cache.memory is not None
+                stages.append(
+                    Stage("lookup", i, i, end, end, features=features, remembers=remembers)
+                )
                 start, takes = end, takes if end == INPUT else shapes[end]
         return tuple(stages)

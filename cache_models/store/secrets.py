@@ -1,12 +1,48 @@
-"""Files in the store that only their owner may read."""
+"""Files in the store that only their owner may read; elsewhere, whoever may read the store."""
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from cache_models.store.versions import Store
 
-def write_once(file: Path, text: str) -> None:
-    """Write a secret, unless the file is there: another's is never replaced."""
+
+def make_once(store: Path | str, name: str, make: Callable[[], str]) -> None:
+    """Make a secret, unless the store has it: another's is never replaced.
+
+    Args:
+        store: its folder, or its URL.
+        make: a new one.
+
+    Raises:
+        ArtifactError: the store lies elsewhere, and does not answer.
+    """
+    mirror = Store(store).mirror
+    if mirror is not None:
+        try:
+            mirror.bring_secret(name)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                mirror.remote.create(name, make().encode(), private=True)
+    elif not (Path(store) / name).exists():
+        _write_once(Path(store) / name, make())
+
+
+def secret(store: Path | str, name: str) -> str:
+    """
+    Raises:
+        OSError: there is none, or it cannot be read.
+        ArtifactError: as of `make_once`.
+    """
+    opened = Store(store)
+    if opened.mirror is not None:
+        opened.mirror.bring_secret(name)
+    return (opened.folder / name).read_text()
+
+
+def _write_once(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, partial = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
     try:

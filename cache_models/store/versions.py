@@ -9,6 +9,9 @@
 A version is written beside its place and renamed into it, manifest last, so it is there whole or
 not at all; `current` is replaced in one step. A version whose files do not match its manifest is
 refused.
+
+A store may lie elsewhere, under a URL. Then this folder is the node's copy of it (`mirror`), and
+what is published goes there first (`publication`); whoever has a `Store` need not know.
 """
 
 import json
@@ -16,115 +19,53 @@ import logging
 import os
 import shutil
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from safetensors import SafetensorError
 
 from cache_models.errors import ArtifactError
-from cache_models.store.checksums import sha256, sync
+from cache_models.store import publication
+from cache_models.store.checksums import remove_abandoned, sha256, sync
+from cache_models.store.mirror import Mirror
 from cache_models.store.plan import Plan
+from cache_models.store.remote import is_url
+from cache_models.store.version import CacheVersion, check
 
 if TYPE_CHECKING:  # not needed to look what there is
     from torch import Tensor
 
     from cache_models.cache.learned_cache import LearnedCache
 
-ABANDONED_S = 3600.0
-
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class CacheVersion:
-    """An immutable trained set of caches, checked against its manifest."""
-
-    number: int
-    plan: Plan
-    folder: Path
-
-    def load(self, index: int) -> "LearnedCache":
-        """The learned cache at the plan's cut point `index`.
-
-        Raises:
-            ArtifactError: its file does not hold the weights that the plan describes.
-        """
-        from cache_models.cache.learned_cache import load_cache
-
-        record = self.plan.caches[index]
-        try:
-            return load_cache(
-                self.folder / record.file,
-                record.variant,
-                record.feature_shape,
-                len(self.plan.description.classes),
-            )
-        except (SafetensorError, RuntimeError, OSError) as error:
-            raise ArtifactError(f"{self.folder / record.file} cannot be loaded: {error}") from error
-
-    def graph(self, index: int) -> bytes:
-        """The same as an ONNX graph, for which no PyTorch is needed; see `cache.graph`.
-
-        Raises:
-            ArtifactError: likewise.
-        """
-        from safetensors.numpy import load_file
-
-        from cache_models.cache.graph import cache_graph
-
-        record = self.plan.caches[index]
-        try:
-            return cache_graph(
-                record.variant,
-                record.feature_shape,
-                len(self.plan.description.classes),
-                load_file(self.folder / record.file),
-            )
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise ArtifactError(f"{self.folder / record.file} cannot be loaded: {error}") from error
-
-    def file(self, name: str) -> Path:
-        """A file beside plan and caches, which may be large and is checked here, when it is wanted.
-
-        Raises:
-            ArtifactError: the version has no such file, or it differs from its checksum.
-        """
-        file = self.folder / name
-        try:
-            _check(self.number, self.folder, name)
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{file} cannot be read: {error}") from error
-        return file
-
-    def checksum(self, name: str) -> str:
-        """SHA-256 of a file beside the plan, as it was published."""
-        return json.loads((self.folder / "manifest.json").read_text())[name]
-
-    def tensors(self, name: str) -> "dict[str, Tensor]":
-        """What was published for the trainer under `name`.
-
-        Raises:
-            ArtifactError: as `file`, or it holds something else.
-        """
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(self.file(name))
-        except (SafetensorError, OSError) as error:
-            raise ArtifactError(f"{self.folder / name} cannot be read: {error}") from error
-
-
 class Store:
-    """Versions of learned caches for one base DNN under one folder."""
+    """Versions of learned caches for one base DNN.
 
-    def __init__(self, folder: Path | str):
-        self.folder = Path(folder)
+    Args:
+        where: a folder, or a URL as fsspec takes it, such as `s3://bucket/store`.
+
+    Attributes:
+        folder: that folder, or the node's copy.
+
+    Raises:
+        ArtifactError: no file system can be had for the URL.
+    """
+
+    def __init__(self, where: Path | str):
+        self.where: Path | str = where if is_url(where) else Path(where)
+        self.mirror = Mirror(str(where)) if is_url(where) else None
+        self.folder = self.mirror.folder if self.mirror else Path(where)
+
+    def beside(self, name: str) -> "Store":
+        """The store of that name within this one."""
+        return Store(f"{self.where}/{name}")
 
     def versions(self) -> list[int]:
         """Numbers of all versions in the store, oldest first."""
+        if self.mirror:
+            return self.mirror.versions()
         folder = self.folder / "versions"
         if not folder.is_dir():
             return []
@@ -143,12 +84,17 @@ class Store:
             caches: by the `file` of the plan's cache records.
             tables: text files for people, by name, kept beside the plan.
             tensors: for the trainer, by file name, likewise.
+
+        Raises:
+            ArtifactError: it lies elsewhere, and somebody else publishes at the same time, or it
+                does not answer.
         """
         from safetensors.torch import save_file
 
         from cache_models.cache.learned_cache import save_cache
 
-        number = max(self.versions(), default=0) + 1
+        claim = publication.claim(self.mirror.remote) if self.mirror else None
+        number = claim.number if claim else max(self.versions(), default=0) + 1
         target = self.folder / "versions" / str(number)
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(target.parent)
@@ -167,12 +113,17 @@ class Store:
                 entry.chmod(0o644)
                 sync(entry)
             partial.chmod(0o755)
+            if self.mirror:
+                publication.push(self.mirror.remote, partial, f"versions/{number}", "manifest.json")
+                shutil.rmtree(target, ignore_errors=True)  # of a store that was there before
             partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
+            if self.mirror and claim:
+                publication.withdraw(self.mirror.remote, claim)
             raise
         sync(target.parent)
-        self._set_current(number)
+        self._set_current(number, claim)
         return self.open(number)
 
     def current(self) -> CacheVersion:
@@ -181,6 +132,8 @@ class Store:
         Raises:
             ArtifactError: no version can be used; names the reason of each.
         """
+        if self.mirror:
+            self.mirror.bring_current()
         try:
             first = int(json.loads((self.folder / "current").read_text())["version"])
             problems = []
@@ -198,8 +151,8 @@ class Store:
                 logger.error("serving cache version %d: %s", number, "; ".join(problems))
             return version
         raise ArtifactError(
-            f"no usable cache version in {self.folder} ({'; '.join(problems)}). Make one with "
-            f"`python -m cache_models build --out {self.folder}`."
+            f"no usable cache version in {self.where} ({'; '.join(problems)}). Make one with "
+            f"`python -m cache_models build --out {self.where}`."
         )
 
     def open(self, number: int) -> CacheVersion:
@@ -208,14 +161,26 @@ class Store:
         Raises:
             ArtifactError: the version is missing, half-written or altered.
         """
+        if self.mirror:
+            self.mirror.bring_version(number)
+        try:
+            return self._opened(number)
+        except ArtifactError as error:
+            if self.mirror is None:
+                raise
+            logger.warning("%s; it is brought anew from %s", error, self.where)
+            self.mirror.bring_anew(number)
+            return self._opened(number)
+
+    def _opened(self, number: int) -> CacheVersion:
         folder = self.folder / "versions" / str(number)
         try:
-            _check(number, folder, "plan.json")
+            check(number, folder, "plan.json")
             plan = Plan.model_validate_json((folder / "plan.json").read_text())
-            _check(number, folder, *(cache.file for cache in plan.caches))
+            check(number, folder, *(cache.file for cache in plan.caches))
         except (OSError, ValueError, TypeError, ValidationError) as error:
             raise ArtifactError(
-                f"cache version {number} in {self.folder} is missing or half-written: {error}"
+                f"cache version {number} in {self.where} is missing or half-written: {error}"
             ) from error
         return CacheVersion(number, plan, folder)
 
@@ -231,7 +196,7 @@ class Store:
             return version
         if fitting := self.fitting(plan):
             return fitting[-1]
-        raise ArtifactError(f"no version in {self.folder} has caches at {plan.cut_points}")
+        raise ArtifactError(f"no version in {self.where} has caches at {plan.cut_points}")
 
     def fitting(self, plan: Plan) -> list[CacheVersion]:
         """All versions that could be served where `plan` was deployed, oldest first."""
@@ -249,19 +214,23 @@ class Store:
     def remove(self, numbers: set[int]) -> None:
         """Remove versions, never the current one."""
         for number in numbers - {self.current().number}:
+            if self.mirror:
+                publication.remove_version(self.mirror.remote, number)
             shutil.rmtree(self.folder / "versions" / str(number), ignore_errors=True)
 
     def make_current(self, number: int) -> CacheVersion:
         """Go back, or forth, to a version.
 
         Raises:
-            ArtifactError: it cannot be opened.
+            ArtifactError: it cannot be opened; or as of `publish`.
         """
         version = self.open(number)
         self._set_current(number)
         return version
 
-    def _set_current(self, number: int) -> None:
+    def _set_current(self, number: int, claim: publication.Claim | None = None) -> None:
+        if self.mirror:
+            publication.make_current(self.mirror.remote, number, claim)
         partial = self.folder / f".current.{os.getpid()}"
         partial.write_text(json.dumps({"version": number}) + "\n")
         sync(partial)
@@ -269,28 +238,12 @@ class Store:
         sync(self.folder)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """What a killed process left half-written; nobody else takes so long to write a version."""
-    for partial in folder.glob(".*"):
-        if time.time() - partial.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check(number: int, folder: Path, *names: str) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for name in names:
-        if name not in manifest:
-            raise ArtifactError(f"cache version {number}: its manifest has no {name}")
-        if sha256(folder / name) != manifest[name]:
-            raise ArtifactError(
-                f"cache version {number} is damaged: {folder / name} differs from its checksum. "
-                f"Restore the file, or build again."
-            )
-
-
 def fits(plan: Plan, deployed: Plan) -> bool:
     """Whether the caches of `plan` can serve where `deployed` was deployed."""
     same = plan.fingerprint == deployed.fingerprint and plan.cut_points == deployed.cut_points
-    return same and [c.feature_shape for c in plan.caches] == [
-        c.feature_shape for c in deployed.caches
-    ]
+    return same and _shapes(plan) == _shapes(deployed)
+
+
+def _shapes(plan: Plan) -> list:
+    """What stages that serve the plan's caches must have been told of them."""
+    return [(cache.feature_shape, cache.memory is not None) for cache in plan.caches]
