@@ -1,15 +1,16 @@
-"""`python -m deployments`: what must be measured with Ray running."""
+"""`python -m deployments`: serve, and measure what needs Ray running."""
 
 from pathlib import Path
 
 import click
 
 from cache_models.paths import UserPath
+from deployments.starting import serve
 
 
 @click.group()
 def cli() -> None:
-    """Measure the cluster at hand."""
+    """Serve, and measure the cluster at hand."""
 
 
 @cli.command()
@@ -25,13 +26,19 @@ def measure(out: Path, calls: int, lane: bool) -> None:
 
     from deployments.measure import measure
 
-    hop, by_size = measure(calls, lane=lane)
-    ray.shutdown()
+    try:
+        hop, by_size = measure(calls, lane=lane)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        ray.shutdown()
     for size, ms in by_size.items():
         click.echo(f"{size / 1e3:8.0f} KB  {ms:6.2f} ms")
     out.write_text(hop.model_dump_json(indent=2) + "\n")
     click.echo(f"{out}: {hop.fixed_ms:.2f} ms a hop and {hop.per_mb_ms:.2f} ms a megabyte")
 
+
+cli.add_command(serve)
 
 if __name__ == "__main__":
     cli(prog_name="python -m deployments")
