@@ -20,7 +20,7 @@ from cache_models.commands.options import (
     work_folder,
     work_option,
 )
-from cache_models.paths import UserPath
+from cache_models.paths import StorePath, UserPath
 from cache_models.promise.promise import Limits
 
 
@@ -65,13 +65,23 @@ def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
     help="Train predictors also on so many altered copies of every sample that trains (moved, "
     "turned, brighter, mixed with another), about which the base DNN is asked likewise.",
 )
-@click.option("--out", type=UserPath(), help="The store; default: the shipped one.")
+@click.option(
+    "--out",
+    type=StorePath(),
+    help="The store: a folder, or a URL such as s3://bucket/store; default: the shipped one.",
+)
 @work_option
 @limit_options
 @hop_option
 @false_hit_cost_option
 @click.option("--cut-points", help="By commas; default: all candidates that inspect names.")
 @click.option("--variants", help="By commas, such as fc-32,conv-32; default: all.")
+@click.option(
+    "--shared-memory",
+    is_flag=True,
+    help="One memory of all requests, whoever sends them: where the same comes again and again, a "
+    "little altered. The samples are then requests in the order in which they came.",
+)
 @device_option
 def build(
     model: str,
@@ -80,11 +90,12 @@ def build(
     copies: int,
     cut_points: str | None,
     variants: str | None,
-    out: Path | None,
+    out: Path | str | None,
     work: Path | None,
     limits: Limits,
     hop: Path | None,
     false_hit_cost: float,
+    shared_memory: bool,
     device: str,
 ) -> None:
     """Learn, compose and calibrate caches, and publish them to a store."""
@@ -114,20 +125,26 @@ def build(
             cut_points=cut_points.split(",") if cut_points else None,
             copies=copies,
             variants=variants.split(",") if variants else None,
+            shared_memory=shared_memory,
         )
-    click.echo(f"cache version {version.number} in {store.folder}")
+    click.echo(f"cache version {version.number} in {store.where}")
     click.echo(describe_plan(version.plan))
 
 
 @click.command()
 @model_option
-@click.option("--out", type=UserPath(), required=True, help="The store.")
+@click.option("--out", type=StorePath(), required=True, help="The store, as for build.")
 @click.option("--cut-points", help="By commas; default: the input, and about half of the compute.")
 @limit_options
 @hop_option
 @device_option
 def cold(
-    model: str, out: Path, cut_points: str | None, limits: Limits, hop: Path | None, device: str
+    model: str,
+    out: Path | str,
+    cut_points: str | None,
+    limits: Limits,
+    hop: Path | None,
+    device: str,
 ) -> None:
     """Without samples: a plan whose caches will learn from the traffic."""
     from cache_models.bench.describe import describe_plan
@@ -144,7 +161,7 @@ def cold(
 
 @click.command()
 @store_option
-def export(store: Path | None) -> None:
+def export(store: Path | str | None) -> None:
     """Make the graphs that partitions run, if the store lacks them, and say what they are like."""
     from cache_models.bench.describe import describe_graphs
     from cache_models.store.exporting import ensure
@@ -152,7 +169,7 @@ def export(store: Path | None) -> None:
     from cache_models.zoo.fashion import STORE
 
     versions = Store(store or STORE)
-    click.echo(describe_graphs(ensure(versions.folder, versions.current())))
+    click.echo(describe_graphs(ensure(versions.where, versions.current())))
 
 
 COMMANDS = (pretrain, build, cold, export)

@@ -3,7 +3,9 @@
 Commands import what they run when they run, so that `--help` need not wait for PyTorch.
 """
 
+import json
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,8 +16,10 @@ from cache_models.commands.options import (
     false_hit_cost_option,
     hop_cost,
     hop_option,
+    json_option,
     limit_options,
     model_option,
+    sizing_options,
     store_option,
     test_option,
     train_data_option,
@@ -31,17 +35,25 @@ from cache_models.promise.promise import Limits
 @model_option
 @store_option
 @click.option("--picture", type=UserPath(), help="Draw exploration and plan (PNG).")
-@click.option(
-    "--rate",
-    default=20.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Requests a second, to say how many replicas of each deployment it takes.",
-)
+@sizing_options
 @device_option
-def inspect(model: str, store: Path | None, picture: Path | None, rate: float, device: str) -> None:
-    """Print the cut points with cost and bytes, every variant explored, and the plan."""
-    from cache_models.bench import capacity
+@json_option
+def inspect(
+    model: str,
+    store: Path | str | None,
+    picture: Path | None,
+    rates: tuple[float, ...],
+    p99_ms: float | None,
+    cores: int | None,
+    router_ms: float | None,
+    speculative: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Print the cut points with cost and bytes, every variant explored, the plan, and how many
+    replicas a rate of requests takes."""
+    from cache_models.bench import sizing
+    from cache_models.bench.capacity import ROUTER_MS, describe_loads
     from cache_models.bench.describe import (
         describe_cut_points,
         describe_exploration,
@@ -58,14 +70,34 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
     from cache_models.zoo.fashion import STORE
 
     store = store or (STORE if model == "default" else None)
+    if rates and store is None:
+        raise click.UsageError("--rate needs a plan: name its store by --store")
     version = Store(store).current() if store else None
     base = load(model)
-    described = describe_cut_points(base, cut(base), device, version and version.plan)
-    click.echo(described)
+    records = []
+    if version and (version.folder / EXPLORATION).is_file():
+        records = read_table(version.file(EXPLORATION).read_text())
+    sized = []
+    if version:
+        p99_ms = p99_ms or sizing.default_p99_ms(version.plan)
+        sized = sizing.sizes(
+            version.plan,
+            rates or (20.0,),
+            p99_ms,
+            records,
+            router_ms=ROUTER_MS if router_ms is None else router_ms,
+            speculative=speculative,
+            cores=cores,
+        )
+    if as_json:
+        plan = version and version.plan.model_dump(mode="json")
+        explored = [record.model_dump(mode="json") for record in records]
+        takes = {"p99_ms": p99_ms, "sizing": [one.model_dump(mode="json") for one in sized]}
+        click.echo(json.dumps({"plan": plan, "exploration": explored, **takes}, indent=2))
+        return
+    click.echo(describe_cut_points(base, cut(base), device, version and version.plan))
     if version:
         plan = version.plan
-        has_table = (version.folder / EXPLORATION).is_file()
-        records = read_table(version.file(EXPLORATION).read_text()) if has_table else []
         if records:
             click.echo(describe_exploration(records, plan))
         if records and picture:
@@ -73,7 +105,8 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
         click.echo(describe_plan(plan))
         with suppress(ArtifactError):  # an older build has none, and the first start makes them
             click.echo(describe_graphs(read(store, plan)))
-        click.echo(capacity.describe(plan, rate))
+        click.echo(describe_loads(plan))
+        click.echo(sizing.describe(sized, p99_ms))
     else:
         click.echo("no store named: no caches (make some with `python -m cache_models build`)")
 
@@ -83,7 +116,16 @@ def inspect(model: str, store: Path | None, picture: Path | None, rate: float, d
 @click.option("--data", default="sample", show_default=True, help="As for build.")
 @store_option
 @device_option
-def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
+@click.option(
+    "--streams/--no-streams",
+    default=True,
+    show_default=True,
+    help="Ask as the streams that the samples name, or without.",
+)
+@json_option
+def evaluate(
+    model: str, data: str, store: Path | str | None, device: str, streams: bool, as_json: bool
+) -> None:
     """Run the cascade over samples that tuned nothing: disagreement, exits, milliseconds."""
     from cache_models.bench.describe import describe_evaluation
     from cache_models.bench.evaluation import evaluate
@@ -96,10 +138,11 @@ def evaluate(model: str, data: str, store: Path | None, device: str) -> None:
     base, version = load(model), Store(store or STORE).current()
     with work_folder(None) as folder:
         samples = open_samples(data, base.description, folder)
-        result = evaluate(base, version, samples.images, resolve(device))
+        of = samples.streams if streams else None
+        result = evaluate(base, version, samples.images, resolve(device), streams=of)
     for skipped in samples.skipped:
         click.echo(f"skipped {skipped}", err=True)
-    click.echo(describe_evaluation(result))
+    click.echo(json.dumps(asdict(result), indent=2) if as_json else describe_evaluation(result))
 
 
 @click.command()
@@ -123,7 +166,7 @@ def compare(
     false_hit_cost: float,
     out: Path | None,
 ) -> None:
-    """Compare learned caches with confidence exits, nearest neighbours and a model cascade.
+    """Compare learned caches with other exits, neighbours, a model cascade and an int8 base DNN.
 
     Learns from --data as build does (and goes on from its --work); nothing is published.
     """
@@ -162,7 +205,7 @@ def compare(
             false_hit_cost,
         )
         explored = measure(trained, learning.recording, costs, learning.select, limits)
-        rows = comparison.compare(contest, explored, samples.images, tests.images)
+        rows = comparison.compare(contest, explored, base, samples.images, tests.images)
     if out:
         out.write_text(as_csv(rows))
     click.echo(table(rows))
@@ -186,7 +229,7 @@ def novelty(
     test: str,
     work: Path | None,
     limits: Limits,
-    store: Path | None,
+    store: Path | str | None,
     trials: int,
     known_classes: int,
     out: Path | None,
@@ -223,7 +266,7 @@ def novelty(
 @store_option
 @device_option
 @click.option("--compile", "compiled", is_flag=True, help="Also partitions by torch.compile.")
-def tune(store: Path | None, device: str, compiled: bool) -> None:
+def tune(store: Path | str | None, device: str, compiled: bool) -> None:
     """Measure which engine, threads and batch sizes suit partitions and lookups here."""
     from cache_models.bench.tuning import describe, tune
     from cache_models.network.device import resolve
@@ -235,55 +278,4 @@ def tune(store: Path | None, device: str, compiled: bool) -> None:
     click.echo(describe(tune(folder, version, resolve(device), compiled)))
 
 
-@click.command()
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--threads", type=click.IntRange(1), help="Default: all cores.")
-@click.option("--out", type=UserPath(), help="The lines as CSV.")
-def engines(models: tuple[str, ...], threads: int | None, out: Path | None) -> None:
-    """Measure base DNNs, and the shipped lookups, in PyTorch and in ONNX Runtime.
-
-    MODEL is as for --model elsewhere; by default the shipped one and seven of torchvision's.
-    """
-    from cache_models.bench import engines
-    from cache_models.network.base_dnn import load
-    from cache_models.network.threads import cores
-    from cache_models.store.versions import Store
-    from cache_models.zoo.fashion import STORE, sample
-
-    rows: list[engines.EngineRow] = []
-    click.echo(engines.heading())
-    for model in models or engines.MODELS:
-        given = sample()[0] if model == "default" else None
-        measured = engines.compare_base(load(model), threads or cores(), given)
-        if model == "default":
-            measured += engines.compare_lookups(Store(STORE).current(), given)
-        for row in measured:
-            click.echo(engines.describe(row))
-        rows += measured
-    if out:
-        out.write_text(engines.as_csv(rows))
-
-
-@click.command()
-@click.argument("builders", nargs=-1, metavar="[BUILDER]...")
-@click.option("--side", default=64, show_default=True, help="Of inputs, where so small ones go.")
-@click.option("--timeout-s", default=900.0, show_default=True, help="For each.")
-@click.option("--out", type=UserPath(), help="The lines as CSV.")
-def architectures(builders: tuple[str, ...], side: int, timeout_s: float, out: Path | None) -> None:
-    """Try which of torchvision's classifiers load, cut bit by bit and build; random weights.
-
-    BUILDER is such as resnet50; by default all of them.
-    """
-    from cache_models.bench import architectures
-
-    rows: list[architectures.ArchitectureRow] = []
-    click.echo(architectures.heading())
-    for row in architectures.try_all(builders or architectures.builders(), side, timeout_s):
-        click.echo(architectures.describe(row))
-        rows.append(row)
-        if out:
-            out.write_text(architectures.as_csv(rows))
-    click.echo(architectures.summary(rows))
-
-
-COMMANDS = (inspect, evaluate, compare, novelty, tune, engines, architectures)
+COMMANDS = (inspect, evaluate, compare, novelty, tune)

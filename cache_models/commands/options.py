@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import ValidationError
 
-from cache_models.paths import UserPath
+from cache_models.paths import StorePath, UserPath
 from cache_models.promise.promise import Limits
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ train_data_option = click.option(
     help="More images, to train predictors on and nothing else: those that the base DNN was "
     "trained on, say ('trained' for the shipped one). Else as --data.",
 )
-store_option = click.option("--store", type=UserPath(), help="Default: the shipped one.")
+store_option = click.option(
+    "--store",
+    type=StorePath(),
+    help="A folder, or a URL such as s3://bucket/store. Default: the shipped one.",
+)
 work_option = click.option(
     "--work",
     type=UserPath(),
@@ -60,6 +64,7 @@ false_hit_cost_option = click.option(
     type=click.FloatRange(min=0, min_open=True),
     help="What a wrong hit costs the selector in training; a missed hit costs 1.",
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs, not for people.")
 device_option = click.option("--device", default="cpu", show_default=True)
 
 
@@ -86,6 +91,43 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         checked = option(checked)
     return checked
+
+
+def sizing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What replicas are asked for, and where they run."""
+    above_0 = click.FloatRange(min=0, min_open=True)
+    for option in (
+        click.option(
+            "--speculative", is_flag=True, help="Partitions begin while lookups are asked."
+        ),
+        click.option(
+            "--router-ms",
+            type=click.FloatRange(min=0),
+            help="That a router's process takes for a request, beside hops.  [default: 2.7]",
+        ),
+        click.option(
+            "--cores",
+            type=click.IntRange(min=1),
+            help="That all replicas share, on one machine.  [default: each has as many as it has "
+            "threads]",
+        ),
+        click.option(
+            "--p99-ms",
+            type=above_0,
+            help="Within which 99 of 100 requests are to be answered.  [default: twice what the "
+            "base DNN takes alone]",
+        ),
+        click.option(
+            "--rate",
+            "rates",
+            multiple=True,
+            type=above_0,
+            help="Requests a second, to say how many replicas of each deployment it takes, and of "
+            "the base DNN without caches; several may be given.  [default: 20]",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def hop_cost(file: Path | None) -> "HopCost":

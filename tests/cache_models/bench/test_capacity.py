@@ -2,17 +2,8 @@
 
 import pytest
 
-from cache_models.bench.capacity import describe, loads
-from tests.plans import plan_for
-
-SHARES = {"input": 0.0, "early": 0.2, "late": 0.7}
-
-
-def planned(names, exits):
-    plan = plan_for(names, base_ms=100.0, lookup_ms=2.0)
-    points = [p.model_copy(update={"compute_share": SHARES[p.name]}) for p in plan.candidates]
-    expected = plan.expected.model_copy(update={"exits": exits})
-    return plan.model_copy(update={"candidates": points, "expected": expected})
+from cache_models.bench.capacity import describe_loads, loads, with_caches
+from tests.plans import planned
 
 
 def test_a_cache_at_the_input_spares_all_partitions():
@@ -25,9 +16,9 @@ def test_a_cache_at_the_input_spares_all_partitions():
     ]
     total = sum(load.ms_a_request for load in loads(plan))
     assert total == pytest.approx(2 + 0.4 * 70 + 0.4 * 2 + 0.1 * 30)
-    assert [load.replicas(20) for load in loads(plan)] == [1, 1, 1, 1]
-    assert [load.replicas(100) for load in loads(plan)] == [1, 4, 1, 1]
-    assert "Replicas for 100 requests/s" in describe(plan, 100)
+    assert f"{total:.2f} ms a request in all" in describe_loads(plan)
+    stations = with_caches(plan).stations
+    assert [station.answers for station in stations] == pytest.approx([0.6, 0, 0.75, 1])
 
 
 def test_without_caches_all_is_the_base_dnns():
