@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 from typing import Any, Literal, TypeVar
@@ -17,6 +18,7 @@ from deployments.ingress.errors import (
     Conflict,
     InvalidInput,
     NotFound,
+    TooMany,
     Unauthorized,
     Unavailable,
 )
@@ -25,6 +27,9 @@ from deployments.ingress.service import Service
 TOKEN = "GATI_ADMIN_TOKEN"
 """Environment variable of the bearer token; without it there are no `/admin` paths."""
 MAX_BODY_BYTES = 4096
+WRONG_S, MOST_WRONG = 1.0, 8
+"""A wrong token is answered after so long, and while so many are, nobody's is looked at: so no more
+can be tried in a second."""
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -49,6 +54,10 @@ class Deleted(BaseModel):
     samples: Literal["deleted"] = "deleted"
 
 
+class Forgotten(BaseModel):
+    streams: Literal["forgotten"] = "forgotten"
+
+
 BODIES = (Mode, Pin, Rollback)
 
 
@@ -57,8 +66,8 @@ def add(app: FastAPI, service: Service) -> None:
     router = APIRouter(
         prefix="/admin",
         tags=["operators"],
-        dependencies=[Depends(_only), Depends(HTTPBearer(auto_error=False))],
-        responses=problems(Unauthorized, NotFound, Unavailable),
+        dependencies=[Depends(Door()), Depends(HTTPBearer(auto_error=False))],
+        responses=problems(Unauthorized, NotFound, TooMany, Unavailable),
     )
     wrong_body, refused = problems(InvalidInput), problems(Conflict)
 
@@ -112,12 +121,39 @@ def add(app: FastAPI, service: Service) -> None:
         await service.ask_trainer("delete_samples")
         return Deleted()
 
+    @router.delete("/streams", summary="Forget what lookups remember of streams")
+    async def forget_streams() -> Forgotten:
+        await service.forget_streams()
+        return Forgotten()
+
     app.include_router(router)
 
 
-async def _only(request: Request) -> None:
+class Door:
     """For those who have the token."""
-    check_token(request.headers.get("authorization"), os.environ.get(TOKEN))
+
+    def __init__(self):
+        self._wrong = 0
+
+    async def __call__(self, request: Request) -> None:
+        """
+        Raises:
+            NotFound, Unauthorized: as of `check_token`.
+            TooMany: wrong tokens are being tried.
+        """
+        given = request.headers.get("authorization")
+        if self._wrong >= MOST_WRONG:
+            raise TooMany("wrong tokens are being tried; try again in a second")
+        try:
+            check_token(given, os.environ.get(TOKEN))
+        except Unauthorized:
+            if given:
+                self._wrong += 1
+                try:
+                    await asyncio.sleep(WRONG_S)
+                finally:
+                    self._wrong -= 1
+            raise
 
 
 def check_token(authorization: str | None, token: str | None) -> None:

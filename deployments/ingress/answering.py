@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -40,7 +41,6 @@ class Answering:
 
     Args:
         max_rows: that fit one message, by the bytes of a row.
-        timeout_s: from a request's start.
         busy: told of requests that begin and end.
     """
 
@@ -50,19 +50,24 @@ class Answering:
         sampling: Sampling,
         stats: Stats,
         max_rows: Callable[[int], int],
-        timeout_s: float,
         busy: Busy,
     ):
         self._cascade, self._sampling, self._stats = cascade, sampling, stats
-        self._max_rows, self._timeout_s, self._busy = max_rows, timeout_s, busy
+        self._max_rows, self._busy = max_rows, busy
 
     async def answer(
-        self, given: Input, use_caches: bool, timeline: Timeline, stream: str = ""
+        self,
+        given: Input,
+        use_caches: bool,
+        timeline: Timeline,
+        stream: str = "",
+        timeout_s: float | None = None,
     ) -> Answers:
         """All rows' answers; they are counted unless caches are off.
 
         Args:
             stream: as of a `Trace`.
+            timeout_s: after the timeline's start nobody wants them any more.
 
         Raises:
             PlaceError, TimeoutError: of the first chunk that has no answer; the others are given
@@ -71,12 +76,23 @@ class Answering:
         chunks, rows = self._chunks(given), len(given.batch)
         inclusion = self._sampling.choose() if use_caches else 0.0
         traced, row = divmod(random.randrange(rows), len(chunks[0].batch))
-        trace = Trace(given.resized, row, stream) if use_caches else None
+        at = time.time()
+        left_s = None if timeout_s is None else max(0.0, timeout_s - timeline.ms / 1e3)
+        trace = Trace(given.resized, row, stream, at) if use_caches else None
         self._busy.change(1)
         try:
             parts = await _all_or_none(
                 [
-                    self._answer(chunk, use_caches, timeline, trace if i == traced else None)
+                    self._cascade.answer(
+                        chunk.batch,
+                        chunk.resized,
+                        use_caches,
+                        timeline,
+                        trace if i == traced else None,
+                        left_s,
+                        stream,
+                        at,
+                    )
                     for i, chunk in enumerate(chunks)
                 ]
             )
@@ -93,14 +109,6 @@ class Answering:
         batch = given.batch
         size = min(CHUNK_ROWS, self._max_rows(batch[0].nbytes))
         return [Input(batch[i : i + size], given.resized) for i in range(0, len(batch), size)]
-
-    async def _answer(
-        self, chunk: Input, use_caches: bool, timeline: Timeline, trace: Trace | None
-    ) -> Answers:
-        left_s = max(0.0, self._timeout_s - timeline.ms / 1e3)
-        return await self._cascade.answer(
-            chunk.batch, chunk.resized, use_caches, timeline, trace, left_s
-        )
 
 
 async def _all_or_none(walks: Sequence[Coroutine[Any, Any, Answers]]) -> list[Answers]:

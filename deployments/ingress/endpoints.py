@@ -1,5 +1,5 @@
 """The application of one router: its endpoints translate requests and answers, and call the service
-for all else. `inference`, `infer`, `metadata` and `admin` hold one subject each.
+for all else. `inference`, `infer`, `metadata`, `admin` and `page` hold one subject each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from deployments.ingress import admin, infer, inference, metadata, middleware
+from deployments.ingress import admin, infer, inference, metadata, middleware, page
 from deployments.ingress.caller import caller
 from deployments.ingress.documents import ANY_PROBLEM, document
 from deployments.ingress.errors import NOTHING_HERE, RequestError
@@ -31,9 +31,11 @@ def build(service: Service) -> FastAPI:
         redirect_slashes=False,  # a redirect names the host that the client named
         redoc_url=None,
         swagger_ui_parameters={"validatorUrl": None},  # which is another host's
+        # FastAPI's own spans begin a trace beside Serve's where the caller sends none.
+        telemetry={"tracing": False},
     )
     middleware.add(app, service.limits.cors_origins)
-    for subject in (inference, infer, metadata, admin):
+    for subject in (inference, infer, metadata, admin, page):
         subject.add(app, service)
     document(app, InferRequest, *admin.BODIES)
 

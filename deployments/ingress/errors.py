@@ -6,6 +6,8 @@ Whatever goes wrong, the body is `{"error": …}`.
 from collections.abc import Mapping
 from typing import ClassVar
 
+from pydantic import ValidationError
+
 NOTHING_HERE = "there is nothing at this path; /docs lists what there is"
 
 
@@ -39,6 +41,13 @@ class Conflict(RequestError):
     """What was asked for cannot be done in the state of things."""
 
     status = 409
+
+
+class TooMany(RequestError):
+    """Others are guessing."""
+
+    status = 429
+    headers: ClassVar = {"Retry-After": "1"}
 
 
 class BodyTooLarge(RequestError):
@@ -76,3 +85,11 @@ class TooLate(RequestError):
     """The deadline passed before the answer came."""
 
     status = 504
+
+
+def first_mistake(error: ValidationError) -> str:
+    """What is wrong with a body: the field, why, and what it got, cut short."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(map(str, first["loc"])) or "the body"
+    got = repr(first["input"])
+    return f"{field}: {first['msg']}; got {got if len(got) <= 80 else got[:77] + '...'}"

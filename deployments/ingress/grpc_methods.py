@@ -151,14 +151,14 @@ async def _infer(
     service: Service, request: pb.ModelInferRequest, asker: Caller
 ) -> pb.ModelInferResponse:
     timeline = Timeline(time.perf_counter())
-    async with named_failures(service, timeline, asker):
+    async with named_failures(service, timeline, asker) as timeout_s:
         metadata.check_model(service.name, request.model_name, request.model_version)
         with timeline.step("decode"):
             size = request.ByteSize()
             text, binary = (0, size) if request.raw_input_contents else (size, 0)
             read = partial(messages.read, request)
             asked, given = await service.inputs.tensor(read, text, binary)
-        response = await respond(service, asked, given, asker, timeline)
+        response = await respond(service, asked, given, asker, timeline, timeout_s)
         return await written(service, messages.write, response)
 
 

@@ -59,7 +59,7 @@ def add(app: FastAPI, service: Service) -> None:
         """Tensors as JSON or, after it, as bytes; each row of a batch exits where it may."""
         timeline = Timeline(time.perf_counter())
         asker = caller(request.headers)
-        async with named_failures(service, timeline, asker):
+        async with named_failures(service, timeline, asker) as timeout_s:
             check_model(service.name, name, version)
             with timeline.step("read"):
                 body = await read_body(request, service.limits.max_json_bytes)
@@ -67,6 +67,6 @@ def add(app: FastAPI, service: Service) -> None:
             with timeline.step("decode"):
                 read = partial(rest.parse, json, binary)
                 asked, given = await service.inputs.tensor(read, len(json), len(binary))
-            response = await respond(service, asked, given, asker, timeline)
+            response = await respond(service, asked, given, asker, timeline, timeout_s)
             told = await written(service, rest.write, response)
         return Response(told.body, headers=rest.headers(told))

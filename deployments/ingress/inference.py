@@ -94,7 +94,7 @@ def add(app: FastAPI, service: Service) -> None:
         """
         timeline = Timeline(time.perf_counter())
         asker = caller(request.headers)
-        async with named_failures(service, timeline, asker):
+        async with named_failures(service, timeline, asker) as timeout_s:
             use_caches = parse_cache(
                 request.query_params.get("cache", "on"), "the query parameter 'cache'"
             )
@@ -107,7 +107,7 @@ def add(app: FastAPI, service: Service) -> None:
                 body = await read_body(request, limits.max_body_bytes)
             with timeline.step("decode"):
                 given = await service.inputs.file(request.headers, body)
-            answers = await service.answer(given, use_caches, timeline, stream)
+            answers = await service.answer(given, use_caches, timeline, stream, timeout_s)
         class_id, exit = int(answers.class_ids[0]), answers.exits[0]
         prediction = Prediction(
             label=description.classes[class_id],

@@ -65,14 +65,15 @@ class Inputs:
         """One image, raw or as a multipart field, for a model that has preprocessing."""
         inline = len(body) <= INLINE_IMAGE_BYTES
         if inline:
-            image = self._opened(headers, body)
+            image, file = self._opened(headers, body)
         else:
-            image = await self._workers.run(self._opened, headers, body)
+            image, file = await self._workers.run(self._opened, headers, body)
         if inline and self._is_small(image):
             return self._decoded(image)
         size = image.width * image.height
         if self._holds(image):
-            return await self._workers.run(self._decoded_apart, headers, body, pixels=size)
+            image.close()
+            return await self._workers.run(self._decoded_apart, file, pixels=size)
         return await self._workers.run(self._decoded, image, pixels=size)
 
     async def tensor(
@@ -94,8 +95,9 @@ class Inputs:
             return request, Input(batch)
         return request, await self._workers.run(smallest_form, batch, self._preprocessing)
 
-    def _opened(self, headers: Mapping[str, str], body: bytes) -> Image.Image:
-        return open_image(file_in(headers, body, "image"), self._limits.max_image_pixels)
+    def _opened(self, headers: Mapping[str, str], body: bytes) -> tuple[Image.Image, bytes]:
+        file = file_in(headers, body, "image")
+        return open_image(file, self._limits.max_image_pixels), file
 
     def _is_small(self, image: Image.Image) -> bool:
         """A progressive JPEG may go over its pixels any number of times."""
@@ -115,10 +117,10 @@ class Inputs:
             and is_larger(image.height, image.width, self._preprocessing)
         )
 
-    def _decoded_apart(self, headers: Mapping[str, str], body: bytes) -> Input:
+    def _decoded_apart(self, file: bytes) -> Input:
         assert self._preprocessing is not None
         try:
-            resized = apart.resized(file_in(headers, body, "image"), self._preprocessing)
+            resized = apart.resized(file, self._preprocessing)
         except ValueError as error:
             raise RequestError(f"the image is damaged: {error}") from error
         return Input(resized[None], True)

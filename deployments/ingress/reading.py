@@ -10,7 +10,12 @@ from python_multipart.multipart import parse_options_header
 from cache_models.errors import DataError, UnreadableError
 from cache_models.network.tokens import Tokens
 from cache_models.network.waveform import Waveform
-from deployments.ingress.errors import InvalidInput, RequestError, UnsupportedMedia
+from deployments.ingress.errors import (
+    InvalidInput,
+    RequestError,
+    UnsupportedMedia,
+    first_mistake,
+)
 from deployments.ingress.multipart import file_in
 
 Reader = Waveform | Tokens
@@ -88,8 +93,4 @@ def _text_in_json(body: bytes) -> str:
     try:
         return TextRequest.model_validate_json(body).text
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the body"
-        raise RequestError(
-            f'{field}: {first["msg"]}; got {first["input"]!r:.80}. Send {{"text": "..."}}'
-        ) from error
+        raise RequestError(f'{first_mistake(error)}. Send {{"text": "..."}}') from error

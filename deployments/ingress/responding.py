@@ -17,11 +17,17 @@ INLINE_VALUES = 8 * 1024
 
 
 async def respond(
-    service: Service, asked: InferRequest, given: Input, asker: Caller, timeline: Timeline
+    service: Service,
+    asked: InferRequest,
+    given: Input,
+    asker: Caller,
+    timeline: Timeline,
+    timeout_s: float,
 ) -> InferResponse:
     """
     Args:
         given: the request's tensor, in its smallest form.
+        timeout_s: as of `Service.answer`.
 
     Raises:
         RequestError: a parameter is wrong.
@@ -29,7 +35,7 @@ async def respond(
     """
     caches = use_caches(asked.parameters)
     stream = streams.named_by(asker.stream, asked.parameters)
-    answers = await service.answer(given, caches, timeline, stream)
+    answers = await service.answer(given, caches, timeline, stream, timeout_s)
     parameters: dict[str, Any] = {
         "exits": ",".join(answers.exits),
         "cache_version": answers.cache_version,

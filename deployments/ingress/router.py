@@ -1,7 +1,8 @@
 """The ingress: a router connects the parts that read requests over HTTP and gRPC and have them
 answered."""
 
-from pathlib import Path
+import asyncio
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,11 +23,14 @@ from deployments.ingress.endpoints import build
 from deployments.ingress.errors import Unavailable
 from deployments.ingress.grpc_methods import Methods
 from deployments.ingress.inputs import Inputs
+from deployments.ingress.load import Load
+from deployments.ingress.metrics import Now, record
 from deployments.ingress.readiness import Readiness
 from deployments.ingress.resizing import Input
-from deployments.ingress.stats import Report, Snapshot, Stats, merge, traffic
+from deployments.ingress.stats import Report, Snapshot, Stats, merge, together, traffic
 from deployments.ingress.streams import Streams
 from deployments.ingress.workers import Workers
+from deployments.metrics.recorder import Recorder, record_for_ever
 from deployments.transport.place import connect
 
 
@@ -40,7 +44,7 @@ class Router(Methods):
         Args:
             graph: by stage name.
         """
-        self._plan = plan
+        self.plan = plan
         self.name, self.limits = args.name, args.http
         self.description = plan.description
         self.workers = Workers()
@@ -48,7 +52,8 @@ class Router(Methods):
 
         stages = plan.stages()
         self._place = connect(stages, graph, args.lane, args.store, args.activation_bytes_per_value)
-        speculation = Speculation(stages, args.order)
+        self.load = Load(args.load)
+        speculation = Speculation(stages, args.order, lambda: self.load.is_high)
         self._cascade = Cascade(
             stages,
             len(plan.description.classes),
@@ -59,28 +64,34 @@ class Router(Methods):
         )
         self._client = ControlClient(args, self._cascade, self._place)
         self._readiness = Readiness(stages, self._place.ping, self._client.asked)
-        self._sampler = Sampler(args.sampling, self._cascade, self._client)
-        self._stats = Stats()
-        self._streams = Streams(Path(args.store))
+        self._sampler = Sampler(
+            args.sampling, self._cascade, self._client, lambda: self.load.is_high
+        )
+        self._stats, self._busy = Stats(), speculation.busy
+        self._snapshots, self.leaving = 0, False
+        self._streams = Streams(args.store, args.streams.shared)
         self._answering = Answering(
             self._cascade,
             self._sampler,
             self._stats,
             self._place.max_rows,
-            args.http.timeout_s,
-            speculation.busy,
+            self._busy,
         )
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve after the constructor."""
         self._client.start()
+        self._recording = record_for_ever(self._now, partial(record, Recorder()))
         return build(self)
 
     async def answer(
-        self, given: Input, use_caches: bool, timeline: Timeline, stream: str
+        self, given: Input, use_caches: bool, timeline: Timeline, stream: str, timeout_s: float
     ) -> Answers:
-        hashed = self._streams.hashed(stream)
-        return await self._answering.answer(given, use_caches, timeline, hashed)
+        hashed = timeline.stream = self._streams.hashed(stream)
+        with self.load.admitted(stream):
+            answers = await self._answering.answer(given, use_caches, timeline, hashed, timeout_s)
+        timeline.answers = answers
+        return answers
 
     async def check_ready(self) -> None:
         await self._readiness.check()
@@ -99,18 +110,32 @@ class Router(Methods):
         """Of all router replicas."""
         context = serve.get_replica_context()
         routers = serve.get_deployment_handle(context.deployment, context.app_name)
-        snapshots = await routers.broadcast("snapshot").results_async(timeout_s=5)
+        before = self._snapshots
+        snapshots, states = await asyncio.gather(
+            routers.broadcast("snapshot").results_async(timeout_s=5), self._place.states()
+        )
+        self.leaving = self._snapshots == before  # it was not asked for its own
         return Report(
             routers=len(snapshots),
+            stages={name: together(said) for name, said in states.items() if said},
             **traffic(merge(snapshots)).model_dump(exclude_unset=True),
             model=self.name,
             **await self._trainer_status(),
-            plan=self._plan.model_dump(mode="json", exclude={"description": {"classes"}}),
+            plan=self.plan.model_dump(mode="json", exclude={"description": {"classes"}}),
         )
 
     async def snapshot(self) -> Snapshot:
         """This replica's share of the report."""
-        return self._stats.snapshot(self._place.failures, self._place.by_way)
+        self._snapshots += 1
+        place, samples = self._place, self._sampler.counts()
+        return self._stats.snapshot(place.failures, place.by_way, samples, self._busy.active)
+
+    async def _now(self) -> Now:
+        """For metrics."""
+        client, control = self._client, self._cascade.control
+        wanted = client.instructions.mode == "serve" and bool(self.plan.caches)
+        cut_points = self.plan.cut_points
+        return Now(await self.snapshot(), cut_points, control, wanted, client.silence_s)
 
     async def _trainer_status(self) -> dict[str, Any]:
         now = self._cascade.control
@@ -125,6 +150,9 @@ class Router(Methods):
 
     async def ask_trainer(self, method: str, *args) -> Any:
         return await trainer_client.ask(method, *args)
+
+    async def forget_streams(self) -> None:
+        await self._place.forget_streams()
 
     def count_error(self, status: int) -> None:
         self._stats.count_error(status)

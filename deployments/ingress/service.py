@@ -4,9 +4,11 @@ from typing import Any, Protocol
 
 from cache_models.cascade import Answers
 from cache_models.network.description import ModelDescription
+from cache_models.store.plan import Plan
 from deployments.config import HttpLimits
 from deployments.graph.timeline import Timeline
 from deployments.ingress.inputs import Inputs
+from deployments.ingress.load import Load
 from deployments.ingress.resizing import Input
 from deployments.ingress.stats import Report
 from deployments.ingress.workers import Workers
@@ -24,6 +26,17 @@ class Service(Protocol):
     def description(self) -> ModelDescription: ...
 
     @property
+    def plan(self) -> Plan:
+        """That is deployed."""
+        ...
+
+    @property
+    def leaving(self) -> bool:
+        """Whether Serve counted this router no more when it was last asked for a report: it is to
+        stop."""
+        ...
+
+    @property
     def limits(self) -> HttpLimits: ...
 
     @property
@@ -32,15 +45,20 @@ class Service(Protocol):
     @property
     def workers(self) -> Workers: ...
 
+    @property
+    def load(self) -> Load: ...
+
     async def answer(
-        self, given: Input, use_caches: bool, timeline: Timeline, stream: str
+        self, given: Input, use_caches: bool, timeline: Timeline, stream: str, timeout_s: float
     ) -> Answers:
-        """Answers, until `limits.timeout_s` after the timeline's start.
+        """Answers.
 
         Args:
             stream: its name, as the client gave it; empty for none.
+            timeout_s: after the timeline's start nobody wants them any more.
 
         Raises:
+            Unavailable: too many are being answered.
             PlaceError, TimeoutError: the base DNN has not answered.
         """
         ...
@@ -59,6 +77,13 @@ class Service(Protocol):
         Raises:
             Conflict: the trainer refuses.
             Unavailable: it does not answer.
+        """
+        ...
+
+    async def forget_streams(self) -> None:
+        """
+        Raises:
+            PlaceError: not every lookup has.
         """
         ...
 

@@ -2,9 +2,10 @@
 metrics and whoever else wants figures read such a snapshot.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from cache_models.network.stages import BASE
 
 MAX_LATENCY_US = 600_000_000
+STEP = 1.2
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,26 @@ class Snapshot:
         latencies: by exit, an encoded histogram of microseconds.
         errors: by HTTP status.
         lookup_failures: by cut point.
-        hops: by deployment, how many calls went which way.
+        hops: by deployment, as `transport.place.Deployed.by_way` has it.
+        samples: as `follow.sampler.Sampler.counts` has it.
+        ongoing: requests that are being answered.
     """
 
     latencies: Mapping[str, bytes]
     errors: Mapping[int, int]
     lookup_failures: Mapping[str, int]
-    hops: Mapping[str, Mapping[str, int]]
+    hops: Mapping[str, Mapping[str, float]]
+    samples: Mapping[str, int] = field(default_factory=dict)
+    ongoing: int = 0
 
 
 class Latency(BaseModel):
-    """Of requests, a batch's rows each, in milliseconds; without requests there is but a count."""
+    """Of requests, a batch's rows each, in milliseconds; without requests there is but a count.
+
+    Attributes:
+        histogram: counts by steps of time, each a fifth longer than the one before: by `n` those
+            from `1.2**n` ms on. They add up, and are subtracted from later ones.
+    """
 
     count: int
     mean: float | None = None
@@ -42,6 +53,7 @@ class Latency(BaseModel):
     p95: float | None = None
     p99: float | None = None
     max: float | None = None
+    histogram: dict[int, int] | None = None
 
 
 class Traffic(BaseModel):
@@ -52,7 +64,10 @@ class Traffic(BaseModel):
         latency_ms, exits: of all, and by exit.
         errors: by HTTP status.
         lookup_failures: lookups that failed or were late, by cut point.
-        hops: calls by deployment and way.
+        hops: calls by deployment and way; replicas connected, and calls that wait at routers for a
+            place at one; and of `hops` calls, the milliseconds beside the replica's own.
+        samples: requests that were sampled, and what became of them.
+        ongoing: requests that are being answered.
     """
 
     requests: int
@@ -61,7 +76,29 @@ class Traffic(BaseModel):
     exits: dict[str, Latency]
     errors: dict[str, int]
     lookup_failures: dict[str, int]
-    hops: dict[str, dict[str, int]]
+    hops: dict[str, dict[str, int | float]]
+    samples: dict[str, int]
+    ongoing: int
+
+
+class StageState(BaseModel):
+    """Of all replicas of a partition or lookup together, since each started; of what somebody
+    waited for.
+
+    Attributes:
+        ongoing: requests that they have now; `queued` of them wait to be computed.
+        rows: that were computed, in `batches`, which took `compute_ms`.
+        streams: that are remembered, and their bytes.
+    """
+
+    replicas: int
+    ongoing: int
+    queued: int
+    batches: int
+    rows: int
+    compute_ms: float
+    streams: int | None = None
+    stream_bytes: int | None = None
 
 
 class Report(Traffic):
@@ -69,6 +106,7 @@ class Report(Traffic):
 
     Attributes:
         routers: that have answered for themselves.
+        stages: by deployment, of those whose replicas have answered.
         model: its name in the Open Inference Protocol.
         guard: what the guard has seen, or that the trainer does not answer.
         mode: `serve`, `shadow` or `off`.
@@ -79,6 +117,7 @@ class Report(Traffic):
     model_config = ConfigDict(extra="allow")
 
     routers: int
+    stages: dict[str, StageState]
     model: str
     guard: dict[str, Any]
     mode: str | None = None
@@ -102,11 +141,17 @@ class Stats:
         self._errors[status] += 1
 
     def snapshot(
-        self, lookup_failures: Mapping[str, int], hops: Mapping[str, Mapping[str, int]]
+        self,
+        lookup_failures: Mapping[str, int],
+        hops: Mapping[str, Mapping[str, float]],
+        samples: Mapping[str, int] | None = None,
+        ongoing: int = 0,
     ) -> Snapshot:
         """All of it, with what others have counted."""
         latencies = {name: histogram.encode() for name, histogram in self._latencies.items()}
-        return Snapshot(latencies, dict(self._errors), dict(lookup_failures), dict(hops))
+        return Snapshot(
+            latencies, dict(self._errors), dict(lookup_failures), dict(hops), samples or {}, ongoing
+        )
 
 
 def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
@@ -115,16 +160,31 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
     errors: Counter[int] = Counter()
     failures: Counter[str] = Counter()
     hops: dict[str, Counter[str]] = defaultdict(Counter)
+    samples: Counter[str] = Counter()
     for snapshot in snapshots:
         for name, encoded in snapshot.latencies.items():
             latencies.setdefault(name, _histogram()).decode_and_add(encoded)
         errors.update(snapshot.errors)
         failures.update(snapshot.lookup_failures)
+        samples.update(snapshot.samples)
         for name, by_way in snapshot.hops.items():
             hops[name].update(by_way)
     return Snapshot(
-        {name: histogram.encode() for name, histogram in latencies.items()}, errors, failures, hops
+        {name: histogram.encode() for name, histogram in latencies.items()},
+        errors,
+        failures,
+        hops,
+        samples,
+        sum(snapshot.ongoing for snapshot in snapshots),
     )
+
+
+def together(states: Sequence[Mapping[str, float]]) -> StageState:
+    """What the replicas of one deployment say of themselves."""
+    total: Counter[str] = Counter()
+    for state in states:
+        total.update(state)
+    return StageState(replicas=len(states), **total)
 
 
 def traffic(snapshot: Snapshot) -> Traffic:
@@ -143,6 +203,8 @@ def traffic(snapshot: Snapshot) -> Traffic:
         errors={str(status): n for status, n in sorted(snapshot.errors.items())},
         lookup_failures=dict(snapshot.lookup_failures),
         hops={name: dict(by_way) for name, by_way in snapshot.hops.items()},
+        samples=dict(snapshot.samples),
+        ongoing=snapshot.ongoing,
     )
 
 
@@ -166,4 +228,14 @@ def _latency(histogram: HdrHistogram) -> Latency:
         p95=at(95),
         p99=at(99),
         max=round(histogram.get_max_value() / 1e3, 3),
+        histogram=_steps(histogram),
     )
+
+
+def _steps(histogram: HdrHistogram) -> dict[int, int]:
+    counts: Counter[int] = Counter()
+    for item in histogram.get_recorded_iterator():
+        counts[math.floor(math.log(item.value_iterated_to / 1e3, STEP))] += (
+            item.count_added_in_this_iter_step
+        )
+    return dict(counts)

@@ -11,41 +11,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cache_models.store.secrets import write_once
+from cache_models.errors import ArtifactError
+from cache_models.store.secrets import make_once, secret
 from deployments.ingress.errors import RequestError
 
 HEADER, PARAMETER = "X-Stream", "sequence_id"
 """The second is Triton's name for it in the Open Inference Protocol."""
 MOST_CHARACTERS = 256
 FILE = "stream.key"
+EVERYBODYS = "everybody"
+"""The stream of all requests, where they share one memory; no hash, and so nobody's."""
 
 
-def make_key(store: Path) -> None:
-    """Make the store's key, unless it has one."""
-    if not (store / FILE).exists():
-        write_once(store / FILE, secrets.token_hex(32))
+def make_key(store: Path | str) -> None:
+    """Make the store's key, unless it has one.
+
+    Args:
+        store: its folder, or its URL.
+    """
+    make_once(store, FILE, lambda: secrets.token_hex(32))
 
 
 class Streams:
     """
     Args:
         store: with a key.
+        shared: whether all requests are of one stream.
 
     Raises:
         RuntimeError: the key cannot be read.
     """
 
-    def __init__(self, store: Path):
+    def __init__(self, store: Path | str, shared: bool = False):
+        self._shared = shared
         try:
-            self._key = bytes.fromhex((store / FILE).read_text())
-        except (OSError, ValueError) as error:
+            self._key = bytes.fromhex(secret(store, FILE))
+        except (OSError, ArtifactError, ValueError) as error:
             raise RuntimeError(
-                f"the key {store / FILE} cannot be read ({error}); delete it and restart the "
+                f"the key {store}/{FILE} cannot be read ({error}); delete it and restart the "
                 f"application"
             ) from error
 
     def hashed(self, name: str) -> str:
-        """16 hexadecimal digits for a stream's name; nothing for none."""
+        """16 hexadecimal digits for a stream's name; nothing for none, unless all are one."""
+        if self._shared:
+            return EVERYBODYS
         if not name:
             return ""
         digest = hashlib.blake2b(name.encode(), digest_size=8, key=self._key, person=b"stream")

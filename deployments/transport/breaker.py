@@ -1,5 +1,9 @@
-"""A lookup that keeps failing is left alone for a while, so that requests do not wait for what is
-not there."""
+"""A lookup that keeps failing is left alone, so that nobody waits for what is not there; one
+request now and then tries it (a half-open circuit breaker: Nygard, Release It!, 2007).
+
+Where it was only late, for there was much to do, that is soon: all that it does not answer the base
+DNN must, and there would be more to do for longer.
+"""
 
 import logging
 import time
@@ -12,7 +16,8 @@ logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
 """In a row."""
-CLOSED_S = 1.0
+TRY_S = 0.1
+"""Between two that try."""
 
 
 class Breaker:
@@ -24,15 +29,18 @@ class Breaker:
     def __init__(self) -> None:
         self.failures: Counter[str] = Counter()
         self._in_a_row: Counter[str] = Counter()
-        self._closed_until: dict[str, float] = {}
+        self._try_at: dict[str, float] = {}
 
     def check(self, stage: Stage) -> None:
         """
         Raises:
             Lost: the stage is not to be asked now.
         """
-        if time.monotonic() < self._closed_until.get(stage.name, 0.0):
-            raise Lost(f"{stage.name} is left alone for a while")
+        if self._in_a_row[stage.name] < MAX_FAILURES:
+            return
+        if (now := time.monotonic()) < self._try_at[stage.name]:
+            raise Lost(f"{stage.name} is left alone for a moment")
+        self._try_at[stage.name] = now + TRY_S
 
     def answered(self, stage: Stage) -> None:
         self._in_a_row[stage.name] = 0
@@ -43,5 +51,6 @@ class Breaker:
         self.failures[stage.start] += 1
         self._in_a_row[stage.name] += 1
         if self._in_a_row[stage.name] >= MAX_FAILURES:
-            self._closed_until[stage.name] = time.monotonic() + CLOSED_S
-            logger.warning("%s is left alone for %s s: %r", stage.name, CLOSED_S, error)
+            self._try_at[stage.name] = time.monotonic() + TRY_S
+        if self._in_a_row[stage.name] == MAX_FAILURES:
+            logger.warning("%s is left alone but for one request in %s s: %r", stage, TRY_S, error)

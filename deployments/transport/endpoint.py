@@ -11,7 +11,6 @@ both ways, and a replica that is to stop drops them.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -58,6 +57,11 @@ class Endpoint:
         self._stopping, self._idle = False, asyncio.Event()
         self._server: Server | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Questions by handle that wait for a place."""
+        return self._admission.waiting
+
     async def ask(self, message: Message, timeout_s: float | None = None) -> Reply:
         """The reply to a question by handle.
 
@@ -83,7 +87,7 @@ class Endpoint:
             raise Refused(f"the replica has {self.ongoing} requests, as many as it may")
         return await self._answered_in_its_place(message, _moment(timeout_s))
 
-    async def listen(self, args: LaneArgs, store: Path) -> dict[str, Any]:
+    async def listen(self, args: LaneArgs, store: str) -> dict[str, Any]:
         """Listen by ZeroMQ from now on, if that is configured; the replica's metadata, by which
         routers find it."""
         if not args.enabled:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import (
@@ -11,7 +12,7 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
-from cache_models.network.stages import Message, Reply
+from cache_models.network.stages import Message, Reply, stream_of
 from deployments.transport.errors import KINDS, Failed, Lost, PlaceError, Refused
 
 INLINE_BYTES = 2_000_000
@@ -48,6 +49,8 @@ class ByHandle:
         batch = message.batch
         large = max(batch.nbytes, len(batch) * self._reply_row_bytes) > INLINE_BYTES
         handle = self._by_reference if large else self._inline
+        if stream := stream_of(message):
+            handle = handle.options(session_id=stream)
         response = handle.remote(message, timeout_s)
         try:
             return await response
@@ -64,10 +67,10 @@ class ByHandle:
         except Exception as error:
             raise kind_of(error) from error
 
-    async def tell_all(self, method: str, *args) -> None:
-        """Call `method` on every replica that is known now; returns once all have done it."""
+    async def tell_all(self, method: str, *args, timeout_s: float = BROADCAST_S) -> list[Any]:
+        """Call `method` on every replica that is known now; what each returned, once all have."""
         try:
-            await self._handle.broadcast(method, *args).results_async(timeout_s=BROADCAST_S)
+            return await self._handle.broadcast(method, *args).results_async(timeout_s=timeout_s)
         except Exception as error:
             raise kind_of(error) from error
 

@@ -5,10 +5,14 @@ from cache_models.network.stages import (
     Answer,
     LookUp,
     Message,
+    Remember,
+    Remembered,
     Reply,
     Run,
     Verdict,
 )
 
-MESSAGES: dict[str, type[Message]] = {kind.__name__: kind for kind in (Run, LookUp)}
-REPLIES: dict[str, type[Reply]] = {kind.__name__: kind for kind in (Activation, Answer, Verdict)}
+MESSAGES: dict[str, type[Message]] = {kind.__name__: kind for kind in (Run, LookUp, Remember)}
+REPLIES: dict[str, type[Reply]] = {
+    kind.__name__: kind for kind in (Activation, Answer, Verdict, Remembered)
+}

@@ -6,6 +6,7 @@ and waits for somebody who does.
 """
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections import Counter
@@ -15,9 +16,10 @@ from pathlib import Path
 import ray
 from ray.serve.handle import DeploymentHandle
 
-from cache_models.network.stages import Message, Reply, Stage
+from cache_models.network.stages import Message, Remember, Reply, Stage, in_background
 from deployments.config import LaneArgs
 from deployments.health import check
+from deployments.tracing import spans
 from deployments.transport import replicas
 from deployments.transport.breaker import Breaker
 from deployments.transport.errors import Lost, PlaceError
@@ -26,6 +28,13 @@ from deployments.transport.zmq.client import Client
 from deployments.transport.zmq.key import load_key
 
 logger = logging.getLogger(__name__)
+
+MAX_TOLD = 64
+"""Messages under way that nobody waits for; more are dropped."""
+TELL_S = 1.0
+"""After which they are given up."""
+STATE_S = 2.0
+"""After which replicas have not said how they are."""
 
 
 def connect(
@@ -39,13 +48,13 @@ def connect(
 
     Args:
         handles: by stage name.
-        store: where the key lies.
+        store: where the key lies; its folder, or its URL.
         bytes_per_value: of the activations that travel.
 
     Raises:
         KeyFileError: the key cannot be read.
     """
-    key = load_key(Path(store)) if args.enabled else None
+    key = load_key(store) if args.enabled else None
     node_id = ray.get_runtime_context().get_node_id() if key is not None else ""
     found = {}
     for stage in stages:
@@ -65,6 +74,7 @@ class Deployed:
         self._row_bytes = max((d.reply_row_bytes for d in deployments.values()), default=0)
         self._breaker = Breaker()
         self._following: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
         self._clients = [(d.handle, d.client) for d in deployments.values() if d.client]
 
     async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
@@ -73,6 +83,12 @@ class Deployed:
         Raises:
             PlaceError: there is none; the kind says why.
         """
+        with spans.hop(stage, message) as span:
+            reply = await self._ask(stage, message, timeout_s)
+            spans.replied(span, reply)
+        return reply
+
+    async def _ask(self, stage: Stage, message: Message, timeout_s: float | None) -> Reply:
         self._follow()
         self._breaker.check(stage)
         try:
@@ -87,6 +103,24 @@ class Deployed:
             raise
         self._breaker.answered(stage)
         return reply
+
+    def tell(self, stage: Stage, message: Remember) -> None:
+        """What nobody waits for; one that is refused or lost is no failure."""
+        if len(self._telling) >= MAX_TOLD:
+            return
+        # In a context of its own: in that of a request, it would be cancelled with the request.
+        loop, context = asyncio.get_running_loop(), contextvars.Context()
+        telling = loop.create_task(self._tell(stage, message), context=context)
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _tell(self, stage: Stage, message: Remember) -> None:
+        self._follow()
+        try:
+            async with asyncio.timeout(TELL_S):
+                await self._deployments[stage.name].ask(message, time.monotonic() + TELL_S)
+        except (PlaceError, TimeoutError) as error:
+            logger.debug("%s does not remember: %r", stage.name, error)
 
     def check_health(self) -> None:
         """
@@ -109,6 +143,29 @@ class Deployed:
         lookups = [self._deployments[s.name].by_handle for s in self._stages if s.is_lookup]
         await asyncio.gather(*(lookup.tell_all("prepare", version) for lookup in lookups))
 
+    async def forget_streams(self) -> None:
+        """Have every lookup replica forget what it remembers of streams.
+
+        Raises:
+            PlaceError: not all of them have.
+        """
+        lookups = [self._deployments[s.name].by_handle for s in self._stages if s.remembers]
+        await asyncio.gather(*(lookup.tell_all("forget") for lookup in lookups))
+
+    async def states(self) -> dict[str, list[dict[str, float]]]:
+        """What every replica says of itself, by stage; nothing of a stage that does not answer."""
+        told = await asyncio.gather(
+            *(d.by_handle.tell_all("state", timeout_s=STATE_S) for d in self._deployments.values()),
+            return_exceptions=True,
+        )
+        found = {}
+        for name, states in zip(self._deployments, told, strict=True):
+            if isinstance(states, BaseException):
+                logger.warning("%s does not say how it is: %r", name, states)
+            else:
+                found[name] = states
+        return found
+
     def max_rows(self, row_bytes: int) -> int:
         """Rows that travel well in one message.
 
@@ -123,9 +180,10 @@ class Deployed:
         return self._breaker.failures
 
     @property
-    def by_way(self) -> dict[str, dict[str, int]]:
-        """By stage, how many questions were answered which way, and how many replicas are
-        connected."""
+    def by_way(self) -> dict[str, dict[str, float]]:
+        """By stage: how many questions were answered which way; how many replicas are connected;
+        how many questions wait here; and of those that somebody waited for, how many, and the
+        milliseconds that were neither queue nor compute of the replica."""
         return {name: deployment.by_way for name, deployment in self._deployments.items()}
 
     def _follow(self) -> None:
@@ -141,14 +199,29 @@ class StageReplicas:
         self.handle, self.reply_row_bytes, self.client = handle, reply_row_bytes, client
         self.by_handle = ByHandle(handle, reply_row_bytes)
         self._answered: Counter[str] = Counter()
+        self._hops, self._hop_ms = 0, 0.0
 
     @property
-    def by_way(self) -> dict[str, int]:
-        connected = self.client.connected if self.client else 0
-        answered = {way: self._answered[way] for way in ("lane", "handle")}
-        return answered | {"connected": connected}
+    def by_way(self) -> dict[str, float]:
+        answered: dict[str, float] = {way: self._answered[way] for way in ("lane", "handle")}
+        return answered | {
+            "connected": self.client.connected if self.client else 0,
+            "waiting": self.client.waiting if self.client else 0,
+            "hops": self._hops,
+            "hop_ms": round(self._hop_ms, 3),
+        }
 
     async def ask(self, message: Message, until: float | None) -> Reply:
+        begin = time.perf_counter()
+        reply = await self._ask(message, until)
+        if not in_background(message) and reply.queued_ms is not None:
+            assert reply.compute_ms is not None
+            there_ms = float(reply.queued_ms[0] + reply.compute_ms[0])
+            self._hops += 1
+            self._hop_ms += (time.perf_counter() - begin) * 1e3 - there_ms
+        return reply
+
+    async def _ask(self, message: Message, until: float | None) -> Reply:
         if self.client is not None and self.client.connected:
             try:
                 return self._count("lane", await self.client.ask(message, until))
@@ -163,4 +236,5 @@ class StageReplicas:
 
     def _count(self, way: str, reply: Reply) -> Reply:
         self._answered[way] += 1
+        spans.went(way)
         return reply

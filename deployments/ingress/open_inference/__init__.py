@@ -2,5 +2,5 @@
 ask for.
 
 `messages` is what a request and an answer are. `rest` and `grpc` translate to and from it and do
-nothing else; `tensors` says what a model takes, `description` what clients may read about it.
+nothing else; `tensors` says what a model takes, `metadata` what clients may read about it.
 """

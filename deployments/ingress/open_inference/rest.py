@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from deployments.ingress.errors import InvalidInput, RequestError
+from deployments.ingress.errors import InvalidInput, RequestError, first_mistake
 from deployments.ingress.open_inference import json_numbers, schema
 from deployments.ingress.open_inference.datatypes import BINARY_ONLY, from_bytes, to_bytes
 from deployments.ingress.open_inference.messages import (
@@ -161,12 +161,7 @@ def _whole(body: bytes) -> schema.InferRequest:
     try:
         return schema.InferRequest.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the body"
-        got = repr(first["input"])
-        raise RequestError(
-            f"{field}: {first['msg']}; got {got if len(got) <= 80 else got[:77] + '...'}"
-        ) from error
+        raise RequestError(first_mistake(error)) from error
 
 
 def write(response: InferResponse) -> Written:

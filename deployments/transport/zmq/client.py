@@ -1,17 +1,19 @@
 """The replicas of one deployment that listen by ZeroMQ, and which of them to ask.
 
-Of two replicas the one with less in flight is asked. None is given more than Serve's
-`max_ongoing_requests`, and what all of them have no room for waits here in turn, at most
-`max_queued_requests`, as it would at a handle. A replica that others have filled refuses: it is
-left alone for a moment, and the request keeps its turn. Questions that nobody waits for take no
-places.
+Of two replicas the one with less in flight is asked; what belongs to a stream is asked of the one
+that remembers it, by rendezvous hashing (Thaler and Ravishankar 1998), while that has room. None is
+given more than Serve's `max_ongoing_requests`, and what all of them have no room for waits here in
+turn, at most `max_queued_requests`, as it would at a handle. A replica that others have filled
+refuses: it is left alone for a moment, and the request keeps its turn. Questions that nobody waits
+for take no places.
 """
 
+import hashlib
 import random
 
 import zmq
 
-from cache_models.network.stages import Message, Reply, in_background
+from cache_models.network.stages import Message, Reply, in_background, stream_of
 from deployments.transport.admission import Admission
 from deployments.transport.errors import Lost, Refused
 from deployments.transport.replicas import ADDRESS, Found
@@ -37,6 +39,11 @@ class Client:
         """Replicas that can be asked."""
         return sum(connection.up for connection in self._connections.values())
 
+    @property
+    def waiting(self) -> int:
+        """Questions that wait for a place at one."""
+        return self._admission.waiting
+
     async def ask(self, message: Message, until: float | None = None) -> Reply:
         """One replica's reply.
 
@@ -46,9 +53,10 @@ class Client:
         Raises:
             PlaceError: there is none.
         """
+        stream = stream_of(message)
         if in_background(message):
-            return await self._any().ask(message, until)
-        connection = self._admission.now()
+            return await self._one(stream).ask(message, until)
+        connection = self._remembering(stream) or self._admission.now()
         if connection is None:
             if not self.connected:
                 raise Lost("no replica is connected")
@@ -93,15 +101,25 @@ class Client:
         self._connections = {}
         self._changed()
 
-    def _any(self) -> Connection:
-        """
+    def _one(self, stream: str) -> Connection:
+        """Any, or the one that remembers a stream.
+
         Raises:
             Lost: there is none.
         """
-        up = [connection for connection in self._connections.values() if connection.up]
+        up = {address: found for address, found in self._connections.items() if found.up}
         if not up:
             raise Lost("no replica is connected")
-        return random.choice(up)
+        if not stream:
+            return random.choice(list(up.values()))
+        return up[max(up, key=lambda address: _weight(address, stream))]
+
+    def _remembering(self, stream: str) -> Connection | None:
+        """A place at the one that remembers a stream, if it has room and nobody waits."""
+        if not stream or not self.connected or self._admission.waiting:
+            return None
+        found = self._one(stream)
+        return found.reserve() if found.free else None
 
     def _reserve(self) -> Connection | None:
         free = [connection for connection in self._connections.values() if connection.free]
@@ -115,6 +133,11 @@ class Client:
         self._admission.serve()
         if not self.connected:
             self._admission.dismiss(Lost("no replica is connected any more"))
+
+
+def _weight(address: str, stream: str) -> bytes:
+    """Of a replica for a stream; the same for every router."""
+    return hashlib.blake2b(f"{address} {stream}".encode(), digest_size=8).digest()
 
 
 def _loopback(address: str) -> bool:

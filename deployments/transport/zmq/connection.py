@@ -9,11 +9,12 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from cache_models.network.stages import Message, Reply
+from deployments.tracing import spans
 from deployments.transport.errors import KINDS, Failed, Lost
 from deployments.transport.frames import FrameError, from_frames, to_frames
 from deployments.transport.messages import REPLIES
 from deployments.transport.zmq.key import Key
-from deployments.transport.zmq.server import MAX_MESSAGE_BYTES, configure
+from deployments.transport.zmq.server import MAX_MESSAGE_BYTES, TRACED, configure
 from deployments.transport.zmq.wire import Frames, Wire
 
 RECONNECT_MS, MAX_RECONNECT_MS = 100, 5_000
@@ -85,12 +86,14 @@ class Connection:
         """
         timeout_s = None if until is None else max(0.0, until - time.monotonic())
         values = to_frames([timeout_s, *message])
+        traceparent = spans.traceparent()
+        traced = [TRACED, traceparent.encode()] if traceparent else []
         number = next(self._numbers).to_bytes(8, "big")
         loop = asyncio.get_running_loop()
         reply = self._waiting[number] = loop.create_future()
         answered = False
         try:
-            self._wire.send([number, type(message).__name__.encode(), *values])
+            self._wire.send([number, *traced, type(message).__name__.encode(), *values])
             kind, *frames = await reply
             answered = True
         except zmq.ZMQError as error:

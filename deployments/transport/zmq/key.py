@@ -9,7 +9,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_models.store.secrets import write_once
+from cache_models.errors import ArtifactError
+from cache_models.store.secrets import make_once, secret
 
 FILE = "lane.key"
 
@@ -26,27 +27,32 @@ class Key:
     secret: bytes
 
 
-def make_key(store: Path) -> None:
-    """Make the store's key, unless it has one."""
+def make_key(store: Path | str) -> None:
+    """Make the store's key, unless it has one.
+
+    Args:
+        store: its folder, or its URL.
+    """
+    make_once(store, FILE, _pair)
+
+
+def _pair() -> str:
     import zmq
 
-    if (store / FILE).exists():
-        return
     public, secret = zmq.curve_keypair()
-    pair = {"public": public.decode(), "secret": secret.decode()}
-    write_once(store / FILE, json.dumps(pair))
+    return json.dumps({"public": public.decode(), "secret": secret.decode()})
 
 
-def load_key(store: Path) -> Key:
+def load_key(store: Path | str) -> Key:
     """
     Raises:
         KeyFileError: there is none, or something else lies there.
     """
     try:
-        found = json.loads((store / FILE).read_text())
+        found = json.loads(secret(store, FILE))
         return Key(found["public"].encode(), found["secret"].encode())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ArtifactError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise KeyFileError(
-            f"the key {store / FILE} cannot be read ({error}); delete it and restart the "
+            f"the key {store}/{FILE} cannot be read ({error}); delete it and restart the "
             f"application, or set `lane: {{enabled: false}}` in serve_config.yaml"
         ) from error

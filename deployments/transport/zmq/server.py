@@ -4,7 +4,7 @@ A call by a handle costs as much as several layers of a base DNN. So a replica a
 socket of its own, and a router that knows its address asks it there:
 
 1. router → replica: request number, the kind of message, and as `frames` the seconds that are left
-   for it and its fields;
+   for it and its fields; where the request is traced, `TRACED` and its `traceparent` come between;
 2. replica → router: the number, the kind of reply and its fields, or the kind of error and why;
 3. router → replica: the number alone, if the reply is not wanted any more.
 
@@ -24,6 +24,7 @@ import zmq.asyncio
 from zmq.auth.asyncio import AsyncioAuthenticator
 
 from cache_models.network.stages import Message, Reply
+from deployments.tracing import spans
 from deployments.transport.errors import Failed, PlaceError
 from deployments.transport.frames import from_frames, to_frames
 from deployments.transport.messages import MESSAGES
@@ -36,6 +37,7 @@ LINGER_MS = 1_000
 """For which a closed end still sends what it has said."""
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 PING = b"Ping"
+TRACED = b"Traced"
 PING_S = 10.0
 """An answer that takes longer does not come."""
 HEARTBEAT_MS = 1_000
@@ -77,7 +79,13 @@ class Server:
             if rest and bytes(rest[0]) == PING:
                 self._wire.send([*call, PING])
             elif rest:
-                task = asyncio.create_task(self._answer(call, bytes(rest[0]).decode(), rest[1:]))
+                traceparent = ""
+                if bytes(rest[0]) == TRACED:
+                    _, parent, *rest = rest
+                    traceparent = bytes(parent).decode()
+                kind, *fields = rest
+                answer = self._answer(call, bytes(kind).decode(), fields, traceparent)
+                task = asyncio.create_task(answer)
                 self._running[call] = task
                 task.add_done_callback(lambda _: self._running.pop(call, None))
             elif running := self._running.get(call):
@@ -85,10 +93,13 @@ class Server:
         except Exception as error:  # from a peer that holds the key; the next one may be well
             logger.error("a message by ZeroMQ cannot be read: %r", error)
 
-    async def _answer(self, call: tuple[bytes, bytes], kind: str, frames: Frames) -> None:
+    async def _answer(
+        self, call: tuple[bytes, bytes], kind: str, frames: Frames, traceparent: str
+    ) -> None:
         try:
             timeout_s, *fields = from_frames(frames)
-            reply = await self._ask(MESSAGES[kind](*fields), timeout_s)
+            with spans.taken_up(traceparent):
+                reply = await self._ask(MESSAGES[kind](*fields), timeout_s)
             said = [type(reply).__name__.encode(), *to_frames(reply)]
         except PlaceError as error:
             said = [type(error).__name__.encode(), *to_frames([str(error)])]

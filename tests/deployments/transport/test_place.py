@@ -23,7 +23,7 @@ LOOKUP, PARTITION = plan_for(["input"]).stages()
 class Way:
     """Does in turn what it is told, and at the end answers."""
 
-    connected = 1
+    connected, waiting = 1, 0
 
     def __init__(self, *does):
         self.does, self.asked = list(does), []
@@ -144,9 +144,33 @@ def test_the_second_try_is_within_the_deadline():
     assert isinstance(came, Lost) and tries == [1, 1]
 
 
-def test_a_lookup_that_keeps_failing_is_left_alone_for_a_while(monkeypatch):
-    monkeypatch.setattr(breaker, "CLOSED_S", 0.1)
+def test_while_a_lookup_is_left_alone_one_request_at_a_time_tries_it(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(breaker.time, "monotonic", lambda: now[0])
+    mine = breaker.Breaker()
 
+    def may_ask():
+        try:
+            mine.check(LOOKUP)
+        except Lost:
+            return False
+        return True
+
+    for _ in range(breaker.MAX_FAILURES):
+        assert may_ask()
+        mine.failed(LOOKUP, Lost("late"))
+    assert not may_ask()
+    now[0] += 1.1 * breaker.TRY_S
+    assert [may_ask() for _ in range(5)] == [True] + [False] * 4
+    mine.failed(LOOKUP, Lost("late"))
+    assert not may_ask()
+    now[0] += 1.1 * breaker.TRY_S
+    assert may_ask()
+    mine.answered(LOOKUP)
+    assert all(may_ask() for _ in range(5))
+
+
+def test_a_lookup_that_keeps_failing_is_left_alone_for_a_while():
     async def run():
         client = Way(*[Failed("broken")] * breaker.MAX_FAILURES)
         deployed = place(client, Handle(), LOOKUP)
@@ -185,4 +209,5 @@ def test_answers_are_counted_by_the_way_they_came():
             await deployed.ask(PARTITION, RUN)
         return deployed.by_way
 
-    assert asyncio.run(run()) == {PARTITION.name: {"lane": 2, "handle": 1, "connected": 1}}
+    (told,) = asyncio.run(run()).values()
+    assert told | {"lane": 2, "handle": 1, "connected": 1, "waiting": 0} == told

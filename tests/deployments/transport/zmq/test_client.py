@@ -10,7 +10,7 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from cache_models.network.stages import Answer, Run
+from cache_models.network.stages import Answer, LookUp, Remember, Run
 from deployments.transport.endpoint import MAX_IN_BACKGROUND, Endpoint
 from deployments.transport.errors import Failed, Lost, Refused
 from deployments.transport.replicas import Found
@@ -394,5 +394,62 @@ def test_a_replica_that_does_not_answer_any_more_is_unhealthy(key, monkeypatch, 
             monkeypatch.setattr(server_module, "PING_S", 0.5)
             with pytest.raises(RuntimeError, match="does not answer by ZeroMQ any more"):
                 await replicas[0].endpoint.check_health()
+
+    asyncio.run(run())
+
+
+def test_a_stream_meets_the_same_replica_whoever_asks_and_others_go_on_when_one_is_lost(key):
+    """And what is to be remembered goes where it will be looked up."""
+    streams = [f"stream-{i}" for i in range(40)]
+
+    async def where(client, replicas):
+        found = {}
+        for stream in streams:
+            before = [replica.begun for replica in replicas]
+            await client.ask(LookUp(BATCH, 1, stream=stream))
+            await client.ask(Remember(BATCH, np.zeros(2, int), 1, stream, 0.0))
+            asked = [replica.begun - was for replica, was in zip(replicas, before, strict=True)]
+            assert sorted(asked) == [0, 0, 2]
+            found[stream] = asked.index(2)
+        return found
+
+    async def run():
+        async with connected(key, 3) as (client, replicas):
+            other = Client(key, NODE)
+            other.follow([replica.found() for replica in reversed(replicas)])
+            await until(lambda: other.connected == 3)
+            mine, theirs = await where(client, replicas), await where(other, replicas)
+            other.close()
+            replicas[0].server.close()
+            await until(lambda: client.connected == 2)
+            rest = {}
+            for stream in streams:
+                before = [replica.begun for replica in replicas]
+                await client.ask(LookUp(BATCH, 1, stream=stream))
+                rest[stream] = next(
+                    i
+                    for i, (r, was) in enumerate(zip(replicas, before, strict=True))
+                    if r.begun > was
+                )
+            return mine, theirs, rest
+
+    mine, theirs, rest = asyncio.run(run())
+    assert mine == theirs
+    assert min(list(mine.values()).count(i) for i in range(3)) > 3
+    assert all(rest[stream] == mine[stream] for stream in streams if mine[stream] != 0)
+
+
+def test_a_stream_whose_replica_is_full_is_asked_elsewhere(key):
+    async def run():
+        async with connected(key, 2, limit=1) as (client, replicas):
+            for replica in replicas:
+                replica.hold.clear()
+            asked = [
+                asyncio.create_task(client.ask(LookUp(BATCH, 1, stream="a"))) for _ in range(2)
+            ]
+            await until(lambda: all(replica.begun for replica in replicas))
+            for replica in replicas:
+                replica.hold.set()
+            await asyncio.gather(*asked)
 
     asyncio.run(run())
