@@ -2,7 +2,7 @@
 
 import click
 
-from cache_models.commands import building, measuring, simulating
+from cache_models.commands import base_dnns, building, measuring, simulating
 from cache_models.errors import CacheModelsError
 
 
@@ -21,7 +21,12 @@ def cli() -> None:
     """Learn caches for a base DNN."""
 
 
-for command in (*building.COMMANDS, *measuring.COMMANDS, *simulating.COMMANDS):
+for command in (
+    *building.COMMANDS,
+    *measuring.COMMANDS,
+    *base_dnns.COMMANDS,
+    *simulating.COMMANDS,
+):
     cli.add_command(command)
 
 

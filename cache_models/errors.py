@@ -35,3 +35,7 @@ class UnreadableError(DataError):
 
 class ArtifactError(CacheModelsError):
     """A stored artifact that is missing, half-written, altered, or made for something else."""
+
+
+class StoreUnreachableError(ArtifactError):
+    """A store elsewhere that does not answer now."""

@@ -21,6 +21,13 @@ class UserPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class StorePath(UserPath):
+    """An option's store: a folder's path, or a URL as fsspec takes it, which stays a text."""
+
+    def convert(self, value, param, ctx):
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
 def files_under(folder: Path, suffixes: set[str]) -> list[Path]:
     """Those in a folder and its sub-folders, also behind links, in order.
 

@@ -3,12 +3,14 @@ trainer."""
 
 import ray
 from ray import serve
-from ray.serve.config import DeploymentActorConfig
+from ray.serve.config import DeploymentActorConfig, RequestRouterConfig
 
+from cache_models.cache.stream_memory import StreamLimits
 from cache_models.data.datasets import cache_home
 from cache_models.store.copies import working_copy
 from cache_models.store.exporting import ensure
 from cache_models.store.graphs import choose
+from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
 from deployments.config import AppArgs
@@ -18,7 +20,15 @@ from deployments.graph.lookup import Lookup
 from deployments.graph.partition import Partition
 from deployments.ingress import streams
 from deployments.ingress.router import Router
+from deployments.nodes import check_seen, count_nodes, on_nodes, warn_of_price
 from deployments.transport.zmq.key import make_key
+
+BY_STREAM = RequestRouterConfig(
+    request_router_class="ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
+)
+"""By handle, too, a stream's requests meet what a replica remembers of it."""
+TRAINER_CPUS = 0.001
+"""On several nodes: more than a head node has that offers none to anybody."""
 
 
 def build(args: AppArgs) -> serve.Application:
@@ -34,23 +44,30 @@ def build(args: AppArgs) -> serve.Application:
             weights than it was built for.
         EngineError: ONNX Runtime is asked for where there is no graph.
         ModelReferenceError: graphs are to be made, and the base DNN cannot be loaded.
-        ValueError: the store's plan is for another model, `overrides` names a deployment that it
-            does not have, or a lookup is to be compiled.
+        ValueError: the store is one node's of several, its plan is for another model, or shares a
+            memory and may not, `overrides` names a deployment that it does not have, or a lookup
+            is to be compiled.
     """
+    nodes = count_nodes()
+    args = on_nodes(args, nodes)
+    if nodes > 1:
+        check_seen(args.store)
     store = Store(args.store)
     if args.store == "default":
         store = working_copy(Store(STORE), cache_home() / "stores")
-    args = args.model_copy(update={"store": str(store.folder)})
-    streams.make_key(store.folder)
+    args = args.model_copy(update={"store": str(store.where)})
+    streams.make_key(store.where)
     if args.lane.enabled:
-        make_key(store.folder)
+        make_key(store.where)
     version = store.current()
     plan = version.plan
     if plan.model != args.model:
         raise ValueError(
-            f"args.model is {args.model!r}, but the store {store.folder} was built for "
+            f"args.model is {args.model!r}, but the store {store.where} was built for "
             f"{plan.model!r}; name its model, or another store."
         )
+    check_shared(args, plan)
+    warn_of_price(plan.hop, nodes)
     stages = plan.stages()
     compute = {s.name: args.lookup if s.is_lookup else args.partition for s in stages}
     if unknown := args.overrides.keys() - compute.keys():
@@ -60,22 +77,42 @@ def build(args: AppArgs) -> serve.Application:
     compute |= args.overrides
     if refused := [s.name for s in stages if s.is_lookup and compute[s.name].engine == "compile"]:
         raise ValueError(f"{', '.join(refused)}: only partitions may have `engine: compile`.")
-    for name, record in ensure(store.folder, version).partitions.items():
+    for name, record in ensure(store.where, version).partitions.items():
         choose(record, compute[name].engine, "cpu")
     trainer = DeploymentActorConfig(
         name=TRAINER,
         actor_class=ray.remote(Trainer),
         init_args=(args.model_dump_json(), plan.model_dump_json()),
-        actor_options={"num_cpus": 0},
+        actor_options={"num_cpus": 0 if nodes == 1 else TRAINER_CPUS},
     )
     graph = {}
     for stage in stages:
         more = compute[stage.name], args.lane
         if stage.is_lookup:
-            bound = Lookup.options(name=stage.name).bind(stage, plan, args.store, *more)
+            routed = {"request_router_config": BY_STREAM} if stage.remembers else {}
+            limits = StreamLimits(args.streams.max_streams, args.streams.ttl_s)
+            bound = Lookup.options(name=stage.name, **routed).bind(
+                stage, plan, args.store, *more, limits
+            )
         else:
             bound = Partition.options(name=stage.name).bind(
                 stage, plan, compute[stage.name], args.activation_dtype, args.lane, args.store
             )
         graph[stage.name] = bound
     return Router.options(deployment_actors=[trainer]).bind(args, plan, graph)
+
+
+def check_shared(args: AppArgs, plan: Plan) -> None:
+    """
+    Raises:
+        ValueError: a plan whose caches share one memory of all requests may not, or another is to.
+    """
+    if plan.shares and not args.streams.shared:
+        raise ValueError(
+            "the caches were built with --shared-memory, so that what was answered to one may "
+            "answer another: allow it by args.streams.shared: true, or build them again without"
+        )
+    if args.streams.shared and plan.caches and not plan.shares:
+        raise ValueError(
+            "args.streams.shared is true, but the caches were not built with --shared-memory"
+        )

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from cache_models.network.activation import Precision
 from cache_models.network.engine.interface import EngineChoice
+from cache_models.store.remote import is_url, known_protocols
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]
@@ -83,6 +84,20 @@ class HttpLimits(Strict):
         return 8 * self.max_body_bytes
 
 
+class LoadLimits(Strict):
+    """How many requests a router lets in; others get a 503 at once.
+
+    Attributes:
+        max_wait_s: as many as are answered in so long, as measured.
+        least_inside: so many in any case.
+        max_inside_stream: of one stream that a header names.
+    """
+
+    max_wait_s: float = Field(2.0, gt=0)
+    least_inside: int = Field(64, ge=1)
+    max_inside_stream: int = Field(64, ge=1)
+
+
 class Sampling(Strict):
     """Which requests are run on to the base DNN's end, after they have been answered.
 
@@ -127,6 +142,7 @@ class Retraining(Strict):
         expire_s: age at which stored samples of the traffic are deleted.
         max_log_bytes: of the file that they are stored in.
         reservoir_bytes: of the samples of every class that rounds learn from besides the window.
+        save_s: after which that file is copied to a store that lies elsewhere.
         keep: what is stored of a sample: its input, where a lookup is at the input, or features
             alone.
     """
@@ -145,7 +161,23 @@ class Retraining(Strict):
     expire_s: float = Field(7 * 24 * 3600, gt=0)
     max_log_bytes: int = Field(2**30, ge=2**26)
     reservoir_bytes: int = Field(2**28, ge=2**20)
+    save_s: float = Field(300, gt=0)
     keep: Keep = "inputs"
+
+
+class StreamArgs(Strict):
+    """What each lookup replica remembers of streams, where the plan has caches that do.
+
+    Attributes:
+        max_streams: at once; the one that has not been seen for longest goes. 0 remembers none.
+        ttl_s: after which a stream that sends nothing is forgotten.
+        shared: whether all requests are of one stream, whoever sends them, so that what the base
+            DNN answered to one may answer another.
+    """
+
+    shared: bool = False
+    max_streams: int = Field(10_000, ge=0)
+    ttl_s: float = Field(600, gt=0)
 
 
 class GuardArgs(Strict):
@@ -166,7 +198,8 @@ class AppArgs(Strict):
     Attributes:
         name: of the model in the Open Inference Protocol.
         model: reference to the base DNN, as `cache_models.network.base_dnn` describes it.
-        store: absolute path of the folder of cache versions, or `default` for the shipped one.
+        store: absolute path of the folder of cache versions, or a URL as fsspec takes it, or
+            `default` for the shipped one.
         mode: `serve`; `shadow`, where the base DNN answers everything and caches are only judged;
             or `off`, where they are not asked at all.
         activation_dtype: of what travels between partitions.
@@ -189,7 +222,9 @@ class AppArgs(Strict):
     lookup: Compute = Compute(device="cpu", threads=1)
     overrides: dict[str, Compute] = {}
     http: HttpLimits = HttpLimits()
+    load: LoadLimits = LoadLimits()
     sampling: Sampling = Sampling()
+    streams: StreamArgs = StreamArgs()
     guard: GuardArgs = GuardArgs()
     retraining: Retraining = Retraining()
 
@@ -199,11 +234,15 @@ class AppArgs(Strict):
 
     @field_validator("store")
     @classmethod
-    def _absolute(cls, store: str) -> str:
-        if store != "default" and not Path(store).is_absolute():
+    def _the_same_to_all(cls, store: str) -> str:
+        may_be = "may be 'default', an absolute path or a URL such as s3://bucket/store"
+        if is_url(store):
+            protocol, _, path = store.partition("://")
+            if protocol.split("::")[0] not in known_protocols():
+                raise ValueError(f"{may_be}; nothing is known that reads {protocol}://")
+            if protocol in ("file", "local") and not path.startswith("/"):
+                raise ValueError(f"{may_be}; after file:// comes an absolute path")
+        elif store != "default" and not Path(store).is_absolute():
             home = ", which ~ does not" if store.startswith("~") else ""
-            raise ValueError(
-                "may be 'default' or an absolute path, which means the same folder to every replica"
-                f"{home}"
-            )
+            raise ValueError(f"{may_be}, which means the same to every replica{home}")
         return store

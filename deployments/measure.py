@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
@@ -19,6 +20,7 @@ from cache_models.network.stages import INPUT, Answer, Message, Run, Stage
 from cache_models.store.plan import HopCost
 from deployments.config import Compute, LaneArgs
 from deployments.graph.replica import Replica
+from deployments.nodes import count_nodes
 from deployments.transport.place import connect
 from deployments.transport.zmq.key import make_key
 
@@ -70,7 +72,16 @@ def measure(
 
     Args:
         lane: go by lane where that is possible, which is on this node; else by Serve's handles.
+
+    Raises:
+        ValueError: there are several nodes, and a hop between them is not what is measured here.
     """
+    ray.init(ignore_reinit_error=True)
+    if (nodes := count_nodes()) > 1:
+        raise ValueError(
+            f"there are {nodes} nodes, and this measures a call within one: run it on one alone, "
+            f"or write what a call between them costs, as in {HopCost().model_dump_json()}"
+        )
     with tempfile.TemporaryDirectory(prefix="gati-measure-") as store:
         make_key(Path(store))
         args = LaneArgs(enabled=lane)

@@ -3,7 +3,14 @@
 from cache_models.cache.variant import Variant
 from cache_models.network.description import ModelDescription
 from cache_models.promise.promise import Limits, Promise
-from cache_models.store.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
+from cache_models.store.plan import (
+    CacheRecord,
+    CutPointRecord,
+    Expected,
+    HopCost,
+    MemoryRecord,
+    Plan,
+)
 
 
 def plan_for(
@@ -15,8 +22,10 @@ def plan_for(
     compute_share=0.5,
     base_ms=1.0,
     lookup_ms=1.0,
+    remember=(),
 ) -> Plan:
-    """Caches at the cut points `names`, whose activations are vectors of `width`."""
+    """Caches at the cut points `names`, whose activations are vectors of `width`; those at
+    `remember` have a memory of streams."""
     return Plan(
         model="m",
         fingerprint="",
@@ -41,6 +50,7 @@ def plan_for(
                 memory_bytes=1,
                 lookup_ms=lookup_ms,
                 agreement=1,
+                memory=MemoryRecord(stream_bytes=1, alone=True) if name in remember else None,
             )
             for name in names
         ],
@@ -63,3 +73,15 @@ def plan_for(
         threads=1,
         data="",
     )
+
+
+SHARES = {"input": 0.0, "early": 0.2, "late": 0.7}
+
+
+def planned(names, exits) -> Plan:
+    """Caches at some of `SHARES`, a lookup of 2 ms and a base DNN of 100, and what is expected of
+    exits."""
+    plan = plan_for(names, base_ms=100.0, lookup_ms=2.0)
+    points = [p.model_copy(update={"compute_share": SHARES[p.name]}) for p in plan.candidates]
+    expected = plan.expected.model_copy(update={"exits": exits})
+    return plan.model_copy(update={"candidates": points, "expected": expected})

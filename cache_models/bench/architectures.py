@@ -1,29 +1,30 @@
-"""Which of torchvision's classifiers can be a base DNN: each with random weights, on small inputs.
+"""Which classifiers of other libraries can be a base DNN: each with random weights.
 
 It has to load, with all checks; slices between all its cut points, and on both sides of the middle
 one, have to give the module's scores bit by bit; and the two slices that a build would export have
-to answer as the module. Each is tried in a process of its own, which leaves nothing behind.
+to answer as the module. If asked, these are timed beside the graph of the whole. Each classifier is
+tried in a process of its own, which leaves nothing behind.
 """
 
 import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from multiprocessing.connection import Connection
+from statistics import median
 
+import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
-from torchvision import models as zoo
 
+from cache_models.bench.libraries import make, weights
 from cache_models.build import tables
 from cache_models.build.survey import candidate_names
 from cache_models.errors import CacheModelsError
-from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.base_dnn import classifier
 from cache_models.network.cutting import CutModel, cut
+from cache_models.network.engine.interface import Engine
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
-from cache_models.network.loading.probing import check_classifier
-from cache_models.network.loading.torchvision_models import make
 from cache_models.network.slice_engines import slice_engines
 from cache_models.network.stages import INPUT
 
@@ -31,23 +32,28 @@ AGREES_TO = 1e-3
 """Probabilities of graphs, against the module's."""
 COPIES = 5
 """Of the weights that are in memory while a graph is made."""
+REPETITIONS = 40
+"""Of one input through the whole and through the slices, in turn."""
 
 
 class ArchitectureRow(BaseModel):
-    """What became of one builder.
+    """What became of one classifier.
 
     Attributes:
-        side: of the input, in pixels.
+        name: as of `libraries.make`.
+        length: of the input: the side in pixels, or tokens.
         cut_points, candidates: how many, the input included.
         identical: whether slices give the module's scores bit by bit.
         graphs: of the two slices that were exported, those that ONNX Runtime runs.
         difference: the largest of a probability, between those slices and the module.
+        whole_ms, slices_ms: median of one input through the whole, and through those slices one
+            after the other, features and all, in the same engine; None if that was not asked for.
         refused: why it went no further.
     """
 
-    builder: str
+    name: str
     million_weights: float
-    side: int
+    length: int = 0
     seconds: float = 0.0
     loads: bool = False
     cut_points: int = 0
@@ -55,6 +61,8 @@ class ArchitectureRow(BaseModel):
     identical: bool = False
     graphs: int = 0
     difference: float | None = None
+    whole_ms: float | None = None
+    slices_ms: float | None = None
     refused: str = ""
 
     @property
@@ -62,28 +70,25 @@ class ArchitectureRow(BaseModel):
         return self.difference is not None and self.difference <= AGREES_TO
 
 
-def builders() -> list[str]:
-    """All of torchvision's, the smallest first."""
-    return sorted(zoo.list_models(module=zoo), key=_weights)
-
-
-def try_all(names: Sequence[str], side: int, timeout_s: float) -> Iterator[ArchitectureRow]:
+def try_all(
+    names: Sequence[str], side: int, timeout_s: float, timed: bool = False
+) -> Iterator[ArchitectureRow]:
     """One after the other.
 
     Args:
-        side: of inputs, in pixels, where the builder allows so small ones.
+        side: of inputs of torchvision's, in pixels, where the builder allows so small ones.
         timeout_s: for each.
+        timed: whether the slices are timed, too.
     """
     context = multiprocessing.get_context("spawn")
     for name in names:
-        row = ArchitectureRow(
-            builder=name, million_weights=_weights(name) / 1e6, side=_allowed(name, side)
-        )
-        if (needed := COPIES * 4 * _weights(name)) > _free_memory_bytes():
+        count = weights(name)
+        row = ArchitectureRow(name=name, million_weights=count / 1e6)
+        if (needed := COPIES * 4 * count) > _free_memory_bytes():
             yield row.model_copy(update={"refused": f"needs {needed / 1e9:.0f} GB of memory"})
             continue
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_in_process, args=(theirs, row))
+        process = context.Process(target=_in_process, args=(theirs, row, side, timed))
         process.start()
         theirs.close()
         try:
@@ -97,32 +102,29 @@ def try_all(names: Sequence[str], side: int, timeout_s: float) -> Iterator[Archi
             process.join()
 
 
-def try_one(row: ArchitectureRow) -> ArchitectureRow:
-    """What becomes of `row.builder`, in this process."""
+def try_one(row: ArchitectureRow, side: int, timed: bool = False) -> ArchitectureRow:
+    """What becomes of `row.name`, in this process."""
     row, started = row.model_copy(), time.perf_counter()
     try:
-        _try(row)
+        _try(row, side, timed)
     except CacheModelsError as error:
         row.refused = str(error)
     row.seconds = time.perf_counter() - started
     return row
 
 
-def _in_process(answer: Connection, row: ArchitectureRow) -> None:
-    answer.send(try_one(row))
+def _in_process(answer: Connection, row: ArchitectureRow, side: int, timed: bool) -> None:
+    answer.send(try_one(row, side, timed))
 
 
-def _try(row: ArchitectureRow) -> None:
+def _try(row: ArchitectureRow, side: int, timed: bool) -> None:
     """Fill in `row`, as far as it goes."""
     torch.manual_seed(0)
-    size = f"?image_size={row.side}" if row.builder.startswith("vit_") else ""
-    module, description = make(f"{row.builder}{size}")
-    description = replace(description, input_shape=(3, row.side, row.side), preprocessing=None)
-    module = module.eval().requires_grad_(False)
-    check_classifier(row.builder, module, description)
-    row.loads = True
-    base = BaseDNN(f"torchvision:{row.builder}", module, description)
-    inputs = torch.randn(2, *description.input_shape)
+    base = classifier(row.name, *make(row.name, side))
+    module, row.loads = base.module, True
+    row.length = base.description.input_shape[-1]
+    row.million_weights = sum(value.numel() for value in module.parameters()) / 1e6
+    inputs = base.examples(2)
     with torch.inference_mode():
         expected = module(inputs.clone())
     model = cut(base)
@@ -135,11 +137,31 @@ def _try(row: ArchitectureRow) -> None:
     )
     engines = slice_engines(base, model, middle)
     row.graphs = sum(isinstance(engine, OnnxRuntime) for engine in engines)
-    made = inputs.numpy()
+    made = _answer(engines, inputs.numpy())
+    row.difference = float((torch.tensor(made) - expected.softmax(1)).abs().max())
+    if timed and middle:
+        whole = slice_engines(base, model, [])
+        row.whole_ms, row.slices_ms = _in_turn(whole, engines, inputs[:1].numpy())
+
+
+def _answer(engines: Sequence[Engine | None], given: np.ndarray) -> np.ndarray:
     for engine in engines:
         assert engine is not None
-        _, made = engine(made)
-    row.difference = float((torch.tensor(made) - expected.softmax(1)).abs().max())
+        _, given = engine(given)
+    return given
+
+
+def _in_turn(
+    first: Sequence[Engine | None], second: Sequence[Engine | None], given: np.ndarray
+) -> tuple[float, float]:
+    """Median milliseconds; in turn, since a machine's speed drifts."""
+    ms: tuple[list[float], list[float]] = ([], [])
+    for _ in range(REPETITIONS):
+        for engines, its in zip((first, second), ms, strict=True):
+            begin = time.perf_counter()
+            _answer(engines, given)
+            its.append((time.perf_counter() - begin) * 1e3)
+    return median(ms[0]), median(ms[1])
 
 
 def _run(model: CutModel, names: Sequence[str], inputs: Tensor) -> Tensor:
@@ -153,7 +175,7 @@ def _run(model: CutModel, names: Sequence[str], inputs: Tensor) -> Tensor:
 
 def heading() -> str:
     return (
-        f"{'builder':20} {'weights':>9} {'input':>5} {'s':>5}  loads  {'cut points':>10} "
+        f"{'classifier':37} {'weights':>9} {'input':>5} {'s':>5}  loads  {'cut points':>10} "
         f"{'candidates':>10}  identical  builds  graphs"
     )
 
@@ -163,18 +185,21 @@ def describe(row: ArchitectureRow) -> str:
         "yes" if it else "no" for it in (row.loads, row.identical, row.builds)
     )
     line = (
-        f"{row.builder:20} {row.million_weights:7.1f} M {row.side:5} {row.seconds:5.0f}  "
+        f"{row.name:37} {row.million_weights:7.1f} M {row.length:5} {row.seconds:5.0f}  "
         f"{loads:5}  {row.cut_points:10} {row.candidates:10}  {identical:9}  {builds:6}  "
         f"{row.graphs:6}"
     )
+    if row.whole_ms is not None and row.slices_ms is not None:
+        more = row.slices_ms / row.whole_ms - 1
+        line += f"  {row.whole_ms:.1f} ms whole, slices {row.slices_ms:.1f} ms ({more:+.1%})"
     return f"{line}  {row.refused}".rstrip()
 
 
 def summary(rows: Sequence[ArchitectureRow]) -> str:
     """How many of them, and those that fall short."""
-    short = [row.builder for row in rows if not (row.identical and row.builds)]
+    short = [row.name for row in rows if not (row.identical and row.builds)]
     return (
-        f"{len(rows)} builders: {sum(row.loads for row in rows)} load, "
+        f"{len(rows)} classifiers: {sum(row.loads for row in rows)} load, "
         f"{sum(row.identical for row in rows)} cut bit-identically, "
         f"{sum(row.builds for row in rows)} build; fall short: {', '.join(short) or 'none'}"
     )
@@ -182,18 +207,6 @@ def summary(rows: Sequence[ArchitectureRow]) -> str:
 
 def as_csv(rows: Sequence[ArchitectureRow]) -> str:
     return tables.as_csv(rows, ArchitectureRow, str)
-
-
-def _weights(builder: str) -> int:
-    return zoo.get_model_weights(builder)["DEFAULT"].meta["num_params"]
-
-
-def _allowed(builder: str, side: int) -> int:
-    """The side next to `side` that the builder takes."""
-    if builder.startswith("vit_"):
-        patch = int(builder.rpartition("_")[2])
-        return max(2, side // patch) * patch
-    return max(side, *zoo.get_model_weights(builder)["DEFAULT"].meta["min_size"])
 
 
 def _free_memory_bytes() -> int:

@@ -5,14 +5,18 @@ as the contest has it.
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
+from cache_models.bench.apparate import leave, tuned
 from cache_models.bench.baselines import ConfidenceExit, Measure, neighbour_caches, small_cnn
 from cache_models.bench.contest import Candidate, Contest, asked_ms, flops_of
+from cache_models.bench.quantized import CALIBRATES, labels_of, one_ms, quantized
 from cache_models.bench.rows import Row
 from cache_models.build.measurement import Explored
 from cache_models.build.pricing import compute_ms_by_exit
 from cache_models.cache.asking import ask
+from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import module_bytes
 from cache_models.network.stages import BASE
 from cache_models.promise.promise import cascade
@@ -21,7 +25,11 @@ CNN_WIDTHS = (8, 16, 32)
 
 
 def compare(
-    contest: Contest, explored: Sequence[Explored], images: np.ndarray, test_images: np.ndarray
+    contest: Contest,
+    explored: Sequence[Explored],
+    base: BaseDNN,
+    images: np.ndarray,
+    test_images: np.ndarray,
 ) -> list[Row]:
     """The table, whole.
 
@@ -38,7 +46,9 @@ def compare(
         "probability exits": lambda: exits(contest, explored, "probability"),
         "entropy exits, everywhere": lambda: exits_everywhere(contest, explored, "entropy"),
         "probability exits, everywhere": lambda: exits_everywhere(contest, explored, "probability"),
+        "Apparate's tuner": lambda: apparate(contest, explored),
         "nearest neighbours": lambda: neighbours(contest),
+        "int8": lambda: in_int8(contest, base, images, test_images),
     }
     if images.ndim == 4:
         steps["model cascade"] = lambda: model_cascade(contest, images, test_images)
@@ -83,14 +93,52 @@ def exits(contest: Contest, explored: Sequence[Explored], measure: Measure) -> R
 
 def exits_everywhere(contest: Contest, explored: Sequence[Explored], measure: Measure) -> Row:
     """An exit at every candidate cut point, as published: its most agreeing predictor there."""
-    best = [
-        max(
-            (e for e in explored if e.outcome.cut_point is point),
-            key=lambda e: e.record.agreement,
-        )
-        for point in contest.points
-    ]
+    best = _most_agreeing(contest, explored)
     return contest.calibrated(f"{measure} exits, everywhere", _exits(contest, best, measure))
+
+
+def apparate(contest: Contest, explored: Sequence[Explored]) -> Row:
+    """An exit at every candidate, each with a threshold of its own, tuned by hill climbing; those
+    that cost more than they save are taken away."""
+    chosen = _exits(contest, _most_agreeing(contest, explored), "probability")
+    rows = contest.data.calibrate
+    most, answers = contest.limits.max_disagreement, contest.answers[rows]
+    said = [ask(c.cache, contest.data.recording.features[c.at], rows)[:2] for c in chosen]
+    while True:
+        labels, errors = [s[0] for s in said], [1 - s[1] for s in said]
+        costs = contest.costs_of(chosen).compute_ms
+        limits = tuned(labels, errors, answers, costs, most)
+        exits, _ = leave(labels, errors, limits)
+        saved = [
+            (exits == i).sum() * (costs[-1] - costs[i]) - (exits >= i).sum() * c.outcome.lookup_ms
+            for i, c in enumerate(chosen)
+        ]
+        if min(saved, default=0) >= 0:
+            break
+        worst = int(np.argmin(saved))
+        del chosen[worst], said[worst]
+    if not chosen:
+        return contest.off("Apparate's tuner")
+    asked = [contest.asked(c.cache, c.at) for c in chosen]
+    exits, given = leave([s[0] for s in asked], [1 - s[1] for s in asked], limits)
+    return contest.answered("Apparate's tuner", chosen, exits, given)
+
+
+def in_int8(contest: Contest, base: BaseDNN, images: np.ndarray, test_images: np.ndarray) -> Row:
+    """The base DNN quantized: every answer is its own, and may be wrong."""
+    threads = torch.get_num_threads()
+    with quantized(base, images[contest.data.train[:CALIBRATES]], threads) as engine:
+        ms, labels = one_ms(engine, base, test_images), labels_of(engine, base, test_images)
+    hop_ms = contest.pricing.rest_ms(None) - contest.pricing.base_ms
+    return contest.row(
+        "base DNN in int8",
+        ["int8"],
+        np.zeros(len(labels), int),
+        labels,
+        np.array([ms + hop_ms]),
+        np.array([ms]),
+        np.array([contest.base_flops]),
+    )
 
 
 def neighbours(contest: Contest) -> Row:
@@ -156,6 +204,18 @@ def model_cascade(contest: Contest, images: np.ndarray, test_images: np.ndarray)
         module_bytes(cnn),
         lookup_ms,
     )
+
+
+def _most_agreeing(contest: Contest, explored: Sequence[Explored]) -> list[Explored]:
+    """The best predictor of each candidate."""
+    return [
+        max(
+            (e for e in explored if e.outcome.cut_point is point),
+            key=lambda e: e.record.agreement,
+        )
+        for point in contest.points
+        if any(e.outcome.cut_point is point for e in explored)
+    ]
 
 
 def _exits(contest: Contest, explored: Sequence[Explored], measure: Measure) -> list[Candidate]:

@@ -5,6 +5,7 @@ samples that none of them has seen.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +48,13 @@ class Candidate:
         return self.outcome.cut_point.name
 
 
+class Costs(NamedTuple):
+    """Milliseconds by exit, `(E + 1,)` each, the base DNN last."""
+
+    latency_ms: np.ndarray
+    compute_ms: np.ndarray
+
+
 class Contest:
     """
     Args:
@@ -66,7 +74,7 @@ class Contest:
     ):
         self.data, self.costs, self.test, self.pricing = data, costs, test, pricing
         self.classes, self.false_hit_cost = classes, false_hit_cost
-        self._limits = limits
+        self.limits = limits
         self.answers = data.recording.answers
         self.points = costs.candidates
         flops = np.cumsum(slice_flops(data.model, [p.name for p in self.points]))
@@ -91,7 +99,7 @@ class Contest:
             self.answers[self.data.select],
             len(self.classes),
             self.pricing,
-            self._limits,
+            self.limits,
             len(self.data.calibrate),
         )
         return self.calibrated(
@@ -108,22 +116,36 @@ class Contest:
         exits, labels = cascade(
             *self._split([self.asked(c.cache, c.at) for c in chosen]), threshold
         )
-        outcomes = [c.outcome for c in chosen]
+        return self.answered(name, chosen, exits, labels)
+
+    def answered(
+        self, name: str, chosen: list[Candidate], exits: np.ndarray, labels: np.ndarray
+    ) -> Row:
+        """What these caches answer where test samples leave so."""
+        costs, outcomes = self.costs_of(chosen), [c.outcome for c in chosen]
         lookups = np.cumsum([*(c.flops for c in chosen), 0])
         return self.row(
             name,
             [*(f"{c.at} {c.kind}" for c in chosen), BASE],
             exits,
             labels,
+            costs.latency_ms,
+            costs.compute_ms,
+            np.array([*(self.flops[c.at] for c in chosen), self.base_flops]) + lookups,
+            sum(o.memory_bytes for o in outcomes),
+            max(o.lookup_ms for o in outcomes),
+        )
+
+    def costs_of(self, chosen: list[Candidate]) -> Costs:
+        """Of a request that leaves at each of them, or at the end."""
+        outcomes = [c.outcome for c in chosen]
+        return Costs(
             latency_ms_by_exit(outcomes, self.pricing),
             compute_ms_by_exit(
                 [o.cut_point.compute_share for o in outcomes],
                 [o.lookup_ms for o in outcomes],
                 self.pricing.base_ms,
             ),
-            np.array([*(self.flops[c.at] for c in chosen), self.base_flops]) + lookups,
-            sum(o.memory_bytes for o in outcomes),
-            max(o.lookup_ms for o in outcomes),
         )
 
     def asked(self, cache: Asked, at: str) -> Said:
@@ -135,7 +157,7 @@ class Contest:
     def promise(self, said: Sequence[Said], rows: np.ndarray) -> Promise:
         """What caches that say so of these samples can promise."""
         answers = self.answers[rows]
-        return calibrate(*self._split(said), answers, len(self.classes), self._limits)
+        return calibrate(*self._split(said), answers, len(self.classes), self.limits)
 
     def base(self) -> Row:
         """The base DNN alone."""

@@ -24,7 +24,7 @@ from cache_models.network.engine.making import engine
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
 from cache_models.network.engine.pytorch import PyTorch
 from cache_models.network.stages import Stage
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 
 MODELS = (
     "default",
@@ -86,7 +86,7 @@ def compare_base(base: BaseDNN, threads: int, given: np.ndarray | None = None) -
             are none.
     """
     _draw_zeros(base.module)
-    module, shape = _Scores(base.module).eval(), base.description.input_shape
+    module, shape = AsTuple(base.module).eval(), base.description.input_shape
     inputs = _noise(shape) if given is None else base.description.inputs(given[:ROWS])
     about = EngineRow(
         model=base.reference,
@@ -166,7 +166,7 @@ def as_csv(rows: Sequence[EngineRow]) -> str:
     return tables.as_csv(rows, EngineRow, lambda v: f"{v:.4g}" if isinstance(v, float) else v)
 
 
-class _Scores(nn.Module):
+class AsTuple(nn.Module):
     """What engines run returns a tuple."""
 
     def __init__(self, module: nn.Module):

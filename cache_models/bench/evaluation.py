@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from cache_models.bench.in_process import InProcess
 from cache_models.build.pricing import compute_ms_by_exit
+from cache_models.data.streams import Streams
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.stages import BASE
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 
 WARM_UP = 20
 
@@ -60,18 +61,34 @@ def evaluate(
     images: np.ndarray,
     device: str = "cpu",
     base_every: int = 5,
+    streams: Streams | None = None,
 ) -> Evaluation:
-    """Answer every image with the cascade; every `base_every`-th also without caches, in turn."""
+    """Answer every image with the cascade; every `base_every`-th also without caches, in turn.
+
+    Args:
+        streams: of which the images are, and when they came; then they are asked in that
+            order, and caches with a memory remember them. Where the plan shares one memory, all
+            are of one, and come as they are given.
+    """
     plan = version.plan
+    if plan.shares:
+        streams = streams or Streams(np.zeros(len(images), np.int64), np.arange(len(images)) + 1.0)
+        streams = streams._replace(keys=np.zeros_like(streams.keys))
     place = InProcess(base, version, device)
     answers = base_answers(base, images, device)
 
     labels, exits, cascade_s, base_s = [], [], [], []
     for i in range(WARM_UP):
         place.answer(images[:1], use_caches=i % 2 == 0)
+    of_streams = [("", 0.0)] * len(images)
+    if streams is not None:
+        order = np.argsort(streams.at, kind="stable")
+        images, answers = images[order], answers[order]
+        of_streams = [(str(streams.keys[i]), float(streams.at[i])) for i in order]
     for i, image in enumerate(tqdm(images, desc="cascade", unit="image")):
+        stream, at = of_streams[i]
         start = time.perf_counter()
-        given = place.answer(image[None])
+        given = place.answer(image[None], stream=stream, at=at)
         cascade_s.append(time.perf_counter() - start)
         labels.append(given.class_ids[0])
         exits.append(given.exits[0])

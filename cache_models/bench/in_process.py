@@ -9,9 +9,9 @@ from cache_models.network.cutting import cut
 from cache_models.network.engine.interface import EngineChoice
 from cache_models.network.slice import Slice
 from cache_models.network.slice_engines import slice_engines
-from cache_models.network.stages import LookUp, Message, Reply, Stage
-from cache_models.store.graphs import lookup_engine
-from cache_models.store.versions import CacheVersion
+from cache_models.network.stages import LookUp, Message, Remember, Reply, Run, Stage
+from cache_models.store.graphs import cache_lookup
+from cache_models.store.version import CacheVersion
 
 
 class InProcess:
@@ -39,12 +39,11 @@ class InProcess:
         engines = slice_engines(base, cut(base), plan.cut_points, threads, device, choice)
         self.slices: dict[str, Slice] = {}
         self.lookups: dict[str, CacheLookup] = {}
-        about, threshold = base.description, plan.promise.threshold
+        about = base.description
         self.stages = plan.stages()
         for stage in self.stages:
             if stage.is_lookup:
-                cache = lookup_engine(version, stage.index, "auto", threads=1)
-                self.lookups[stage.name] = CacheLookup(stage, about, cache, threshold)
+                self.lookups[stage.name] = cache_lookup(version, stage, "auto", threads=1)
             else:
                 engine = engines[stage.slice_index]
                 assert engine is not None, "partitions have something to run"
@@ -58,9 +57,13 @@ class InProcess:
 
     async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
         if isinstance(message, LookUp):
-            batch, _, threshold, resized = message
-            return self.lookups[stage.name](batch, threshold, resized)
+            batch, _, threshold, resized, stream, at = message
+            return self.lookups[stage.name](batch, threshold, resized, stream, at)
+        assert isinstance(message, Run)
         return self.slices[stage.name](message.batch, message.resized)
+
+    def tell(self, stage: Stage, message: Remember) -> None:
+        self.lookups[stage.name].remember(message)
 
     def answer(
         self,
@@ -68,7 +71,9 @@ class InProcess:
         use_caches: bool = True,
         observer: Observer | None = None,
         trace: Trace | None = None,
+        stream: str = "",
+        at: float = 0.0,
     ) -> Answers:
         """Arguments as of `Cascade.answer`; caches that have kept no promise are off."""
-        walk = self._cascade.answer(batch, False, use_caches, observer, trace)
+        walk = self._cascade.answer(batch, False, use_caches, observer, trace, stream=stream, at=at)
         return run_now(walk)

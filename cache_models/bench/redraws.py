@@ -18,7 +18,7 @@ from cache_models.follow.said import load_said
 from cache_models.promise.controller import Controller
 from cache_models.promise.path import OFF, wrong_at
 from cache_models.promise.promise import PATH, Limits, calibrate
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 
 KINDS = ("independent", "blocks of 200", "changing rate", "change of the mix")
 BLOCK, TURN = 200, 2_000

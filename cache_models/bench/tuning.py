@@ -20,7 +20,7 @@ from cache_models.network.stages import Stage
 from cache_models.network.threads import cores, thread_counts
 from cache_models.store.exporting import ensure
 from cache_models.store.graphs import lookup_engine, partition_engine
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 
 BATCHES = (1, 2, 4, 8, 16)
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
@@ -68,7 +68,7 @@ class Tuned:
 
 
 def tune(
-    store: Path, version: CacheVersion, device: str = "cpu", compiled: bool = False
+    store: Path | str, version: CacheVersion, device: str = "cpu", compiled: bool = False
 ) -> list[Tuned]:
     """Measure every partition and lookup of `version`, each alone, with every number of threads in
     every engine that can run it.
@@ -141,7 +141,7 @@ def describe(tuned: Sequence[Tuned]) -> str:
 
 
 def _measure(
-    store: Path, version: CacheVersion, stage: Stage, setting: Setting, device: str
+    store: Path | str, version: CacheVersion, stage: Stage, setting: Setting, device: str
 ) -> dict[int, float] | None:
     """By batch size; None where the engine cannot run the stage."""
     about = version.plan.description

@@ -18,7 +18,8 @@ from cache_models.network.stages import INPUT
 from cache_models.promise.promise import Limits, Promise
 from cache_models.store.exporting import make
 from cache_models.store.plan import CacheRecord, CutPointRecord, Expected, HopCost, Plan
-from cache_models.store.versions import CacheVersion, Store
+from cache_models.store.version import CacheVersion
+from cache_models.store.versions import Store
 
 PREFERRED = ("conv-32", "fc-128")
 
@@ -90,7 +91,7 @@ def cold_start(
         data="nothing yet",
         notes=["a cold start: caches learn from the traffic"],
     )
-    make(store.folder, plan, base, None)
+    make(store.where, plan, base, None)
     return store.publish(plan, caches)
 
 

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cache_models.build.pricing import Outcome, Pricing, latency_ms_by_exit
-from cache_models.promise.promise import PATH, Limits, allowed_disagreements, cascade
+from cache_models.promise.path import index_of
+from cache_models.promise.promise import PATH, Limits, allowed_disagreements, cascade, on_path
 
 CHUNK = 512
 TIE, MOST_TIES = 0.03, 200
@@ -29,10 +30,12 @@ better than that. And how many of those, the quickest first, are looked at."""
 
 
 class Composition(NamedTuple):
-    """The caches to deploy, in execution order, and the latency to expect of them."""
+    """The caches to deploy, in execution order, the latency to expect of them, and where on `PATH`
+    they were weighed."""
 
     caches: list[Outcome]
     latency_ms: float
+    place: int = 0
 
 
 def compose(
@@ -55,8 +58,8 @@ def compose(
         return Composition([], pricing.rest_ms(None))
     weigh = _Weigher(outcomes, answers, classes, pricing, limits, calibration_samples)
     sizes = _sizes(outcomes, len(weigh.classes), pricing, limits)
-    for threshold in PATH:
-        weigh.at(threshold, sizes)
+    for place in range(len(PATH)):
+        weigh.at(place, sizes)
         if not any(size.passes.any() for size in sizes):
             break
 
@@ -76,13 +79,16 @@ def compose(
 
     def slowest_class_ms(found: tuple[float, float, list[int]]) -> float:
         _, threshold, members = found
-        caches = [outcomes[i] for i in members]
-        said = [o.predictions for o in caches], [o.confidences for o in caches]
+        caches, place = [outcomes[i] for i in members], index_of(threshold)
+        said = (
+            [on_path(o.predictions, place) for o in caches],
+            [on_path(o.confidences, place) for o in caches],
+        )
         paid_ms = latency_ms_by_exit(caches, pricing)[cascade(*said, threshold)[0]]
         return max((paid_ms[of_class].mean() for of_class in rows), default=0.0)
 
-    latency_ms, _, members = min(equal, key=slowest_class_ms)
-    return Composition([outcomes[i] for i in members], latency_ms)
+    latency_ms, threshold, members = min(equal, key=slowest_class_ms)
+    return Composition([outcomes[i] for i in members], latency_ms, index_of(threshold))
 
 
 class _Size:
@@ -163,12 +169,19 @@ class _Weigher:
         by_class = np.argsort(group, kind="stable")
         starts = np.searchsorted(group[by_class], np.arange(len(tested) + 2))
         self.classes = [slice(*pair) for pair in pairwise(starts)]
-        self.confidences = np.stack([o.confidences[by_class] for o in outcomes])
-        self.disagrees = np.stack([(o.predictions != answers)[by_class] for o in outcomes])
+        self.outcomes, self.answers, self.by_class = outcomes, answers[by_class], by_class
+        self.confidences = np.stack([on_path(o.confidences, 0)[by_class] for o in outcomes])
+        predictions = np.stack([on_path(o.predictions, 0)[by_class] for o in outcomes])
+        self.disagrees = predictions != self.answers
         self.rest_ms = np.array([pricing.rest_ms(o.cut_point) for o in outcomes])
 
-    def at(self, threshold: float, sizes: list[_Size]) -> None:
-        """Weigh every set that still passes at the next, looser threshold."""
+    def at(self, place: int, sizes: list[_Size]) -> None:
+        """Weigh every set that still passes at the next, looser threshold of `PATH`."""
+        threshold = PATH[place]
+        for i, outcome in enumerate(self.outcomes):
+            if outcome.predictions.ndim > 1:  # says something else at every threshold
+                self.confidences[i] = outcome.confidences[place][self.by_class]
+                self.disagrees[i] = outcome.predictions[place][self.by_class] != self.answers
         hits = (self.confidences >= threshold).astype(np.float32)
         wrong, misses = hits * self.disagrees, 1 - hits
         count = hits.shape[1]

@@ -22,6 +22,7 @@ from cache_models.cache.asking import ask, asking_ms
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.data.recording import Recording
 from cache_models.network.cost import BATCHES, module_bytes
+from cache_models.promise.path import index_of
 from cache_models.promise.promise import Limits, calibrate
 
 
@@ -43,11 +44,17 @@ class ExplorationRecord(BaseModel):
 
 @dataclass(frozen=True)
 class Explored:
-    """A trained cache, its measurements, and what it says of the selection samples."""
+    """A trained cache, its measurements, and what it says of the selection samples.
+
+    Attributes:
+        alone_place: of the loosest threshold on `PATH` at which it keeps the promise on them by
+            itself, without a memory; None if it does at none.
+    """
 
     cache: LearnedCache
     outcome: Outcome
     record: ExplorationRecord
+    alone_place: int | None = None
 
 
 def measure(
@@ -56,6 +63,7 @@ def measure(
     costs: Survey,
     select: np.ndarray,
     limits: Limits,
+    streams: bool = False,
 ) -> list[Explored]:
     """Measure trained caches, of the recording that they were trained on, and tell their selectors
     what is at stake where they stand.
@@ -63,6 +71,7 @@ def measure(
     Args:
         costs: of a moment ago; its candidates are the recording's cut points.
         select: indices into the recording's samples.
+        streams: whether `alone_place` is of interest.
     """
     answers, classes = recording.answers[select], recording.probabilities.shape[1]
     points = {point.name: point for point in costs.candidates}
@@ -95,7 +104,11 @@ def measure(
             features[0].nbytes,
             record.memory_bytes,
         )
-        explored.append(Explored(cache, outcome, record))
+        place = None
+        if streams and outcome.confidences.max() > 0:
+            at_stake = calibrate([predictions], [outcome.confidences], answers, classes, limits)
+            place = index_of(at_stake.threshold) if at_stake.threshold is not None else None
+        explored.append(Explored(cache, outcome, record, place))
     return explored
 
 

@@ -7,25 +7,34 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cache_models.build.base_flip import base_flips, told
+from cache_models.build.calibration import tested
 from cache_models.build.composition import compose
+from cache_models.build.dependence import dependence
 from cache_models.build.evidence import keep, most_useful, pick
 from cache_models.build.expected import expect
 from cache_models.build.exploration import check_variants, explore
-from cache_models.build.frames import dependence
 from cache_models.build.measurement import Explored, measure, table
 from cache_models.build.pricing import Outcome, Pricing
+from cache_models.build.remembering import (
+    answers_alone,
+    as_one_stream,
+    memory_record,
+    with_memories,
+)
 from cache_models.build.split import prepare
 from cache_models.build.survey import survey
-from cache_models.cache.asking import ask
+from cache_models.cache.recall import ENTRIES, SHARED_ENTRIES
 from cache_models.data.samples import Samples
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.features import feature_shape
 from cache_models.network.recorded import is_constant
-from cache_models.promise.promise import Limits, calibrate, min_samples
+from cache_models.promise.promise import Limits, min_samples, on_path
 from cache_models.store.exporting import make
 from cache_models.store.files import ALTERNATIVES, EXPLORATION, SAMPLES
 from cache_models.store.plan import CacheRecord, Expected, HopCost, Plan
-from cache_models.store.versions import CacheVersion, Store
+from cache_models.store.version import CacheVersion
+from cache_models.store.versions import Store
 
 
 def build(
@@ -44,6 +53,7 @@ def build(
     cut_points: Sequence[str] | None = None,
     copies: int = 0,
     variants: Sequence[str] | None = None,
+    shared_memory: bool = False,
 ) -> CacheVersion:
     """Learn caches for `base` from `samples` and publish them as the store's current version.
 
@@ -55,6 +65,8 @@ def build(
         cut_points: the candidates to try caches at; by default all.
         copies: so many altered copies of every sample that trains, for predictors.
         variants: names of the kinds of predictor to try; by default all.
+        shared_memory: whether all requests are to share one memory; the samples are requests in the
+            order in which they came.
         folder: for recording and trained caches; a build goes on with what it finds there.
 
     Raises:
@@ -62,6 +74,9 @@ def build(
             variant none.
     """
     check_variants(variants or ())
+    entries = SHARED_ENTRIES if shared_memory else ENTRIES
+    if shared_memory:
+        samples = as_one_stream(samples)
     data = prepare(
         base,
         samples,
@@ -89,31 +104,33 @@ def build(
             variants,
             device,
         )
-    costs = survey(base, model, samples.images, device, activation_bytes_per_value)
-    costs = costs.only(list(recording.features))
-    explored = measure(trained, recording, costs, select, limits)
+    costs = survey(
+        base, model, samples.images, device, activation_bytes_per_value, list(recording.features)
+    )
+    streams = samples.streams
+    explored = measure(trained, recording, costs, select, limits, streams is not None)
+    if streams is not None:
+        explored += with_memories(
+            explored, recording, streams, train, select, limits, entries, seed
+        )
     pricing = Pricing(costs.base_ms, samples.images[0].nbytes, 4 * classes, hop)
     outcomes = [e.outcome for e in explored]
-    chosen = compose(outcomes, answers[select], classes, pricing, limits, len(calibration))
-    chosen = [e for o in chosen.caches for e in explored if e.outcome is o]
+    best = compose(outcomes, answers[select], classes, pricing, limits, len(calibration))
+    chosen = [e for o in best.caches for e in explored if e.outcome is o]
     notes = _notes(samples, answers, base.description.classes, constant)
-    if samples.crops and chosen:
+    apart = calibration
+    if streams is not None and chosen:
         first = chosen[0].outcome
-        measured = dependence(
-            samples.crops, select, first.predictions, first.confidences, answers[select]
-        )
-        alone = measured.independent(calibration, int(select.max()))
+        said = on_path(first.predictions, best.place), on_path(first.confidences, best.place)
+        measured = dependence(streams, select, *said, answers[select])
+        apart = measured.independent(calibration, float(streams.at[select].max()))
         needed = min_samples(limits.max_disagreement, 1 - limits.confidence)
-        notes.append(measured.told(len(calibration), len(alone), needed))
-        data = replace(data, calibrate=alone)
-        if len(alone) < needed:
-            chosen = []
-        else:
-            calibration = alone
-    said = [ask(e.cache, recording.features[e.outcome.cut_point.name], calibration) for e in chosen]
-
-    predictions, confidences, tops = zip(*said, strict=True) if said else ((), (), ())
-    promise = calibrate(predictions, confidences, answers[calibration], classes, limits)
+        notes.append(measured.told(len(calibration), len(apart), needed))
+        data = replace(data, calibrate=apart)
+        if len(apart) < needed:
+            chosen, apart = [], calibration
+    alone = answers_alone(chosen, best.place)
+    promise, *said = tested(chosen, recording, streams, calibration, apart, alone, limits, entries)
     oracle = _oracle_ms(outcomes, answers[select], costs.base_ms)
     if promise.threshold is None:
         chosen = []
@@ -121,10 +138,8 @@ def build(
     def expected_of(caches: list[Explored]) -> Expected:
         return expect(
             [e.outcome for e in caches],
-            predictions,
-            confidences,
-            tops,
-            answers[calibration],
+            *said,
+            answers[apart],
             promise,
             pricing,
             oracle,
@@ -135,6 +150,11 @@ def build(
         notes.append(_does_not_pay(expected))
         chosen, expected = [], expected_of([])
     kept = most_useful(explored, chosen) if chosen else []
+    flips = base_flips(
+        base, model, samples.images, data.calibrate, folder / "flips", device, seed=seed
+    )
+    if beyond := told(flips, limits.max_disagreement):
+        notes.append(beyond)
 
     def records(caches: list[Explored]) -> list[CacheRecord]:
         return [
@@ -146,6 +166,7 @@ def build(
                 memory_bytes=e.outcome.memory_bytes,
                 lookup_ms=e.outcome.lookup_ms,
                 agreement=e.record.agreement,
+                memory=memory_record(e.cache, alone, entries),
             )
             for e in caches
         ]
@@ -164,7 +185,7 @@ def build(
         candidates=costs.candidates,
         class_shares=tuple(np.bincount(answers[train], minlength=classes) / len(train)),
         caches=records(chosen),
-        alternatives=records(kept),
+        alternatives=[record.model_copy(update={"memory": None}) for record in records(kept)],
         promise=promise,
         expected=expected,
         hop=hop,
@@ -175,13 +196,13 @@ def build(
         copies=copies,
         notes=notes,
     )
-    make(store.folder, plan, base, samples.images)
+    make(store.where, plan, base, samples.images)
     return store.publish(
         plan,
         {_file(e): e.cache for e in kept},
         {EXPLORATION: table([e.record for e in explored])},
         {
-            ALTERNATIVES: keep(*heard(kept), select, calibration),
+            ALTERNATIVES: keep(*heard(kept), select, apart),
             SAMPLES: pick(data, samples.images, plan.cut_points),
         },
     )
@@ -222,6 +243,8 @@ def _oracle_ms(outcomes: list[Outcome], answers: np.ndarray, base_ms: float) -> 
     """Mean compute if every sample left at the first cut point where any predictor is right."""
     left = np.full(len(answers), base_ms)
     for outcome in outcomes:
+        if outcome.predictions.ndim > 1:  # with a memory, of a predictor that is here, too
+            continue
         right = outcome.predictions == answers
         left[right] = np.minimum(left[right], outcome.cut_point.compute_share * base_ms)
     return float(left.mean())

@@ -11,7 +11,8 @@ from cache_models.store.plan import CacheRecord, CutPointRecord, HopCost, Plan
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one cache at one candidate says of N samples, and what asking it costs."""
+    """What one cache at one candidate says of N samples, and what asking it costs; labels and
+    confidences are `(N,)`, or of a cache with a memory `(J, N)`, as of `promise.on_path`."""
 
     cut_point: CutPointRecord
     predictions: np.ndarray

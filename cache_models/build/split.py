@@ -60,7 +60,7 @@ def prepare(
     cut_points: Sequence[str] | None = None,
     copies: int = 0,
 ) -> LearningData:
-    """Split the samples, by time if they are frames of a video, and record.
+    """Split the samples, by time if they are of streams, and record.
 
     Args:
         cut_points: the candidates to look at; by default all.
@@ -81,21 +81,26 @@ def prepare(
         )
     model = cut(base)
     names = candidate_names(model, cut_points)
-    images = Augmented(samples.images, train, copies, seed)
+    images = Augmented(samples.images, train, copies, seed, base.description.of_tokens)
     recording = record(base, model, names, images, folder, device)
     return LearningData(model, recording, train, select, calibrate, images.added)
 
 
 def split(samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices that train, select and calibrate: whole frames of a video one after the other, other
+    """Indices that train, select and calibrate: whole moments of streams one after the other, other
     samples at random."""
     count = len(samples.images)
     order = np.arange(count - samples.train_only)
-    if not samples.crops:
+    shares = list(_shares(samples).values())
+    if samples.streams is None:
         np.random.default_rng(seed).shuffle(order)
-    together = max(1, samples.crops)
-    frames = len(order) / together
-    ends = together * np.cumsum([round(share * frames) for share in _shares(samples).values()])
+        ends = np.cumsum([round(share * len(order)) for share in shares])
+    else:
+        at = samples.streams.at[: len(order)]
+        order = np.argsort(at, kind="stable")
+        moments = np.unique(at)
+        last = np.cumsum([round(share * len(moments)) for share in shares])[:2]
+        ends = np.searchsorted(at[order], moments[np.minimum(last, len(moments) - 1)])
     train, select, calibrate = (np.sort(part) for part in np.split(order, ends[:2]))
     return np.append(train, np.arange(len(order), count)), select, calibrate
 

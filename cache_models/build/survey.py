@@ -45,13 +45,15 @@ def survey(
     images: np.ndarray,
     device: str = "cpu",
     activation_bytes_per_value: int = 2,
+    only: Sequence[str] | None = None,
 ) -> Survey:
     """Measure `model`, which was cut from `base`, on `device`.
 
     Args:
         images: samples of the input, `(N, h, w, C)` uint8 or `(N, *input_shape)` float32.
+        only: of these candidates.
     """
-    points = [model[name] for name in candidate_names(model)]
+    points = [model[name] for name in candidate_names(model, only)]
     engines = slice_engines(base, model, [point.name for point in points], device=device)
     costs = slice_costs(engines, base.description)
     reached = np.cumsum([cost[1] for cost in costs])
@@ -92,7 +94,7 @@ def candidate_names(model: CutModel, only: Sequence[str] | None = None) -> list[
     hidden = [point for point in model.cut_points if point.name != INPUT]
     flops = slice_flops(model, [point.name for point in hidden])
     sizes = [point.activation_bytes(1) for point in hidden]
-    known = [hidden[i].name for i in candidates(flops, sizes)]
+    known = [hidden[i].name for i in candidates(flops, sizes, model.of_tokens)]
     if model.cut_points[0].name == INPUT:
         known = [INPUT, *known]
     if unknown := [name for name in only or () if name not in known]:
@@ -100,7 +102,9 @@ def candidate_names(model: CutModel, only: Sequence[str] | None = None) -> list[
     return [name for name in known if not only or name in only]
 
 
-def candidates(flops: list[int], sizes: list[int], min_share: float = 0.02) -> list[int]:
+def candidates(
+    flops: list[int], sizes: list[int], looked_up: bool = False, min_share: float = 0.02
+) -> list[int]:
     """The cut points worth a cache: of neighbours less than `min_share` of the compute apart the
     one whose activation is smallest, and of equals the last, which has seen the most of it; none
     before anything has been computed, or where less than `min_share` is left to be.
@@ -108,17 +112,21 @@ def candidates(flops: list[int], sizes: list[int], min_share: float = 0.02) -> l
     Args:
         flops: of the slices between all cut points, one more than there are cut points.
         sizes: of the activations at them.
+        looked_up: whether the first activations come from a table, as embeddings of tokens do:
+            nothing has been computed, and yet there is something to learn from.
 
     >>> candidates([0, 1000, 10, 0, 1000, 10], [9, 4, 4, 4, 4])
     [3]
     >>> candidates([0, 1000, 10, 0, 1000, 10], [9, 4, 2, 8, 4])
     [2]
+    >>> candidates([0, 0, 1000, 1000], [9, 9, 9], looked_up=True)
+    [1, 2]
     """
     reached = np.cumsum(flops)
     least = min_share * reached[-1]
     groups: list[list[int]] = []
     for i, done in enumerate(reached[:-1]):
-        if not done or reached[-1] - done < least:
+        if not (done or looked_up) or reached[-1] - done < least:
             continue
         if groups and done - reached[groups[-1][0]] < least:
             groups[-1].append(i)

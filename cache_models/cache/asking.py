@@ -13,7 +13,7 @@ from cache_models.network.engine.interface import Engine
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
 from cache_models.network.recorded import rows_in_batches
 
-Asked = Callable[[Tensor], tuple[Tensor, Tensor]]
+Asked = Callable[[Tensor], tuple[Tensor, ...]]
 """A learned cache, or what is called as one: features `(B, *feature_shape)` to class probabilities
 `(B, K)` and confidences `(B,)`."""
 
@@ -25,7 +25,7 @@ def ask(
     said = []
     with torch.inference_mode():
         for batch in rows_in_batches(features, rows):
-            probabilities, confidences = cache(batch)
+            probabilities, confidences, *_ = cache(batch)
             top, labels = probabilities.max(1)
             said.append((labels.numpy(), confidences.numpy(), top.numpy()))
     labels, confidences, tops = (np.concatenate(part) for part in zip(*said, strict=True))

@@ -18,6 +18,7 @@ from cache_models.cache.architecture import (
     grid_of,
     layers_of,
 )
+from cache_models.cache.recall import PREFIX
 from cache_models.cache.variant import Variant
 
 OPSET, IR_VERSION = 20, 10
@@ -30,7 +31,8 @@ def cache_graph(
     variant: Variant, feature_shape: tuple[int, ...], classes: int, weights: Weights
 ) -> bytes:
     """`features` `(B, *feature_shape)` float16 → class probabilities `(B, K)` and probability of
-    agreement `(B,)`, which is 0 for a novel input.
+    agreement `(B,)`, which is 0 for a novel input; and, of a cache with a memory of streams, the
+    inputs' vectors `(B, d)`.
 
     Raises:
         KeyError, ValueError: the weights are not those of such a cache.
@@ -40,9 +42,14 @@ def cache_graph(
     scores = _predictor(graph, features, variant, feature_shape, classes)
     graph.op("Softmax", scores, axis=1, out="probabilities")
     agreement = _selector(graph, scores, classes)
-    familiar = graph.op("Cast", _gate(graph, features, feature_shape), to=TensorProto.FLOAT)
+    x = _standardised(graph, features, feature_shape)
+    familiar = graph.op("Cast", _gate(graph, x), to=TensorProto.FLOAT)
     graph.op("Mul", agreement, familiar, out="confidence")
-    return graph.serialised(feature_shape, classes)
+    outputs = {"probabilities": [classes], "confidence": []}
+    if graph.has(projection := f"{PREFIX}projection"):
+        graph.op("MatMul", x, graph.weight(projection), out="vectors")
+        outputs["vectors"] = [graph.weight(projection).shape[1]]
+    return graph.serialised(feature_shape, outputs)
 
 
 class _Graph:
@@ -76,16 +83,17 @@ class _Graph:
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def serialised(self, feature_shape: tuple[int, ...], classes: int) -> bytes:
+    def serialised(self, feature_shape: tuple[int, ...], outputs: dict[str, list[int]]) -> bytes:
+        """
+        Args:
+            outputs: by name, their shapes without the batch.
+        """
         value, real = helper.make_tensor_value_info, TensorProto.FLOAT
         graph = helper.make_graph(
             self._nodes,
             "learned_cache",
             [value("features", TensorProto.FLOAT16, ["batch", *feature_shape])],
-            [
-                value("probabilities", real, ["batch", classes]),
-                value("confidence", real, ["batch"]),
-            ],
+            [value(name, real, ["batch", *shape]) for name, shape in outputs.items()],
             self._constants,
         )
         imports = [helper.make_opsetid("", OPSET)]
@@ -167,12 +175,17 @@ def _selector(graph: _Graph, scores: str, classes: int) -> str:
     return graph.op("Sigmoid", graph.op("Squeeze", logit, _integers(1)))
 
 
-def _gate(graph: _Graph, features: str, shape: tuple[int, ...]) -> str:
-    """Whether features are familiar, `(B,)` bool; see `cache.novelty.NoveltyGate`."""
+def _standardised(graph: _Graph, features: str, shape: tuple[int, ...]) -> str:
+    """What the gate reads, `(B, D)`."""
     pooled, _ = _pooled(graph, features, shape, gate_grid(shape))
     flat = graph.op("Flatten", pooled)
     mean, scale = graph.weight("gate.mean"), graph.weight("gate.scale")
-    x = graph.op("Mul", graph.op("Sub", flat, mean), scale)
+    return graph.op("Mul", graph.op("Sub", flat, mean), scale)
+
+
+def _gate(graph: _Graph, x: str) -> str:
+    """Whether features are familiar, `(B,)` bool; see `cache.novelty.NoveltyGate`."""
+    mean = graph.weight("gate.mean")
     variance = graph.weight("gate.variance")
     along = graph.op("MatMul", x, graph.weight("gate.axes").astype(np.float32))
     along = graph.op("Mul", along, along)

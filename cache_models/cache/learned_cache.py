@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from cache_models.cache.architecture import LEAST_LOG_P, STATISTICS
 from cache_models.cache.novelty import NoveltyGate
 from cache_models.cache.predictors import Predictor
+from cache_models.cache.recall import PREFIX, TERMS, Recall
 from cache_models.cache.variant import Variant
 
 
@@ -56,8 +57,40 @@ class Selector(nn.Module):
         return torch.cat([x, x[:, rows] * x[:, columns]], dim=1)
 
 
+class RecallWeights(nn.Module):
+    """What a `Recall` consists of, and the projection `(D, d)` of the gate's standardised features
+    into the space in which entries lie."""
+
+    projection: Tensor
+    mean: Tensor
+    scale: Tensor
+    linear: Tensor
+    bias: Tensor
+    stake: Tensor
+    near: Tensor
+
+    def __init__(self, values: int, directions: int):
+        super().__init__()
+        self.register_buffer("projection", torch.zeros(values, directions))
+        for name in ("trust", "weight", "nearness", "staleness", "bias", "stake"):
+            self.register_buffer(name, torch.ones(()))
+        self.register_buffer("near", torch.tensor(-1.0))
+        for name in ("mean", "scale", "linear"):
+            self.register_buffer(name, torch.zeros(TERMS))
+
+    def recall(self) -> Recall:
+        """As lookups have it."""
+        weights = {PREFIX + name: value.numpy() for name, value in self.state_dict().items()}
+        found = Recall.of(weights)
+        assert found is not None
+        return found
+
+
 class LearnedCache(nn.Module):
-    """Predictor, selector and novelty gate at one cut point."""
+    """Predictor, selector and novelty gate at one cut point; and, where it has a memory of streams,
+    what that consists of."""
+
+    recall: RecallWeights | None
 
     def __init__(
         self,
@@ -73,12 +106,20 @@ class LearnedCache(nn.Module):
         self.predictor = Predictor(variant, feature_shape, classes)
         self.selector = Selector()
         self.gate = gate or NoveltyGate(feature_shape, classes)
+        self.recall = None
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         """`(B, *feature_shape)` → class probabilities `(B, K)`, the selector's confidence `(B,)`,
-        which is 0 for a novel input."""
+        which is 0 for a novel input; and, of a cache with a memory, the inputs' vectors `(B, d)`.
+        """
         scores = self.predictor(features)
-        return scores.softmax(1), self.selector(scores) * self.gate(features)
+        said = scores.softmax(1), self.selector(scores) * self.gate(features)
+        return said if self.recall is None else (*said, self.vectors(features))
+
+    def vectors(self, features: Tensor) -> Tensor:
+        """Where inputs lie in the space of a memory's entries, `(B, d)`."""
+        assert self.recall is not None, "a cache without a memory has no such space"
+        return self.gate.standardised(features) @ self.recall.projection
 
 
 def save_cache(cache: LearnedCache, file: Path) -> None:
@@ -92,5 +133,8 @@ def load_cache(
     weights.setdefault("selector.stake", torch.ones(()))  # files of format 3 may lack it
     gate = NoveltyGate(feature_shape, classes, unseen="gate.weight" in weights)
     cache = LearnedCache(variant, feature_shape, classes, gate)
+    if (projection := weights.get(f"{PREFIX}projection")) is not None:
+        cache.recall = RecallWeights(*projection.shape)
+        weights.setdefault(f"{PREFIX}near", cache.recall.near)  # likewise
     cache.load_state_dict(weights)
     return cache.eval()

@@ -64,6 +64,13 @@ class Predictor(nn.Module):
         """`(B, *feature_shape)` float16 or float32 → `(B, K)` scores."""
         return self.layers((self._pool(features.float()) - self.mean) * self.scale)
 
+    @property
+    def bias(self) -> Tensor:
+        """What is added to each class's score, `(K,)`."""
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        return last.bias
+
     def _pool(self, features: Tensor) -> Tensor:
         return features if self.grid is None else pool_further(features, self.grid)
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from cache_models.network.stages import Message, Reply, Stage
+from cache_models.network.stages import Message, Remember, Reply, Stage
 
 
 class Place(Protocol):
@@ -14,6 +14,10 @@ class Place(Protocol):
         Args:
             timeout_s: after which nobody wants it any more; None waits for ever.
         """
+        ...
+
+    def tell(self, stage: Stage, message: Remember) -> None:
+        """What nobody waits for; if it does not arrive, that is all the same."""
         ...
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cache_models.network.stages import Verdict
+from cache_models.network.stages import Stage, Verdict
 
 
 class Control(NamedTuple):
@@ -53,6 +53,7 @@ class Trace:
         control: that it was answered with.
         asked: what each lookup that it came by was asked, or would have been, a batch of one.
         said: what it said, None where it was not asked, or late; as long as `asked`.
+        vectors: `(1, d)` that a lookup is still to remember, None where there is none; likewise.
         reached: index of the stage that takes `activation` next.
         whole: whether the row has come to the base DNN's end.
     """
@@ -65,6 +66,7 @@ class Trace:
     control: Control | None = None
     asked: list[np.ndarray] = field(default_factory=list)
     said: list[Said | None] = field(default_factory=list)
+    vectors: list[np.ndarray | None] = field(default_factory=list)
     reached: int = 0
     activation: np.ndarray | None = None
     whole: bool = True
@@ -75,11 +77,40 @@ class Trace:
         Args:
             at: place of the row in both.
         """
-        self.asked.append(asked[at : at + 1])
-        self.said.append(None)
+        self.came_by(asked[at : at + 1])
         self.reached, self.activation = reached, activation[at : at + 1]
+
+    def remembered(self) -> None:
+        """The lookups have been told what the base DNN answered."""
+        self.vectors = [None] * len(self.vectors)
+
+    def came_by(self, asked: np.ndarray) -> None:
+        """A lookup that has not said anything yet."""
+        self.asked.append(asked)
+        self.said.append(None)
+        self.vectors.append(None)
 
     def heard(self, at: int, verdict: Verdict) -> None:
         """What the last lookup says of the row; a hit ends its walk."""
-        self.said[-1] = Said(int(verdict.class_ids[at]), float(verdict.confidences[at]))
+        self.tells(len(self.said) - 1, at, verdict)
         self.whole = not verdict.hits[at]
+
+    def tells(self, lookup: int, at: int, verdict: Verdict) -> None:
+        """What that lookup says of the row."""
+        self.said[lookup] = Said(int(verdict.class_ids[at]), float(verdict.confidences[at]))
+        if verdict.vectors is not None:
+            self.vectors[lookup] = verdict.vectors[at : at + 1]
+
+
+@dataclass
+class OfStream:
+    """Of which stream a request is, and what is to be remembered of it.
+
+    Attributes:
+        stream, at: as of `LookUp`.
+        vectors: to remember: of which lookup, of which rows, and themselves.
+    """
+
+    stream: str
+    at: float
+    vectors: list[tuple[Stage, np.ndarray, np.ndarray]] = field(default_factory=list)

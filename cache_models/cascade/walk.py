@@ -6,26 +6,29 @@ next slice are.
 3. The lookup behind it reads the features: rows that hit have their answer.
 4. The rows that missed go on to the next partition; the last one gives the base DNN's answer.
    Where it pays, the next partition begins while the lookup is asked; a hit wastes its work.
+5. Lookups that remember the request's stream are told what the base DNN answered, and never what a
+   cache did.
 
 A lookup that fails or is late is a miss, never an error. Where a stage runs is its *place*'s
 business: in this process, behind Serve's handle, or at the other end of a socket. In service the
-walk is awaited; where no place ever waits, `run_now` walks it without an event loop.
+walk is awaited; where no place ever waits, `now.run_now` walks it without an event loop.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from cache_models.cascade.place import Observer, Place, Speculation
-from cache_models.cascade.request import Answers, Control, Said, Trace
+from cache_models.cascade.request import Answers, Control, OfStream, Trace
 from cache_models.network.stages import (
     BASE,
     Activation,
     Answer,
     LookUp,
+    Remember,
+    Remembered,
     Reply,
     Run,
     Stage,
@@ -72,6 +75,8 @@ class Cascade:
         observer: Observer | None = None,
         trace: Trace | None = None,
         timeout_s: float | None = None,
+        stream: str = "",
+        at: float = 0.0,
     ) -> Answers:
         """The answers for `batch`, which is what `Run` takes at the input.
 
@@ -80,8 +85,10 @@ class Cascade:
             observer: told of every hop.
             trace: to fill, of one of the rows.
             timeout_s: after which nobody wants the answers any more.
+            stream, at: as of `LookUp`.
         """
         control = self.control
+        of_stream = OfStream(stream, at)
         if trace is not None:
             trace.control = control
         use_caches = use_caches and control.on
@@ -104,6 +111,9 @@ class Cascade:
                 ahead = None
                 if isinstance(out, Answer):
                     class_ids[rows], probabilities[rows] = out.class_ids, out.probabilities
+                    self._remember(of_stream, control, rows, out.class_ids)
+                    if trace is not None and trace.whole:
+                        trace.remembered()
                     break
                 features, current = out.features, out.activation
                 continue
@@ -117,7 +127,9 @@ class Cascade:
                 after = self._run(self._stages[i + 1], current, resized, observer, left_s())
                 ahead = asyncio.create_task(after)
             try:
-                verdict = await self._look_up(stage, features, control, resized, observer, left_s())
+                verdict = await self._look_up(
+                    stage, features, control, resized, of_stream, observer, left_s()
+                )
             except asyncio.CancelledError:
                 _drop(ahead)
                 raise
@@ -125,6 +137,8 @@ class Cascade:
                 continue
             if trace is not None and traced is not None:
                 trace.heard(traced, verdict)
+            if verdict.vectors is not None:
+                of_stream.vectors.append((stage, rows, verdict.vectors))
             if not verdict.hits.any():
                 continue
             hit, missed = rows[verdict.hits], ~verdict.hits
@@ -149,8 +163,7 @@ class Cascade:
             trace.compute_ms += _compute_ms(out)
             if isinstance(out, Answer):
                 return out
-            trace.asked.append(out.features)
-            trace.said.append(None)
+            trace.came_by(out.features)
             current = out.activation
         raise AssertionError("the last partition answers")
 
@@ -158,13 +171,41 @@ class Cascade:
         """Ask the lookups that have not said what they think of a traced row that is known up to
         the base DNN's end; what still is not known then, they could not say."""
         assert trace.control is not None, "it has been answered"
+        of_stream = OfStream(trace.stream, trace.at)
         for i, (stage, asked) in enumerate(zip(self._lookups, trace.asked, strict=True)):
             if trace.said[i] is not None:
                 continue
-            verdict = await self._look_up(stage, asked, trace.control, trace.resized, judged=True)
+            verdict = await self._look_up(
+                stage, asked, trace.control, trace.resized, of_stream, judged=True
+            )
             if verdict is not None:
                 trace.compute_ms += _compute_ms(verdict)
-                trace.said[i] = Said(int(verdict.class_ids[0]), float(verdict.confidences[0]))
+                trace.tells(i, 0, verdict)
+
+    def remember(self, trace: Trace, class_id: int) -> None:
+        """Have the lookups remember what the base DNN answered to a traced row, those that have not
+        been told: a cache had answered it, or caches were only judged."""
+        assert trace.control is not None, "it has been answered"
+        of_stream = OfStream(trace.stream, trace.at)
+        row = np.zeros(1, int)
+        for stage, vectors in zip(self._lookups, trace.vectors, strict=True):
+            if vectors is not None:
+                of_stream.vectors.append((stage, row, vectors))
+        self._remember(of_stream, trace.control, row, np.array([class_id]))
+        trace.remembered()
+
+    def _remember(
+        self, of: OfStream, control: Control, rows: np.ndarray, class_ids: np.ndarray
+    ) -> None:
+        """
+        Args:
+            rows: that the base DNN answered, ascending.
+            class_ids: its answers to them.
+        """
+        for stage, asked, vectors in of.vectors:
+            batch = vectors[np.isin(asked, rows)]
+            message = Remember(batch, class_ids, control.version, of.stream, of.at)
+            self._place.tell(stage, message)
 
     async def _run(
         self,
@@ -179,7 +220,7 @@ class Cascade:
         begin = time.perf_counter()
         message = Run(batch, resized and stage.at_input, background)
         out = await self._place.ask(stage, message, timeout_s)
-        assert not isinstance(out, Verdict)
+        assert not isinstance(out, Verdict | Remembered)
         if observer is not None:
             observer.hop(stage.name, begin, out, len(batch))
         if self._speculation is not None and not background:
@@ -192,6 +233,7 @@ class Cascade:
         asked: np.ndarray,
         control: Control,
         resized: bool,
+        of: OfStream,
         observer: Observer | None = None,
         timeout_s: float | None = None,
         judged: bool = False,
@@ -202,7 +244,8 @@ class Cascade:
             judged: whether the base DNN has answered already, so that its hits are nobody's exits.
         """
         at_input = resized and stage.at_input
-        message = LookUp(asked, control.version, control.threshold, at_input)
+        known = (of.stream, of.at) if of.stream and stage.remembers else ()
+        message = LookUp(asked, control.version, control.threshold, at_input, *known)
         limits_s = [s for s in (self._lookup_timeout_s, timeout_s) if s is not None]
         begin, verdict = time.perf_counter(), None
         try:
@@ -216,20 +259,6 @@ class Cascade:
             ms = (time.perf_counter() - begin) * 1e3
             self._speculation.looked_up(stage, int(verdict.hits.sum()), len(asked), ms)
         return verdict
-
-
-def run_now(walk: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a walk through places that never wait, without an event loop.
-
-    Raises:
-        RuntimeError: a place waited.
-    """
-    try:
-        walk.send(None)
-    except StopIteration as done:
-        return done.value
-    walk.close()
-    raise RuntimeError("a stage waited; await the walk on an event loop instead")
 
 
 def _deadline(timeout_s: float | None) -> Callable[[], float | None]:

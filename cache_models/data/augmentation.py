@@ -7,7 +7,8 @@ the base DNN was itself trained on, it answers as it does to new ones.
 
 Of an image's copies every other one is moved, turned, and made brighter or darker; the rest are so,
 and then mixed with another image's in a random proportion (mixup: Zhang et al. 2018). Inputs that
-are no images are only mixed.
+are no images are only mixed; those of tokens are crossed, since there is nothing between two ids:
+of each place the token of one of both.
 """
 
 import numpy as np
@@ -25,13 +26,21 @@ class Augmented:
     Args:
         images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32.
         rows: indices into them.
+        of_tokens: whether they are ids of tokens, `(N, number of inputs, tokens)`.
 
     Attributes:
         added: indices of the copies.
     """
 
-    def __init__(self, images: np.ndarray, rows: np.ndarray, copies: int, seed: int = 0):
-        self._images, self._rows, self._seed = images, rows, seed
+    def __init__(
+        self,
+        images: np.ndarray,
+        rows: np.ndarray,
+        copies: int,
+        seed: int = 0,
+        of_tokens: bool = False,
+    ):
+        self._images, self._rows, self._seed, self._of_tokens = images, rows, seed, of_tokens
         self.added = np.arange(len(images), len(images) + copies * len(rows))
         self.shape, self.dtype = (len(images) + len(self.added), *images.shape[1:]), images.dtype
 
@@ -41,7 +50,9 @@ class Augmented:
     @property
     def recipe(self) -> tuple[bytes, np.ndarray]:
         """What names all of them, without making any: how copies are made, and the images."""
-        return f"{self._seed} {len(self.added)} {self._rows.tolist()}".encode(), self._images
+        crossed = " crossed" if self._of_tokens and len(self.added) else ""
+        recipe = f"{self._seed} {len(self.added)} {self._rows.tolist()}{crossed}"
+        return recipe.encode(), self._images
 
     def __getitem__(self, part: slice) -> np.ndarray:
         """`(n, h, w, C)` or `(n, *input_shape)`."""
@@ -56,7 +67,10 @@ class Augmented:
         """The i-th copy, `(1, ...)`."""
         rng = np.random.default_rng([self._seed, i])
         copy = self._altered(self._rows[i % len(self._rows)], rng)
-        if self.dtype != np.uint8 or (i // len(self._rows)) % 2:
+        if self._of_tokens:
+            other = self._altered(rng.choice(self._rows), rng)
+            copy = np.where(rng.random(copy.shape[-1]) < rng.random(), copy, other)
+        elif self.dtype != np.uint8 or (i // len(self._rows)) % 2:
             weight = rng.random()
             copy = weight * copy + (1 - weight) * self._altered(rng.choice(self._rows), rng)
         if self.dtype == np.uint8:

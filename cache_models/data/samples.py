@@ -2,8 +2,10 @@
 
 - a folder of images, with or without sub-folders, which may be links; for a base DNN that takes
   sounds, of sound files;
-- for one that takes texts, a file with a text a line, or with a JSON object a line, its key `text`;
-- an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32;
+- for one that takes texts, a file with a text a line, or with a JSON object a line: its key `text`,
+  and where texts are of streams, `stream` (a name) and `at` (seconds); or a folder of such files;
+- an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32; in an
+  `.npz` may be `streams` and `at`, too, `(N,)` each;
 - a video file, frame by frame (with the extra `video`), or a half of it, or crops of its frames:
   `street.avi?crops=6&half=first`;
 - `torchvision:<dataset>`, such as `torchvision:CIFAR10`: its training part;
@@ -21,14 +23,16 @@ import os
 import pkgutil
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from cache_models.data import read, video
+from cache_models.data.npz import arrays_in
+from cache_models.data.rows import written
+from cache_models.data.streams import Streams, streams_in
 from cache_models.errors import CacheModelsError, DataError
 from cache_models.network.description import ModelDescription
 from cache_models.network.pixels import flat, open_picture
@@ -60,15 +64,15 @@ class Samples:
     """
     Attributes:
         images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32.
-        crops: so many a frame of a video, frame by frame, which may depend on their neighbours; 0
-            where samples know nothing of each other.
+        streams: of which they are, so that they may depend on their neighbours; None where
+            they know nothing of each other.
         skipped: what could not be read, and why.
         train_only: so many of the last must do nothing but train: those that the base DNN was
             trained on, say, to which it answers otherwise than to new ones.
     """
 
     images: np.ndarray
-    crops: int = 0
+    streams: Streams | None = None
     skipped: list[str] = field(default_factory=list)
     train_only: int = 0
 
@@ -111,21 +115,28 @@ def _joined(samples: Samples, more: Samples, folder: Path) -> Samples:
         part = rows[at : at + 1000]
         joined[len(first) + at : len(first) + at + len(part)] = second[part]
     joined.flush()
-    return Samples(joined, samples.crops, samples.skipped + more.skipped, len(rows))
+    streams = None if samples.streams is None else samples.streams.and_others(len(rows))
+    return Samples(joined, streams, samples.skipped + more.skipped, len(rows))
 
 
 def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
     name = os.path.expanduser(name)
     path = Path(name)
     if path.suffix in (".npy", ".npz") and path.is_file():
-        samples = Samples(array_in(path))
+        samples = Samples(array_in(path), streams_in(path))
     elif description.reader is not None and (files := read.files(description.reader, path)):
-        samples = Samples(*read.as_inputs(files, description.input_shape, folder))
+        file, shape = folder / "samples.f32", description.input_shape
+        inputs, skipped = written(
+            read.rows(files), shape, np.float32, file, "file", total=len(files)
+        )
+        keys = read.keys(path) if not skipped else None
+        samples = Samples(inputs, None if keys is None else Streams(*keys), skipped)
     elif path.is_dir():
         samples = _resized(_pictures(path, description.preprocessing), description, folder)
     elif found := video.parse(name):
-        crops = max(1, found[1].crops)
-        samples = _resized(video.pictures(*found), description, folder, crops)
+        samples = _resized(video.pictures(*found), description, folder)
+        crops, rate = max(1, found[1].crops), video.rate(found[0])
+        samples = replace(samples, streams=Streams.of_frames(len(samples.images), crops, rate))
     elif name.startswith("torchvision:"):
         samples = _resized(_torchvision(name.removeprefix("torchvision:")), description, folder)
     elif ":" in (function := NAMES.get(name, name)):
@@ -173,20 +184,14 @@ def labels_in(path: Path) -> np.ndarray | None:
     Raises:
         DataError: they cannot be read.
     """
-    if path.suffix != ".npz":
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as loaded:
-            return loaded["labels"].astype(np.int64) if "labels" in loaded.files else None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as an array of labels: {error}") from error
+    found = arrays_in(path, labels=np.int64)
+    return None if found is None else found[0]
 
 
 def _resized(
     pictures: Iterator[Image.Image | str],
     description: ModelDescription,
     folder: Path,
-    crops: int = 0,
 ) -> Samples:
     """Write each picture, resized, to one file; a text in place of a picture says why it is not."""
     preprocessing = description.preprocessing
@@ -195,18 +200,12 @@ def _resized(
             "the base DNN takes tensors, not pictures: give an .npy of its float32 inputs"
         )
     shape = (*preprocessing.kept_size, len(preprocessing.mean))
-    folder.mkdir(parents=True, exist_ok=True)
-    file, count, skipped = folder / "samples.u8", 0, []
-    with open(file, "wb") as out:
-        for picture in tqdm(pictures, desc="read", unit="image"):
-            if isinstance(picture, str):
-                skipped.append(picture)
-                continue
-            out.write(_resize(picture, preprocessing, shape).tobytes())
-            count += 1
-    if not count:
-        raise DataError(f"no picture could be read ({'; '.join(skipped[:5]) or 'there is none'})")
-    return Samples(np.memmap(file, np.uint8, "r", shape=(count, *shape)), crops, skipped)
+    rows = (
+        picture if isinstance(picture, str) else _resize(picture, preprocessing, shape)
+        for picture in pictures
+    )
+    images, skipped = written(rows, shape, np.uint8, folder / "samples.u8", "picture")
+    return Samples(images, skipped=skipped)
 
 
 def _resize(

@@ -10,9 +10,10 @@ import math
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
+import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -76,11 +77,36 @@ def pictures(path: Path, options: VideoOptions) -> Iterator[Image.Image | str]:
                 first = options.half == "first"
                 frames = islice(frames, 0 if first else middle, middle if first else None)
             for frame in frames:
-                picture = frame.to_image()
+                picture = Image.fromarray(upright(frame.to_ndarray(format="rgb24"), frame))
                 for box in squares(picture.size, options.crops):
                     yield picture.crop(box)
     except (av.FFmpegError, IndexError) as error:
         yield f"{path}: {error}"
+
+
+def upright(picture: np.ndarray, frame: Any) -> np.ndarray:
+    """A frame as every viewer shows it: a phone that is held upright writes frames that lie on
+    their side, and in its file how to turn them.
+
+    Args:
+        picture: the pixels of `frame`, `(h, w)` or `(h, w, channels)`.
+        frame: PyAV's, which says how to turn them.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return picture
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()  # x = a x + c y, y = b x + d y
+    if abs(b) > abs(a):
+        picture, a, d = picture.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def rate(path: Path) -> float:
+    """Frames a second; 25 where the file does not say."""
+    import av
+
+    with av.open(str(path)) as container:
+        return float(container.streams.video[0].average_rate or 25)
 
 
 def squares(size: tuple[int, int], count: int) -> list[tuple[int, int, int, int]]:

@@ -19,7 +19,8 @@ from cache_models.cache.learned_cache import load_cache
 from cache_models.promise.promise import Limits, calibrate
 from cache_models.store.files import ALTERNATIVES, SAMPLES
 from cache_models.store.plan import CacheRecord
-from cache_models.store.versions import CacheVersion, Store
+from cache_models.store.version import CacheVersion
+from cache_models.store.versions import Store
 
 LEAST_GAIN = 0.1
 """Of expected latency, for which a redeploy is worth it."""

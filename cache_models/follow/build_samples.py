@@ -16,7 +16,7 @@ from cache_models.errors import ArtifactError
 from cache_models.network.features import input_features
 from cache_models.network.stages import INPUT
 from cache_models.store.files import SAMPLES, features_at
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 
 READ_BATCH = 64
 """Inputs, which may be large."""

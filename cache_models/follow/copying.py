@@ -28,7 +28,8 @@ def copy_some(
         return False
     ids, inputs, resized = found
     count = len(inputs)
-    altered = Augmented(inputs, np.arange(count), 1, ids[0])[count : 2 * count]
+    copied = Augmented(inputs, np.arange(count), 1, ids[0], description.of_tokens)
+    altered = copied[count : 2 * count]
     activation, behind = description.inputs(altered, resized), []
     for engine in filter(None, engines[:-1]):
         features, activation = engine(activation)

@@ -62,6 +62,20 @@ class Database:
         db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         return db
 
+    def close(self) -> None:
+        """This thread's connection; with the last one, what has been written is in the file."""
+        self.connection.close()
+        del self._of_thread.connection
+
+    def backup(self, file: Path) -> None:
+        """A copy as of this moment, beside whatever others write meanwhile."""
+        file.touch(0o600)
+        copy = sqlite3.connect(file)
+        try:
+            self.connection.backup(copy)
+        finally:
+            copy.close()
+
     @property
     def connection(self) -> sqlite3.Connection:
         """This thread's; a statement outside a transaction is one of its own."""

@@ -3,18 +3,34 @@
 import json
 import sqlite3
 from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
 
 from cache_models.follow.database import Database
+
+
+class Elsewhere(Protocol):
+    """Where all this is kept for another node, and for the time after a loss of this one."""
+
+    def tell(self) -> None: ...
+
+    def save(self) -> None: ...
+
+    def soon(self) -> None: ...
 
 
 class Journal:
     """
     Args:
         database: with its tables.
+
+    Attributes:
+        elsewhere: None where this file is all there is.
     """
 
     def __init__(self, database: Database):
         self._database = database
+        self.elsewhere: Elsewhere | None = None
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -38,9 +54,37 @@ class Journal:
         """Keep a JSON value."""
         self._db.execute("REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
 
+    def states(self) -> dict[str, Any]:
+        """All of it, by name."""
+        rows = self._db.execute("SELECT name, value FROM state").fetchall()
+        return {name: json.loads(value) for name, value in rows}
+
+    def tell(self) -> None:
+        """State that no loss of this node must take, after it has been set, elsewhere, too.
+
+        Raises:
+            ArtifactError: it cannot be told now.
+        """
+        if self.elsewhere is not None:
+            self.elsewhere.tell()
+
+    def counts(self) -> tuple[int, ...]:
+        """Which change whenever samples or rounds come or go."""
+        return self._db.execute(
+            "SELECT (SELECT count(*) FROM samples), (SELECT ifnull(max(id), 0) FROM samples), "
+            "(SELECT count(*) FROM samples WHERE features IS NOT NULL), "
+            "(SELECT count(*) FROM copies), (SELECT count(*) FROM rounds)"
+        ).fetchone()
+
+    def backup(self, file: Path) -> None:
+        """A copy as of this moment."""
+        self._database.backup(file)
+
     def add_round(self, record: str) -> None:
         """Keep a round's record, as JSON."""
         self._db.execute("INSERT INTO rounds (record) VALUES (?)", (record,))
+        if self.elsewhere is not None:
+            self.elsewhere.soon()
 
     def count_rounds(self) -> int:
         """All that have run."""

@@ -54,7 +54,7 @@ def record_missing(
         yield not log.untestable(ENOUGH)
 
 
-def slice_engines(store: Path, plan: Plan, threads: int) -> list[Engine | None]:
+def slice_engines(store: Path | str, plan: Plan, threads: int) -> list[Engine | None]:
     """Of all slices of a plan's base DNN; None for one that ends at the input.
 
     Raises:

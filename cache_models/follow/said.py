@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from cache_models.store.files import ALTERNATIVES
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 
 
 @dataclass(frozen=True)

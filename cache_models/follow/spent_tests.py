@@ -32,11 +32,16 @@ class SpentTests(Journal):
 
     def spend_test(self) -> None:
         """Before any test sample is read: from now on this test's share of the error probability is
-        used, also if a crash cuts it short."""
+        used, also if a crash cuts it short.
+
+        Raises:
+            ArtifactError: it cannot be told elsewhere, where another trainer would not know of it.
+        """
         with self.transaction():
             (newest,) = self._db.execute("SELECT ifnull(max(id), 0) FROM samples").fetchone()
             tests = self.tests
             self.set_state("tests", [*self._newest_read()[-tests:], newest] if tests else [newest])
+        self.tell()
 
     @property
     def _window(self) -> str:

@@ -67,3 +67,16 @@ class Traffic:
     def answers(self) -> np.ndarray:
         """The base DNN's labels, `(N,)` int64."""
         return self.probabilities.argmax(1)
+
+
+def joined(*parts: Traffic) -> Traffic:
+    """All of them, each as heavy as it may be: how likely a request was to be sampled says nothing
+    of another part's."""
+    features = zip(*(part.features for part in parts), strict=True)
+    return Traffic(
+        [np.concatenate(at) for at in features],
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.roles for part in parts]),
+        np.concatenate([part.weights / part.weights.max(initial=1e-9) for part in parts]),
+        np.concatenate([part.blocks for part in parts]),
+    )

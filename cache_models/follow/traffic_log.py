@@ -186,12 +186,18 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
 
     def delete_samples(self, with_inputs: bool = False) -> None:
         """Forget all samples of the traffic, or those of which the input is kept, such that nothing
-        of them is left on the disk; the build's stay."""
+        of them is left on the disk, or elsewhere; the build's stay.
+
+        Raises:
+            ArtifactError: what is elsewhere cannot be deleted now.
+        """
         which = "AND input IS NOT NULL" if with_inputs else ""
         with self.transaction():
             gone = self._db.execute(f"DELETE FROM samples WHERE build_row IS NULL {which}").rowcount
         if gone or not with_inputs:
             self._database.rewrite()
+            if self.elsewhere is not None:
+                self.elsewhere.save()
 
     # --- samples are read -------------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ from cache_models.network.preprocessing import Preprocessing
 
 HOLDING = ("WEBP",)
 """Formats, as Pillow names them."""
+NICE = 10
+"""Small pictures come first, from the process's start on."""
 
 
 def resized(data: bytes, preprocessing: Preprocessing) -> np.ndarray:
@@ -29,16 +31,21 @@ def resized(data: bytes, preprocessing: Preprocessing) -> np.ndarray:
     """
     command = [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(preprocessing))]
     path = os.pathsep.join(filter(None, sys.path))
-    done = subprocess.run(
-        command, input=data, capture_output=True, env=os.environ | {"PYTHONPATH": path}
-    )
-    if done.returncode:
-        raise ValueError((done.stderr.decode(errors="replace").splitlines() or ["no reason"])[-1])
-    return np.load(io.BytesIO(done.stdout), allow_pickle=False)
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": path},
+    ) as process:
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+        made, said = process.communicate(data)
+    if process.returncode:
+        raise ValueError((said.decode(errors="replace").splitlines() or ["no reason"])[-1])
+    return np.load(io.BytesIO(made), allow_pickle=False)
 
 
 def _main() -> None:
-    os.nice(10)  # small pictures come first
     given = json.loads(sys.argv[1])
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in given.items()

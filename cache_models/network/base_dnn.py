@@ -78,16 +78,25 @@ def load(reference: str) -> BaseDNN:
             made = _made_by(factory)
         else:
             raise ModelReferenceError(f"model {reference!r} is not {FORMS}.")
-        module, description = made
-        module = _unwrapped(reference, module)
-        if any(value.is_meta or is_lazy(value) for value in module.parameters()):
-            raise ModelReferenceError(
-                f"{reference} has weights without values: load them, with assign=True where the "
-                f"module was made on the meta device, or run it once where it has lazy layers."
-            )
-        module = module.cpu().eval().float().requires_grad_(False)
-        module = adapted(module, description)
-        check_classifier(reference, module, description)
+        return classifier(reference, *made)
+
+
+def classifier(reference: str, module: nn.Module, description: ModelDescription) -> BaseDNN:
+    """A module as a base DNN, checked to be a classifier of what it describes.
+
+    Raises:
+        ModelReferenceError: the module is no program in Python, or its weights have no values.
+        NotAClassifierError: as of `load`.
+    """
+    module = _unwrapped(reference, module)
+    if any(value.is_meta or is_lazy(value) for value in module.parameters()):
+        raise ModelReferenceError(
+            f"{reference} has weights without values: load them, with assign=True where the "
+            f"module was made on the meta device, or run it once where it has lazy layers."
+        )
+    module = module.cpu().eval().float().requires_grad_(False)
+    module = adapted(module, description)
+    check_classifier(reference, module, description)
     return BaseDNN(reference, module, description)
 
 

@@ -19,11 +19,13 @@ class Crossing(NamedTuple):
         node: it is computed last before that place.
         with_mask: whether later ones need the mask of the tokens, too.
         shape: of the activation without the batch, as it travels.
+        order: as of `Values.orders`; None where it lies in memory as it travels.
     """
 
     node: fx.Node
     with_mask: bool
     shape: tuple[int, ...]
+    order: tuple[int, ...] | None = None
 
 
 def crossings(
@@ -74,7 +76,8 @@ def _crossings(
             with_mask = mask_from < position < mask_until
             shape = _shape(node, mask if with_mask else None, values)
             if shape is not None:
-                found.append(Crossing(node, with_mask, shape))
+                order = None if with_mask else values[1].orders.get(node)
+                found.append(Crossing(node, with_mask, shape, order))
     return found
 
 

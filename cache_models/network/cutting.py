@@ -55,9 +55,14 @@ class CutPoint:
 
 
 class CutModel:
-    """A traced base DNN and its cut points, in execution order."""
+    """A traced base DNN and its cut points, in execution order.
+
+    Attributes:
+        of_tokens: whether inputs are ids of tokens.
+    """
 
     def __init__(self, base: BaseDNN, traced: Traced):
+        self.of_tokens = base.description.of_tokens
         self._graph_module = traced.graph_module
         self._input_shape = tuple(base.description.input_shape)
         one, two = (Values(self._graph_module, base.examples(rows)) for rows in BATCHES)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from cache_models.errors import ModelReferenceError
 from cache_models.network.preprocessing import Preprocessing
 from cache_models.network.tokens import Tokens
 from cache_models.network.waveform import Waveform
@@ -27,7 +28,11 @@ class ModelDescription:
         reader: how a sound or a text becomes such a tensor; None where inputs are neither.
         token_inputs: names of the arguments of a module that takes several tensors of whole
             numbers, `(B, tokens)` int64 each, such as ("input_ids", "attention_mask"). A request
-            carries them as the rows of one tensor.
+            carries them as the rows of one tensor. With a reader of texts they are its `inputs`,
+            or none, where the module takes that one tensor itself.
+
+    Raises:
+        ModelReferenceError: these contradict each other.
     """
 
     input_shape: tuple[int, ...]
@@ -40,9 +45,35 @@ class ModelDescription:
     def __post_init__(self) -> None:
         """Classes of one name get their number: `crane (134)` and `crane (517)`. So nobody who
         reads names takes one for the other, and no table hides one."""
+        self._check_rows()
         counts = Counter(self.classes)
         classes = (f"{c} ({i})" if counts[c] > 1 else str(c) for i, c in enumerate(self.classes))
         object.__setattr__(self, "classes", tuple(classes))
+
+    def _check_rows(self) -> None:
+        """Rows in another order than the arguments' would give the mask for the ids."""
+        shape, names = tuple(self.input_shape), tuple(self.token_inputs)
+        match self.reader:
+            case Tokens(inputs=inputs, length=length):
+                read: tuple[int, ...] | None = (len(inputs), length)
+            case Waveform(samples=samples):
+                read, inputs = (samples,), ()
+            case _:
+                read, inputs = None, names
+        if names and names != tuple(inputs):
+            raise ModelReferenceError(
+                f"token_inputs are {', '.join(names)}, but the reader makes "
+                f"{', '.join(inputs) or 'none'}: give both the same names in the same order"
+            )
+        if read is not None and shape != read:
+            raise ModelReferenceError(
+                f"input_shape is {shape}, but the reader makes {read}: they must be the same"
+            )
+        if names and (len(shape) != 2 or shape[0] != len(names)):
+            raise ModelReferenceError(
+                f"input_shape is {shape}; with {len(names)} token_inputs it is "
+                f"({len(names)}, tokens)"
+            )
 
     @property
     def of_tokens(self) -> bool:

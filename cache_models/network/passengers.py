@@ -24,20 +24,29 @@ class Values(fx.Interpreter):
 
     Attributes:
         tensors: shape and dtype of the nodes that are tensors.
+        orders: of those that lie otherwise in memory than in the order of their dimensions,
+            these by falling stride, such as (0, 2, 3, 1) where channels are last.
         others: values of the nodes that have nothing to do with tensors.
+        views: of each node those that it was made from, and may share memory with.
     """
 
     def __init__(self, graph_module: fx.GraphModule, inputs: Tensor):
         super().__init__(graph_module)
         self.tensors: dict[fx.Node, tuple[tuple[int, ...], torch.dtype]] = {}
+        self.orders: dict[fx.Node, tuple[int, ...]] = {}
         self.others: dict[fx.Node, Any] = {}
+        self.views: dict[fx.Node, list[fx.Node]] = {}
         with torch.inference_mode():
             self.run(inputs)
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
+        self.views[n] = [one for one in n.all_input_nodes if _shared(value, self.env[one])]
         if isinstance(value, Tensor):
             self.tensors[n] = (tuple(value.shape), value.dtype)
+            if not value.is_contiguous():
+                by_stride = sorted(range(value.dim()), key=value.stride, reverse=True)
+                self.orders[n] = tuple(by_stride)
         else:
             self.others[n] = value
         return value
@@ -77,7 +86,7 @@ class Passengers:
         self.plain: dict[fx.Node, Any] = {}
         self.made: set[fx.Node] = set()
         self.of_mask: set[fx.Node] = set() if mask is None else {mask}
-        written = {tensor for node in graph.nodes for tensor in _written_by(node)}
+        written = {tensor for node in graph.nodes for tensor in _written_by(node, values)}
         for node in graph.nodes:
             if node.op in ("placeholder", "output") or node is mask:
                 continue
@@ -110,16 +119,28 @@ def _plain(first: Any, second: Any) -> Any:
     return _Unknown
 
 
-def _written_by(node: fx.Node) -> set[fx.Node]:
-    """What an operation writes to, itself, and all that the former may be a view of."""
+def _shared(first: Any, second: Any) -> bool:
+    """Whether they may lie in the same memory; known of tensors, and numbers lie in none."""
+    if isinstance(first, int | float) or isinstance(second, int | float):
+        return False
+    if not (isinstance(first, Tensor) and isinstance(second, Tensor)):
+        return True
+    return first.untyped_storage().data_ptr() == second.untyped_storage().data_ptr()
+
+
+def _written_by(node: fx.Node, values: tuple[Values, Values]) -> set[fx.Node]:
+    """What an operation writes to, itself, and all that the former may be a view of. None where
+    nobody else uses any of these: then it is as good as one that writes to nothing."""
     ahead = _targets(node)
     reached: set[fx.Node] = {node} if ahead else set()
+    alone = True
     while ahead:
         one = ahead.pop()
+        alone = alone and one.op != "get_attr" and len(one.users) == 1
         if one.op != "get_attr" and one not in reached:
             reached.add(one)
-            ahead.extend(one.all_input_nodes)
-    return reached
+            ahead.extend(view for found in values for view in found.views[one])
+    return set() if alone else reached
 
 
 def _targets(node: fx.Node) -> list[fx.Node]:

@@ -21,14 +21,17 @@ def extract(activation: Tensor, with_mask: bool = False) -> Tensor:
     Args:
         with_mask: whether the last channel of tokens says which there are. The others, which are
             padding, are left out: means are of those that are there. What is left of that channel
-            is the share of them.
+            is the share of them. Where there are none, their mean is that of all that are there, so
+            that however far features are pooled further, a short text is not faint.
     """
     if with_mask:
         there = activation[..., -1:]
-        activation = torch.cat([activation[..., :-1] * there, there], dim=2)
-        pooled = _pooled(activation).float()
+        tokens = activation[..., :-1] * there
+        whole = tokens.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
+        pooled = _pooled(torch.cat([tokens, there], dim=2)).float()
         share = pooled[..., -1:]
         means = pooled[..., :-1] / share.clamp(min=SMALLEST_SHARE)
+        means = torch.where(share < SMALLEST_SHARE, whole, means)
         return _packed(torch.cat([means, share], dim=2))
     return _packed(_pooled(activation))
 

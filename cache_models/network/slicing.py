@@ -2,6 +2,10 @@
 
 Where later operations need the mask of the tokens, it travels as one more channel of the activation
 `(B, tokens, channels + 1)`: ones and zeros, which are exact in every precision.
+
+An activation travels in the order of its dimensions. Where it had another in the module, such as
+channels last, the slice behind gives it that again: the same operations add numbers up in another
+order for another one.
 """
 
 import operator
@@ -56,6 +60,12 @@ class _Part:
             self._copies[start.node] = call(ATEN.contiguous.default, (tokens,))
             mask = call(ATEN.select.int, (self._activation, 2, -1))
             self._copies[passengers.mask] = call(ATEN.to.dtype, (mask, passengers.mask_dtype))
+        elif start.order is not None:
+            call = self.graph.call_function
+            ordered = call(ATEN.permute.default, (self._activation, start.order))
+            laid_out = call(ATEN.contiguous.default, (ordered,))
+            back = [start.order.index(dimension) for dimension in range(len(start.order))]
+            self._copies[start.node] = call(ATEN.permute.default, (laid_out, back))
 
     def hand_on(self, end: Crossing) -> None:
         activation = self.copy(end.node)

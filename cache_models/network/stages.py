@@ -34,6 +34,7 @@ class Stage:
             of a partition; None for the last partition.
         activation: shape without the batch of what a partition hands on; None for the last, and
             for lookups.
+        remembers: whether the lookup has a memory of streams.
     """
 
     kind: Literal["lookup", "partition"]
@@ -44,6 +45,7 @@ class Stage:
     takes: tuple[int, ...] | None = None
     features: tuple[int, ...] | None = None
     activation: tuple[int, ...] | None = None
+    remembers: bool = False
 
     @property
     def name(self) -> str:
@@ -93,20 +95,46 @@ class LookUp(NamedTuple):
         version: of the caches.
         threshold: of the confidence; None is the version's own.
         resized: as for `Run`.
+        stream: that the request belongs to, as a keyed hash; empty where it named none, or the
+            lookup remembers nothing.
+        at: when the request came, in seconds since the epoch, if it named a stream.
     """
 
     batch: np.ndarray
     version: int
     threshold: float | None = None
     resized: bool = False
+    stream: str = ""
+    at: float = 0.0
 
 
-Message = Run | LookUp
+class Remember(NamedTuple):
+    """To a lookup that remembers streams: what the base DNN answered.
+
+    Attributes:
+        batch: vectors `(B, d)`, as the lookup's `Verdict` had them.
+        class_ids: the base DNN's labels, `(B,)` int64.
+        version, stream, at: of the `LookUp`.
+    """
+
+    batch: np.ndarray
+    class_ids: np.ndarray
+    version: int
+    stream: str
+    at: float
+
+
+Message = Run | LookUp | Remember
 
 
 def in_background(message: Message) -> bool:
     """Whether nobody waits for the reply."""
-    return isinstance(message, Run) and message.background
+    return isinstance(message, Remember) or (isinstance(message, Run) and message.background)
+
+
+def stream_of(message: Message) -> str:
+    """The stream whose entries the replica that is asked should have; empty for none."""
+    return "" if isinstance(message, Run) else message.stream
 
 
 class Activation(NamedTuple):
@@ -135,17 +163,26 @@ class Answer(NamedTuple):
 
 class Verdict(NamedTuple):
     """A learned cache's hits `(B,)` bool, its labels and probabilities as in `Answer`, and its
-    confidence in them, `(B,)` float32."""
+    confidence in them, `(B,)` float32; and, to who named a stream, the vectors `(B, d)` float32 to
+    remember once the base DNN has answered."""
 
     hits: np.ndarray
     class_ids: np.ndarray
     probabilities: np.ndarray
     confidences: np.ndarray
+    vectors: np.ndarray | None = None
     queued_ms: np.ndarray | None = None
     compute_ms: np.ndarray | None = None
 
 
-Reply = Activation | Answer | Verdict
+class Remembered(NamedTuple):
+    """Done; times as above."""
+
+    queued_ms: np.ndarray | None = None
+    compute_ms: np.ndarray | None = None
+
+
+Reply = Activation | Answer | Verdict | Remembered
 
 
 def rows_of(reply: Reply, kept: np.ndarray) -> Reply:

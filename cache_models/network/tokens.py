@@ -46,6 +46,14 @@ class Tokens:
         encoding = _loaded(self.tokenizer, self.length).encode(text[: CHARACTERS * self.length])
         return np.array([getattr(encoding, INPUTS[name]) for name in self.inputs], np.float32)
 
+    def text(self, row: np.ndarray) -> str:
+        """What an input, `(len(inputs), length)`, was read from, as far as its tokens tell."""
+        tokenizer = _loaded(self.tokenizer, self.length)
+        assert tokenizer.padding is not None
+        ids = row[self.inputs.index("input_ids")].astype(int)
+        ids = ids[ids != tokenizer.padding["pad_id"]]
+        return tokenizer.decode(ids.tolist(), skip_special_tokens=True)
+
 
 @cache
 def _loaded(reference: str, length: int) -> "Tokenizer":

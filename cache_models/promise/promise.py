@@ -79,6 +79,16 @@ def cascade(
     return exits, labels
 
 
+def on_path(said: np.ndarray, place: int) -> np.ndarray:
+    """What a cache says at one threshold of a path, `(N,)`.
+
+    Args:
+        said: `(N,)`, or `(J, N)` of a cache that says something else at each of J thresholds, since
+            it remembers what was answered before.
+    """
+    return said if said.ndim == 1 else said[place]
+
+
 def exits_and_mistakes(
     predictions: Sequence[np.ndarray],
     confidences: Sequence[np.ndarray],
@@ -133,6 +143,20 @@ def most_disagreements(samples: int, limit: float, level: float) -> int:
     return int((bdtr(np.arange(samples + 1), samples, limit) <= level).sum()) - 1
 
 
+def bounds(wrong: int, samples: int, confidence: float) -> tuple[float, float]:
+    """The exact binomial bounds of a share of which `samples` have shown `wrong` (Clopper and
+    Pearson 1934): each holds by itself with that confidence, for independent samples.
+
+    >>> [round(bound, 4) for bound in bounds(0, 299, 0.95)]
+    [0.0, 0.01]
+    """
+    from scipy.special import betaincinv  # the beta distribution's quantiles
+
+    lower = betaincinv(wrong, samples - wrong + 1, 1 - confidence) if wrong else 0.0
+    upper = betaincinv(wrong + 1, samples - wrong, confidence) if wrong < samples else 1.0
+    return float(lower), float(upper)
+
+
 def error_share(limits: Limits, test: int) -> float:
     """The part of the promise's error probability that the first, second, … of any number of tests
     may use; all of them sum to the whole, so that trying again does not add up.
@@ -158,7 +182,7 @@ def calibrate(
     """The loosest threshold of `path` that keeps the promise on these calibration samples.
 
     Args:
-        predictions, confidences: as for `cascade`.
+        predictions, confidences: as for `cascade`; also as for `on_path`.
         answers: the base DNN's labels `(N,)`.
         overall: `(N,)` bool, the samples on which all answers are tested; by default all, and every
             class on all in any case.
@@ -186,8 +210,13 @@ def calibrate(
     passed = None
     wrong = np.zeros(count, bool)
     if len(predictions):
-        for threshold in path:
-            _, candidate = exits_and_mistakes(predictions, confidences, answers, threshold)
+        for place, threshold in enumerate(path):
+            _, candidate = exits_and_mistakes(
+                [on_path(said, place) for said in predictions],
+                [on_path(said, place) for said in confidences],
+                answers,
+                threshold,
+            )
             if candidate[rows].sum() > allowed or (by_class(candidate) > allowed_by_class).any():
                 break
             passed, wrong = float(threshold), candidate

@@ -138,6 +138,7 @@ def round_to_fp16(model: nn.Module) -> dict[str, Tensor]:
 
 def publish(weights: dict[str, Tensor], card: dict, out: Path) -> None:
     """Write `out` and its card; the weights come last, so that they never lie without it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
     partial = out.with_suffix(".partial")
     save_file({name: value.contiguous() for name, value in weights.items()}, partial)

@@ -94,6 +94,11 @@ class ControlClient:
         """
         check("the exchange with the trainer", self._loop)
 
+    @property
+    def silence_s(self) -> float:
+        """Since the trainer's last word."""
+        return self._clock() - self._heard_at
+
     async def asked(self) -> None:
         """Returns once the trainer has been asked, and has answered or does not."""
         await self._asked.wait()
@@ -112,8 +117,7 @@ class ControlClient:
                 told = await self._trainer().exchange.remote(report)
         except Exception as error:  # whatever it is, there is no word of the trainer
             logger.warning("the trainer does not answer: %r", error)
-            silent_s = self._clock() - self._heard_at
-            if silent_s > self._lost_s:  # nobody can tell whether the caches are right
+            if self.silence_s > self._lost_s:  # nobody can tell whether the caches are right
                 self._cascade.control = self._cascade.control._replace(on=False)
         else:
             self._heard_at = self._clock()

@@ -10,12 +10,13 @@ import numpy as np
 
 from cache_models.cascade import Control
 from cache_models.network.stages import BASE
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 from deployments.config import AppArgs, Mode
 from deployments.follow.messages import Instructions, Report
 from deployments.follow.recent import Recent
 from deployments.follow.sample_rate import SampleRate
 from deployments.follow.schedule import Seen
+from deployments.follow.served import Served
 from deployments.follow.watch import Watch
 
 
@@ -28,12 +29,14 @@ class ControlPolicy:
     Attributes:
         version: in service; changed by `serve`.
         watch: at which threshold its caches may answer.
+        served: what it has done.
     """
 
     def __init__(self, args: AppArgs, version: CacheVersion, processors: float):
         plan = version.plan
         self.version = version
         self.watch = Watch(version, args.guard, args.sampling)
+        self.served = Served(version)
         self._recent = Recent(np.array(plan.class_shares), plan.expected.hit_rate)
         self._hits_fell = args.retraining.hits_fell
         sample_s = plan.expected.base_compute_ms * plan.threads / 1e3
@@ -46,6 +49,8 @@ class ControlPolicy:
         on = mode == "serve" and self.may_answer
         missed = sum(o.stands_for for o in report.observations if o.exit == BASE)
         self._recent.advance(report.answered, missed if on else None)
+        if on:
+            self.served.advance(report.answered, missed)
         for observation in report.observations:
             self._recent.observe(observation.base_class_id, observation.stands_for)
             if observation.weight and observation.version == self.version.number:
@@ -57,7 +62,7 @@ class ControlPolicy:
 
     def serve(self, version: CacheVersion) -> None:
         """Another version is in service; its caches may answer if it ever kept the promise."""
-        self.version = version
+        self.version, self.served = version, Served(version, self.served.hit_rate)
         self.watch.begin(version)
 
     # --- what goes out ---------------------------------------------------------------------------

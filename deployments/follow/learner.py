@@ -142,7 +142,7 @@ class Learner:
 
     def _engines(self) -> list[Engine | None]:
         if self._made is None:
-            self._made = slice_engines(self._store.folder, self._deployed, self._threads)
+            self._made = slice_engines(self._store.where, self._deployed, self._threads)
         return self._made
 
     def can_test(self) -> bool:
@@ -199,8 +199,7 @@ class Learner:
             self._rest,
             copies=copies,
         )
-        published = None
-        why_not = candidate.why_not
+        published, why_not = None, candidate.why_not
         if candidate.worth_it and pinned:
             why_not = f"version {before.number} is pinned"
         elif candidate.worth_it and outdated():
@@ -236,7 +235,7 @@ class Learner:
         try:
             adviser = advice.Adviser(build)
             found = adviser.advise(mix, self._limits)
-            store = Store(self._store.folder / PROPOSED)
+            store = self._store.beside(PROPOSED)
             if found is None or adviser.propose(found, store, self._limits) is None:
                 return None
         except ArtifactError as error:
@@ -247,7 +246,7 @@ class Learner:
             "cut_points": found.cut_points,
             "present_ms": found.present_ms,
             "proposed_ms": found.proposed_ms,
-            "store": str(store.folder),
+            "store": str(store.where),
         }
 
     def _publish(self, candidate: Candidate) -> int:
@@ -287,6 +286,7 @@ class Learner:
         unproven = set(self.unproven) - {number} if proven else {number, *self.unproven}
         # first: a crash must not leave it in service unmarked
         self._log.set_state(UNPROVEN, sorted(unproven))
+        self._log.tell()
         self.version = self._store.make_current(number)
         return proven
 

@@ -5,12 +5,22 @@ import math
 import time
 from collections.abc import Callable
 
+import ray
+
+from cache_models.network.threads import cores
 from cache_models.promise.sampling import Need
 from deployments.config import Sampling
 
 MEMORY_S = 20.0
 NEWEST = 0.1
 """Weight of a sample in what one takes, which is little where caches are off or most miss."""
+
+
+def processors() -> float:
+    """Of the cluster, or of this machine where no cluster is."""
+    if ray.is_initialized():
+        return max(1.0, float(ray.cluster_resources().get("CPU", 1.0)))
+    return float(cores())
 
 
 class SampleRate:

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import logging
 import random
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cache_models.cascade import Answers, Cascade, Trace
@@ -18,6 +19,7 @@ from deployments.config import Sampling
 from deployments.follow.control_client import ControlClient
 from deployments.follow.messages import Observation
 from deployments.health import check
+from deployments.tracing import spans
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +35,14 @@ class Waiting(NamedTuple):
     Attributes:
         inclusion: probability with which it was sampled.
         rows: of the request.
+        context: of its spans, where it is traced.
     """
 
     trace: Trace
     answers: Answers
     inclusion: float
     rows: int
+    context: spans.Context | None = None
 
 
 class Sampler:
@@ -46,12 +50,34 @@ class Sampler:
     Args:
         cascade: that runs them on.
         client: says how many samples are wanted, and tells the trainer of them.
+        pressed: whether requests need all that there is just now; then few are sampled.
+
+    Attributes:
+        taken, finished, dropped: sampled requests: each is told of to the trainer at last, or
+            dropped, because too many wait or it was lost on its way.
     """
 
-    def __init__(self, args: Sampling, cascade: Cascade, client: ControlClient):
+    def __init__(
+        self,
+        args: Sampling,
+        cascade: Cascade,
+        client: ControlClient,
+        pressed: Callable[[], bool] = lambda: False,
+    ):
         self._args, self._cascade, self._client = args, cascade, client
+        self._pressed = pressed
         self._backlog: asyncio.Queue[Waiting] = asyncio.Queue()
         self._loop: asyncio.Task[None] | None = None
+        self.taken = self.finished = self.dropped = 0
+
+    def counts(self) -> dict[str, int]:
+        """For `/stats`."""
+        return {
+            "taken": self.taken,
+            "finished": self.finished,
+            "dropped": self.dropped,
+            "waiting": self._backlog.qsize(),
+        }
 
     def check_health(self) -> None:
         """
@@ -66,11 +92,15 @@ class Sampler:
         if wanted.mode == "off":
             return 0.0
         rate = wanted.sample_rate
-        if self._backlog.qsize() >= args.max_backlog:
+        if self._pressed() or self._backlog.qsize() >= args.max_backlog:
             rate = min(rate, args.min_rate)
-        if self._backlog.qsize() >= MAX_WAITING * args.max_backlog:
+        if random.random() >= rate:
             return 0.0
-        return rate if random.random() < rate else 0.0
+        if self._backlog.qsize() >= MAX_WAITING * args.max_backlog:
+            self.taken += 1
+            self.dropped += 1
+            return 0.0
+        return rate
 
     def add(self, trace: Trace, answers: Answers, inclusion: float, rows: int) -> None:
         """A request that has been answered.
@@ -83,9 +113,10 @@ class Sampler:
         """
         wanted = self._client.instructions
         self._client.answered += rows
+        self.taken += inclusion > 0
         if inclusion and (_used_caches(trace) or wanted.judge):
             self._start()
-            self._backlog.put_nowait(Waiting(trace, answers, inclusion, rows))
+            self._backlog.put_nowait(Waiting(trace, answers, inclusion, rows, spans.context()))
         elif wanted.mode != "off" and trace.whole:
             self._observe(Waiting(trace, answers, inclusion, rows), answers, trace.row)
 
@@ -101,11 +132,14 @@ class Sampler:
             trace = waiting.trace
             base: tuple[Answers | Answer, int] = waiting.answers, trace.row
             try:
-                if not trace.whole:
-                    base = await self._cascade.finish(trace), 0
-                await self._cascade.judge(trace)
+                with spans.run_on(waiting.context):
+                    if not trace.whole:
+                        base = await self._cascade.finish(trace), 0
+                    await self._cascade.judge(trace)
+                self._cascade.remember(trace, int(base[0].class_ids[base[1]]))
             except Exception as error:  # a lost replica costs a sample, never an answer
                 logger.warning("a sampled request was lost: %r", error)
+                self.dropped += 1
                 continue
             finally:
                 self._client.spent_ms += trace.compute_ms
@@ -119,6 +153,7 @@ class Sampler:
         observations, trace = self._client.observations, of.trace
         exit = of.answers.exits[trace.row]
         kept = len(observations) < MAX_WHOLE
+        self.finished += of.inclusion > 0
         assert trace.control is not None, "the cascade says what a request is answered with"
         observations.append(
             Observation(

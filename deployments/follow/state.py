@@ -31,20 +31,36 @@ class TrainerState:
         self.watch: dict[str, Any] | None = log.state("watch")
         self.unproven: list[int] = log.state(UNPROVEN, [])
         self._kept = self._told()
+        self._to_tell = False
 
     def keep(self) -> None:
         """Write down what operators and watch have changed; it takes a disk's time. An alarm says
-        that the traffic is another, so with it the window begins anew."""
+        that the traffic is another, so with it the window begins anew. What a loss of this node
+        must not take is told elsewhere, too.
+
+        Raises:
+            ArtifactError: it cannot be told now.
+        """
         told = self._told()
         changed = {name: value for name, value in told.items() if value != self._kept[name]}
-        if not changed:
-            return
-        with self._log.transaction():
-            for name, value in changed.items():
-                self._log.set_state(name, value)
-            if self._alarms(told) > self._alarms(self._kept):
-                self._log.end_window()
-        self._kept = told
+        if changed:
+            with self._log.transaction():
+                for name, value in changed.items():
+                    self._log.set_state(name, value)
+                if self._alarms(told) > self._alarms(self._kept):
+                    self._log.end_window()
+            self._to_tell = self._to_tell or self._matters(told) != self._matters(self._kept)
+            self._kept = told
+        if self._to_tell:
+            self._log.tell()
+            self._to_tell = False
+
+    @staticmethod
+    def _matters(told: dict[str, Any]) -> dict[str, Any]:
+        """All but evidence, which is gathered again."""
+        watch = told["watch"] or {}
+        served = watch.get("controller", {}).get("served")
+        return told | {"watch": [watch.get(n) for n in ("version", "why_off", "alarms")] + [served]}
 
     @staticmethod
     def _alarms(told: dict[str, Any]) -> int:

@@ -22,20 +22,22 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import ray
-
 from cache_models.errors import ArtifactError
-from cache_models.network.threads import cores
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from deployments.config import AppArgs, Mode
 from deployments.follow.control_policy import ControlPolicy
 from deployments.follow.duty_cycle import DutyCycle
 from deployments.follow.messages import Instructions, Observation, Report
+from deployments.follow.metrics import Rounds, record, recorder
+from deployments.follow.ownership import Ownership
+from deployments.follow.sample_rate import processors
 from deployments.follow.schedule import Schedule
+from deployments.follow.served import told
 from deployments.follow.state import TrainerState
 from deployments.follow.stored import open_log
 from deployments.graph.compute import lowest_priority
+from deployments.metrics.recorder import record_for_ever
 
 if TYPE_CHECKING:  # it needs PyTorch, which only threads wait for
     from deployments.follow.learner import Learner
@@ -67,15 +69,17 @@ class Trainer:
         """
         self._args = AppArgs.model_validate_json(args)
         self._plan = Plan.model_validate_json(plan)
+        self._owns = Ownership(Store(self._args.store).folder)
         self._log = open_log(self._args, self._plan)
         self._state = TrainerState(self._log, self._args.mode)
         version = Store(self._args.store).serving(self._plan)
-        self._policy = ControlPolicy(self._args, version, _processors())
+        self._policy = ControlPolicy(self._args, version, processors())
         self._policy.watch.block_s = self._log.block_or_unknown_s
         if self._state.watch is not None:
             self._policy.watch.restore(self._state.watch)
-        self._schedule = Schedule(self._args.retraining, has_caches=bool(self._plan.caches))
+        self._schedule = Schedule(self._args.retraining, has_caches=self._plan.learns)
         self._queue: list[Observation] = []
+        self._rounds = Rounds()
         self._answered, self._idle = 0, True
         self._learner: Learner | None = None
         self._build_recorded = False
@@ -96,16 +100,23 @@ class Trainer:
 
     async def status(self) -> dict[str, Any]:
         """For `/stats`."""
-        state, version = self._state, self._policy.version.number
+        told, recorded = await self._now(), await self._write(self._recorded)
+        return {**told, "retraining": {**told["retraining"], **recorded}}
+
+    async def _now(self) -> dict[str, Any]:
+        """What needs no disk, for metrics, too."""
+        state = self._state
         return {
             **self._policy.status(state.mode),
             "mode": state.mode,
             "pinned": state.pinned,
-            "unproven": version in state.unproven,
+            "unproven": self._policy.version.number in state.unproven,
             "retraining": {
                 "new_samples": self._schedule.new_samples,
                 "build_samples_recorded": self._build_recorded,
-                **await self._write(self._recorded),
+                "queued": len(self._queue),
+                "elsewhere": not self._owns.mine(),
+                "outcomes": self._rounds.told(),
             },
         }
 
@@ -120,25 +131,31 @@ class Trainer:
         }
 
     async def set_mode(self, mode: Mode) -> None:
-        """Also after a restart."""
+        """Also after a restart; ValueError: another application writes to the store."""
+        self._owns.check()
         self._state.mode = mode
         await self._write(self._state.keep)
 
     async def pin(self, pinned: bool) -> None:
         """Whether to stop publishing; rounds go on, and say what they would have done."""
+        self._owns.check()
         self._state.pinned = pinned
         await self._write(self._state.keep)
 
     async def retrain(self) -> None:
-        """Run a round as soon as the learning thread is free."""
+        """Run a round as soon as there is time; ValueError: these caches are not retrained."""
+        if self._plan.remembers:
+            raise ValueError("caches that remember streams are not retrained. Build again.")
+        self._owns.check()
         self._schedule.ask_for_round()
 
     async def roll_back(self, number: int) -> dict[str, Any]:
         """Serve another kept version.
 
         Raises:
-            ValueError: it is not there, or has other cut points.
+            ValueError: it is not there, has other cut points, or the store is another's.
         """
+        self._owns.check()
         learner = await self._have_learner()
         try:
             proven, unproven = await self._learn(
@@ -147,36 +164,26 @@ class Trainer:
         except ArtifactError as error:
             raise ValueError(str(error)) from error
         self._state.unproven = unproven
-        self._serve_learned(learner)
+        self._policy.serve(learner.version)
         return {"cache_version": number, "proven": proven}
 
     async def versions(self) -> list[dict[str, Any]]:
         """What could be served."""
-        serving, unproven = self._policy.version.number, self._state.unproven
-        return [
-            {
-                "cache_version": version.number,
-                "serving": version.number == serving,
-                "unproven": version.number in unproven,
-                "data": version.plan.data,
-                "threshold": version.plan.promise.threshold,
-                "disagreements": version.plan.promise.disagreements,
-                "tested_on": version.plan.promise.samples,
-                "expected": version.plan.expected.model_dump(),
-            }
-            for version in await self._write(Store(self._args.store).fitting, self._plan)
-        ]
+        kept = await self._write(Store(self._args.store).fitting, self._plan)
+        return told(kept, self._policy.version.number, self._state.unproven)
 
     async def rounds(self) -> list[dict[str, Any]]:
         """Records of the last rounds."""
-        return await self._write(self._log.rounds)
+        return self._policy.served.beside(await self._write(self._log.rounds))
 
     async def delete_samples(self) -> None:
-        """Forget all stored samples of the traffic."""
+        """Forget all stored samples of the traffic; ValueError: they are another's."""
+        self._owns.check()
         self._queue.clear()
         await self._write(self._log.delete_samples)
 
     async def _tick_for_ever(self) -> None:
+        self._recording = record_for_ever(self._now, partial(record, recorder()))
         while True:
             await asyncio.sleep(TICK_S)
             try:
@@ -186,6 +193,9 @@ class Trainer:
 
     async def _tick(self) -> None:
         self._idle, self._answered = not self._answered, 0
+        if not self._owns.mine():
+            self._queue.clear()
+            return
         watch = self._policy.watch.state()
         if self._schedule.tidy_due():
             await self._write(self._log.tidy)
@@ -235,29 +245,28 @@ class Trainer:
     async def _round(self, learner: "Learner", why: str) -> None:
         self._schedule.round_begins(self._policy.seen())
         logger.info("round of retraining: %s", why)
+        began = time.time()
         try:
             watch, pinned = self._policy.watch, self._state.pinned
             alarms = watch.alarms
-            record = await self._learn(
+            decided = await self._learn(
                 learner.round, why, pinned, watch.threshold, lambda: watch.alarms > alarms
             )
         except Exception as error:
             logger.exception("a round failed")
-            failed = f"it failed: {error!r}"
-            record = {"at": time.time(), "why": why, "published": None, "why_not": failed}
-        await self._write(self._decided, learner, record)
-        if record["published"] is not None:
-            self._serve_learned(learner)
-        logger.info("round decided: %s", record)
+            failed = {"began": began, "at": time.time(), "why": why, "failed": True}
+            decided = failed | {"published": None, "why_not": f"it failed: {error!r}"}
+        decided["until_then"] = self._policy.served.told()
+        self._rounds.add(decided)
+        await self._write(self._decided, learner, decided)
+        if decided["published"] is not None:
+            self._policy.serve(learner.version)
+        logger.info("round decided: %s", decided)
 
     def _decided(self, learner: "Learner", record: dict[str, Any]) -> None:
         self._log.add_round(json.dumps(record))
         self._log.tidy()
         learner.retain(self._args.retraining.kept_versions)
-
-    def _serve_learned(self, learner: "Learner") -> None:
-        """The learner's version is in service from the next exchange on."""
-        self._policy.serve(learner.version)
 
     async def _have_learner(self) -> "Learner":
         if self._learner is None:
@@ -275,9 +284,8 @@ class Trainer:
         torch.set_num_threads(args.threads)
         # Until there are caches nothing is gained by waiting for them.
         duty_cycle = DutyCycle(args.share, lambda: self._policy.trained and not self._idle)
-        self._learner = Learner(
-            self._plan, self._args.store, self._log, duty_cycle.rest, args.threads, args.keep
-        )
+        store, rest = self._args.store, duty_cycle.rest
+        self._learner = Learner(self._plan, store, self._log, rest, args.threads, args.keep)
         return self._learner
 
     async def _write(self, function: Callable[..., Result], *args: Any) -> Result:
@@ -287,10 +295,3 @@ class Trainer:
     async def _learn(self, function: Callable[..., Result], *args: Any) -> Result:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._learning, partial(function, *args))
-
-
-def _processors() -> float:
-    """Of the cluster, or of this machine where no cluster is."""
-    if ray.is_initialized():
-        return max(1.0, float(ray.cluster_resources().get("CPU", 1.0)))
-    return float(cores())

@@ -10,8 +10,9 @@ import numpy as np
 from cache_models.network.stages import BASE
 from cache_models.promise.controller import Controller
 from cache_models.promise.path import index_of, path_through, wrong_at
+from cache_models.promise.promise import bounds
 from cache_models.promise.sampling import Need, need_of
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 from deployments.config import GuardArgs, Sampling
 from deployments.follow.messages import Observation
 
@@ -45,6 +46,7 @@ class Watch:
         """Another version, which has passed its tests, is in service."""
         plan = version.plan
         self._version, self._exits = version.number, [*plan.cut_points, BASE]
+        self._limits = plan.promise.limits
         self._path = path_through(plan.promise.threshold)
         self._controller = Controller(
             plan.promise.limits,
@@ -134,16 +136,20 @@ class Watch:
         """For `/stats`."""
         recent, controller = list(self._recent), self._controller
         wrong = sum(wrong for _, wrong in recent)
+        lower, upper = bounds(wrong, len(recent), self._limits.confidence) if recent else (0.0, 1.0)
         return {
             "alarms": self.alarms,
             "alarm_strength": round(controller.strength, 6),
             "threshold": self.threshold,
             "tested_threshold": self._proven,
+            "max_disagreement": self._limits.max_disagreement,
             "wrong_beyond_allowed": round(controller.debt, 1),
             "sampled": self.sampled,
             "recent": {
                 "sampled": len(recent),
                 "disagreement": wrong / len(recent) if recent else None,
+                "disagreement_lower": lower,
+                "disagreement_upper": upper,
                 "exits": dict(Counter(exit for exit, _ in recent)),
             },
         }

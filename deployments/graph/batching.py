@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deployments.graph.compute import ComputeLoop, ComputeThread
+from deployments.tracing import spans
 from deployments.transport.errors import Lost
 
 
@@ -26,6 +27,7 @@ class _Waiting:
     args: tuple[Hashable, ...]
     since: float
     until: float
+    span: spans.Span | None
     reply: Future = field(default_factory=Future)
 
     def like(self, other: "_Waiting") -> bool:
@@ -44,6 +46,9 @@ class Batching:
             `queued_ms` and `compute_ms`, are filled in here.
         max_rows: of a batch that is put together; a request with more rows is computed by itself.
         clock: in seconds, of `compute_ms`.
+
+    Attributes:
+        batches, rows, compute_s: that have been computed, and how long that took.
     """
 
     def __init__(
@@ -57,12 +62,13 @@ class Batching:
         self._clock = clock
         self._waiting: list[_Waiting] = []
         self._lock = threading.Lock()
-        self._computing = 0
+        self.batches = self.rows = 0
+        self.compute_s = 0.0
 
     @property
-    def ongoing(self) -> int:
-        """Requests that wait or are being computed."""
-        return len(self._waiting) + self._computing
+    def queued(self) -> int:
+        """Requests that wait to be computed."""
+        return len(self._waiting)
 
     def submit(self, batch: np.ndarray, *args: Hashable, until: float | None = None) -> Future:
         """The reply to `batch`, to come; one that is cancelled before its turn is not computed.
@@ -73,7 +79,7 @@ class Batching:
                 `Lost`.
         """
         until = math.inf if until is None else until
-        waiting = _Waiting(batch, args, time.perf_counter(), until)
+        waiting = _Waiting(batch, args, time.perf_counter(), until, spans.current())
         with self._lock:
             self._waiting.append(waiting)
         # One call for every request: those that find theirs computed already have nothing to do.
@@ -84,7 +90,6 @@ class Batching:
         together = self._take()
         if not together:
             return
-        self._computing = len(together)
         start, begin = time.perf_counter(), self._clock()
         try:
             batches = [waiting.batch for waiting in together]
@@ -94,17 +99,19 @@ class Batching:
             for waiting in together:
                 waiting.reply.set_exception(error)
         else:
-            compute_ms = (self._clock() - begin) * 1e3
+            compute_s = self._clock() - begin
+            self.batches += 1
+            self.rows += len(batch)
+            self.compute_s += compute_s
             for waiting, reply in zip(together, _split(whole, together), strict=True):
-                rows = len(waiting.batch)
+                rows, queued_ms = len(waiting.batch), (start - waiting.since) * 1e3
+                spans.computed(waiting.span, len(batch), queued_ms, compute_s * 1e3)
                 waiting.reply.set_result(
                     reply._replace(
-                        queued_ms=np.full(rows, (start - waiting.since) * 1e3, np.float32),
-                        compute_ms=np.full(rows, compute_ms, np.float32),
+                        queued_ms=np.full(rows, queued_ms, np.float32),
+                        compute_ms=np.full(rows, compute_s * 1e3, np.float32),
                     )
                 )
-        finally:
-            self._computing = 0
 
     def _take(self) -> list[_Waiting]:
         """The request that has waited longest, and those like it that fit beside it."""

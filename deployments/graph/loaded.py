@@ -50,6 +50,10 @@ class LoadedVersions(Generic[T]):
         # Who asks may not want to wait so long; others will ask for it, too.
         return await asyncio.shield(task)
 
+    def ready(self) -> list[T]:
+        """All versions that are."""
+        return list(self._ready.values())
+
     async def _enter(self, number: int) -> T:
         version = await self._load(number)
         stays = {number, await self._in_service()}

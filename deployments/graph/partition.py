@@ -1,7 +1,5 @@
 """A deployment that runs one slice of the base DNN."""
 
-from pathlib import Path
-
 import numpy as np
 from ray import serve
 
@@ -59,7 +57,7 @@ def _warm_slice(
 ) -> Slice:
     """Every size of batch has been computed once, and that of most requests often."""
     engine = partition_engine(
-        Path(store), plan, stage, compute.engine, compute.threads, resolve(compute.device)
+        store, plan, stage, compute.engine, compute.threads, resolve(compute.device)
     )
     warm = Slice(stage, plan.description, engine, precision)
     for rows in [*range(compute.max_batch_rows, 1, -1), *[1] * 5]:

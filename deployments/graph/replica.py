@@ -2,15 +2,19 @@
 transport."""
 
 from collections.abc import Callable, Coroutine, Hashable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
+from ray import serve
 
 from cache_models.network.stages import Message, Reply
 from deployments.config import Compute, LaneArgs
 from deployments.graph.batching import Batching
 from deployments.graph.compute import ComputeLoop, ComputeThread
+from deployments.graph.metrics import record
+from deployments.metrics.recorder import Recorder, record_for_ever
+from deployments.tracing import spans
 from deployments.transport.endpoint import Endpoint
 
 
@@ -18,7 +22,7 @@ class Replica:
     """A replica that computes replies.
 
     Args:
-        store: folder where the key of the transport lies.
+        store: where the key of the transport lies.
         place: where it computes; by default in a thread.
     """
 
@@ -34,8 +38,9 @@ class Replica:
     ):
         self._place = place or ComputeThread()
         self._batching = Batching(self._place, self._compute, compute.max_batch_rows)
-        self._endpoint = Endpoint(self._reply)
-        self._lane, self._store = lane, Path(store)
+        self._endpoint = Endpoint(self._served)
+        self._name = ""
+        self._lane, self._store = lane, store
 
     async def ask(self, message: Message, timeout_s: float | None = None) -> Reply:
         """The reply to a message.
@@ -62,7 +67,21 @@ class Replica:
 
     async def record_replica_metadata(self) -> dict[str, Any]:
         """Serve asks for it once, when the replica has started, and tells it to the routers."""
+        self._name = serve.get_replica_context().deployment
+        self._recording = record_for_ever(self.state, partial(record, Recorder(), self._name))
         return await self._endpoint.listen(self._lane, self._store)
+
+    async def state(self) -> dict[str, float]:
+        """For `/stats`: what is here now, and what has been computed since the start, but for what
+        nobody waited for."""
+        batching = self._batching
+        return {
+            "ongoing": self._endpoint.ongoing,
+            "queued": self._endpoint.waiting + batching.queued,
+            "batches": batching.batches,
+            "rows": batching.rows,
+            "compute_ms": round(batching.compute_s * 1e3, 3),
+        }
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """For `deployments.autoscaling`: Serve counts only what comes by handle."""
@@ -73,6 +92,10 @@ class Replica:
         handle have ended, and before the process is killed."""
         endpoint = self.__dict__.get("_endpoint")  # none, if the constructor has failed
         return endpoint.drain() if endpoint is not None and endpoint.listening else None
+
+    async def _served(self, message: Message, until: float | None) -> Reply:
+        with spans.served(self._name, message):
+            return await self._reply(message, until)
 
     async def _reply(self, message: Message, until: float | None) -> Reply:
         """

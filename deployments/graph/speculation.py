@@ -11,7 +11,7 @@ All four are averages over the last requests, so the choice follows the traffic.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -31,13 +31,16 @@ class Speculation:
 
     Args:
         kind: as `AppArgs.order` has it.
+        pressed: whether there is no capacity to waste just now.
 
     Attributes:
         busy: to be told of requests that begin and end.
     """
 
-    def __init__(self, stages: Sequence[Stage], kind: Kind):
-        self.busy = Busy()
+    def __init__(
+        self, stages: Sequence[Stage], kind: Kind, pressed: Callable[[], bool] = lambda: False
+    ):
+        self.busy, self._pressed = Busy(), pressed
         self._at = {stage.name: _Choice(kind) for stage in stages if stage.is_lookup}
         self._before = {
             after.name: self._at[before.name]
@@ -47,7 +50,7 @@ class Speculation:
 
     def begins_early(self, lookup: Stage) -> bool:
         """Whether the next partition begins while this lookup is asked."""
-        return self._at[lookup.name].speculates(self.busy.share)
+        return not self._pressed() and self._at[lookup.name].speculates(self.busy.share)
 
     def looked_up(self, lookup: Stage, hits: int, rows: int, ms: float) -> None:
         """A lookup has answered."""
@@ -91,21 +94,25 @@ class _Choice:
 
 
 class Busy:
-    """Share of the last time in which there was anything to do."""
+    """Share of the last time in which there was anything to do.
+
+    Attributes:
+        active: requests that have begun and not ended.
+    """
 
     def __init__(self):
         self._at = time.monotonic()
-        self._active, self._share = 0, 0.0
+        self.active, self._share = 0, 0.0
 
     def change(self, by: int) -> None:
         """So many requests more, or fewer."""
         self._share, self._at = self.share, time.monotonic()
-        self._active += by
+        self.active += by
 
     @property
     def share(self) -> float:
         weight = min(1.0, (time.monotonic() - self._at) / BUSY_S)
-        return (1 - weight) * self._share + weight * (self._active > 0)
+        return (1 - weight) * self._share + weight * (self.active > 0)
 
 
 def _average(old: float | None, new: float) -> float:

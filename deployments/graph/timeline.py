@@ -4,14 +4,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cache_models.cascade import Answers
 from cache_models.network.stages import Reply
+from deployments.tracing import spans
 
 
 class Timeline:
-    """Steps of a request, from `start` (of `time.perf_counter`) on; cheap enough to keep always."""
+    """Steps of a request, from `start` (of `time.perf_counter`) on; cheap enough to keep always.
+
+    Attributes:
+        stream: that the request belongs to, as a keyed hash; empty if it named none.
+        answers: once there are any.
+    """
 
     def __init__(self, start: float):
         self._start = start
+        self.stream = ""
+        self.answers: Answers | None = None
         self._steps: list[tuple] = []
 
     @property
@@ -23,7 +32,8 @@ class Timeline:
     def step(self, name: str) -> Iterator[None]:
         """One that is done here."""
         begin = time.perf_counter()
-        yield
+        with spans.step(name):
+            yield
         self._steps.append((name, begin, time.perf_counter(), None, 0))
 
     def hop(self, name: str, begin: float, reply: Reply | None, rows: int) -> None:

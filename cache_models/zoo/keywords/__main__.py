@@ -17,7 +17,7 @@ def cli() -> None:
 @cli.command()
 @click.option("--seed", default=0, show_default=True)
 def train(seed: int) -> None:
-    """Train the base DNN: a quarter of an hour on two cores."""
+    """Train the base DNN: 25 minutes on two cores."""
     from cache_models.zoo.keywords.training import train
 
     card = train(weights_file(), seed)

@@ -1,17 +1,16 @@
 """Train the keyword spotter: first on spectrograms of half the resolution, which cost a quarter."""
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from tqdm import trange
 
 from cache_models.zoo.keywords.network import KeywordSpotter
 from cache_models.zoo.keywords.speech import Clips, Speech
+from cache_models.zoo.pretrain import publish
 
-STAGES = ((2, 40_000, 64, 2e-3), (1, 16_000, 32, 5e-4))
+STAGES = ((2, 40_000, 64, 2e-3), (1, 8_000, 32, 5e-4))
 """Pooled by, clips, batch, and the highest learning rate."""
 WORDS_EACH = 500
 TESTS = 2_000
@@ -36,11 +35,7 @@ def train(out: Path, seed: int = 0) -> dict:
         "seed": seed,
         "accuracy": round(accuracy, 4),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    partial = out.with_suffix(".partial")
-    save_file(model.state_dict(), partial)
-    partial.replace(out)
+    publish(model.state_dict(), card, out)
     return card
 
 

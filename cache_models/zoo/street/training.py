@@ -1,12 +1,10 @@
 """Fine-tune the last layer of EfficientNet-Lite0 to the zones' occupancy in the first half."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
@@ -14,6 +12,7 @@ from cache_models.data.video import VideoOptions, pictures
 from cache_models.errors import DataError
 from cache_models.network.pixels import pixels
 from cache_models.zoo.efficientnet_lite0 import PREPROCESSING, classifier
+from cache_models.zoo.pretrain import publish
 from cache_models.zoo.street.occupancy import CLASSES, ZONES, occupancy
 
 BATCH = 32
@@ -41,11 +40,7 @@ def train(video: Path, out: Path) -> dict:
         "accuracy": round(float((answers == labels[second]).mean()), 4),
         "most_frequent": round(float(np.bincount(labels[second]).max() / len(answers)), 4),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    partial = out.with_suffix(".partial")
-    save_file(module.head.state_dict(), partial)
-    partial.replace(out)
+    publish(module.head.state_dict(), card, out)
     return card
 
 

@@ -68,13 +68,16 @@ def test_all_contenders_keep_the_promise_and_none_beats_the_oracle(folder, monke
         "probability exits, composed",
         "entropy exits, everywhere",
         "probability exits, everywhere",
+        "Apparate's tuner",
         "nearest neighbours",
+        "base DNN in int8",
         "model cascade",
     ]
     assert all(name in output for name in rows)
     assert not any("off: keeps no promise" in name for name in rows)
     assert float(rows["base DNN"]["disagreement"]) == 0
-    for row in rows.values():
+    promised = [row for row in rows.values() if row["contender"] != "base DNN in int8"]
+    for row in promised:
         assert float(row["disagreement"]) <= 0.07
         if row["contender"] != "model cascade":  # which asks the base DNN for nothing of a hit
             assert float(row["mflop"]) >= float(rows["oracle"]["mflop"])

@@ -22,6 +22,7 @@ from cache_models.cache.learned_cache import load_cache
 from cache_models.data.augmentation import Augmented
 from cache_models.data.recording import record
 from cache_models.data.samples import Samples
+from cache_models.data.streams import Streams
 from cache_models.errors import ArtifactError, DataError
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.recording import ENOUGH, record_missing
@@ -400,7 +401,9 @@ def test_frames_that_stay_alike_count_as_one_and_too_few_deploy_nothing(
     )
     frames = np.repeat(images(1800 // stay), stay, axis=0)
     wavering = np.random.default_rng(0).integers(0, 4, frames.shape)
-    samples = Samples((frames + wavering).clip(0, 255).astype(np.uint8), crops=1)
+    samples = Samples(
+        (frames + wavering).clip(0, 255).astype(np.uint8), Streams.of_frames(len(frames), 1, 10.0)
+    )
     base, store = load("tests.tiny:tiniest"), Store(tmp_path)
     arguments = base, samples, "clip.mp4", store, LIMITS, FREE, tmp_path / "work"
     plan = build(*arguments, cut_points=["stem"], variants=["fc-32"]).plan
@@ -409,3 +412,12 @@ def test_frames_that_stay_alike_count_as_one_and_too_few_deploy_nothing(
     assert ("59 are needed, so no cache is deployed" in note) != deployed
     if deployed:
         assert plan.promise.samples > 500 and f"count as {plan.promise.samples} indep" in note
+
+
+def test_a_program_reads_the_plan_and_what_was_tried(built):
+    arguments = ["inspect", "--model", "tests.tiny:tiny", "--store", str(built.folder), "--json"]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    told = json.loads(result.stdout)
+    plan = built.current().plan
+    assert [cache["cut_point"] for cache in told["plan"]["caches"]] == plan.cut_points
+    assert {record["cut_point"] for record in told["exploration"]} >= set(plan.cut_points)

@@ -157,3 +157,57 @@ def test_a_plan_says_what_its_stages_are(names, expected):
     for before, after in pairwise(partitions):
         assert before.end == after.start and before.activation == after.takes
     assert [stage.start for stage in stages if stage.is_lookup] == list(names)
+
+
+def test_lookups_that_remember_are_told_what_the_base_dnn_answered_and_nothing_else():
+    place = place_for()
+    cascade = cascade_for(NAMES, place, remember=("late",))
+    asyncio.run(cascade.answer(BATCH, stream="s", at=5.0))
+    assert [lookup.streams for lookup in place.lookups] == [[("", 0.0)], [("s", 5.0)]]
+    ((name, told),) = place.told
+    assert name == "Lookup1" and (told.stream, told.at, told.version) == ("s", 5.0, 7)
+    assert told.batch.tolist() == [[9.0]] and told.class_ids.tolist() == [1]
+
+
+def test_without_a_stream_nothing_is_remembered():
+    place = place_for()
+    cascade = cascade_for(NAMES, place, remember=NAMES)
+    asyncio.run(cascade.answer(BATCH, at=5.0))
+    assert not place.told
+    assert [lookup.streams for lookup in place.lookups] == [[("", 0.0)], [("", 0.0)]]
+
+
+def test_a_sampled_hit_is_remembered_once_the_base_dnn_has_answered_it():
+    place = place_for()
+    cascade = cascade_for(NAMES, place, remember=NAMES)
+
+    async def run():
+        trace = Trace(resized=False, row=0, stream="s", at=5.0)
+        await cascade.answer(BATCH, trace=trace, stream="s", at=5.0)
+        place.told.clear()
+        answer = await cascade.finish(trace)
+        await cascade.judge(trace)
+        cascade.remember(trace, int(answer.class_ids[0]))
+
+    asyncio.run(run())
+    assert [(name, told.class_ids.tolist(), told.at) for name, told in place.told] == [
+        ("Lookup0", [1], 5.0),
+        ("Lookup1", [1], 5.0),
+    ]
+
+
+def test_where_caches_are_only_judged_they_remember_all_the_same_and_each_request_once():
+    place = place_for()
+    cascade = cascade_for(NAMES, place, remember=NAMES)
+
+    async def run(use_caches):
+        trace = Trace(resized=False, row=2, stream="s", at=5.0)
+        answers = await cascade.answer(BATCH, False, use_caches, trace=trace, stream="s", at=5.0)
+        told = len(place.told)
+        await cascade.judge(trace)
+        cascade.remember(trace, int(answers.class_ids[2]))
+        return told, len(place.told)
+
+    assert asyncio.run(run(use_caches=False)) == (0, 2)
+    place.told.clear()
+    assert asyncio.run(run(use_caches=True)) == (2, 2)

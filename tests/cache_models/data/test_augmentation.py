@@ -51,3 +51,14 @@ def test_inputs_that_are_no_images_are_mixed(copies):
     assert np.array_equal(made[:4], originals)
     assert np.allclose(made[4:, :2].sum(1), 1)
     assert len(made) == 4 + 2 * copies
+
+
+def test_of_two_texts_each_place_has_a_token_of_one():
+    ids = np.stack([np.arange(10, 20), np.arange(30, 40)])
+    masks = np.stack([np.ones(10), np.arange(10) < 6])
+    originals = np.stack([ids, masks], axis=1).astype(np.float32)
+    copies = Augmented(originals, np.array([0, 1]), copies=20, of_tokens=True)[2:42]
+    assert copies.dtype == np.float32
+    of_first = copies[:, 0] < 25
+    assert np.array_equal(copies, np.where(of_first[:, None], originals[0], originals[1]))
+    assert 0.2 < of_first.mean() < 0.8

@@ -58,6 +58,32 @@ def test_a_line_that_is_no_text_is_named(tmp_path, texts):
         open_samples(str(tmp_path / "a.jsonl"), texts, tmp_path / "work")
 
 
+@pytest.mark.parametrize("form", ["txt", "jsonl"])
+def test_texts_that_are_not_utf_8_are_refused(tmp_path, texts, form):
+    (tmp_path / f"a.{form}").write_bytes('{"text": "café"}\n'.encode("latin1"))
+    with pytest.raises(DataError, match=r"UTF-8.*iconv"):
+        open_samples(str(tmp_path / f"a.{form}"), texts, tmp_path / "work")
+
+
+def test_a_byte_order_mark_and_another_systems_line_ends_are_no_text(tmp_path, texts):
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "yes"}\r\n{"text": "no"}\r\n')
+    samples = open_samples(str(tmp_path / "a.jsonl"), texts, tmp_path / "work")
+    assert samples.images.tolist() == [[[2, 0, 0]], [[3, 0, 0]]]
+
+
+def test_a_line_separator_within_a_text_ends_no_line(tmp_path, texts):
+    line = json.dumps({"text": "yes\u2028no"}, ensure_ascii=False)
+    (tmp_path / "a.jsonl").write_text(f"{line}\n", "utf-8")
+    samples = open_samples(str(tmp_path / "a.jsonl"), texts, tmp_path / "work")
+    assert samples.images.tolist() == [[[2, 3, 0]]]
+
+
+def test_a_text_that_is_no_string_is_named(tmp_path, texts):
+    (tmp_path / "a.jsonl").write_text('{"text": "yes"}\n{"text": 5}\n')
+    with pytest.raises(DataError, match=r"line 2.*string"):
+        open_samples(str(tmp_path / "a.jsonl"), texts, tmp_path / "work")
+
+
 def test_a_folder_without_sounds_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError):

@@ -1,17 +1,21 @@
 """`--data` may name many things; what cannot be used says so."""
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from cache_models.build.split import split
 from cache_models.data.samples import open_samples
-from cache_models.data.video import squares
+from cache_models.data.video import VideoOptions, squares
+from cache_models.data.video import pictures as pictures_of
 from cache_models.errors import DataError
 from cache_models.network.base_dnn import load
 from cache_models.network.description import ModelDescription
 from cache_models.network.preprocessing import Preprocessing
 from tests.tiny import images
+from workload.traffic.video import Video
 
 COLOUR = ModelDescription((3, 16, 16), ("a", "b"), Preprocessing((16, 16)))
 TENSORS = ModelDescription((4,), ("a", "b"))
@@ -34,7 +38,7 @@ def test_a_folder_with_sub_folders_is_read_resized_and_the_corrupt_file_named(tm
     assert samples.images.shape == (7, 16, 16, 3)
     assert len(samples.skipped) == 1
     assert "broken.png" in samples.skipped[0]
-    assert not samples.crops
+    assert samples.streams is None
 
 
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
@@ -62,7 +66,7 @@ def clip(tmp_path):
 def test_a_video_is_read_frame_by_frame_and_known_to_be_in_time(tmp_path, clip):
     samples = open_samples(str(clip), COLOUR, tmp_path / "work")
     assert samples.images.shape == (5, 16, 16, 3)
-    assert samples.crops == 1
+    assert not samples.streams.keys.any()
     assert np.all(np.diff(samples.images[..., 0].mean((1, 2))) > 20)
 
 
@@ -78,11 +82,40 @@ def test_the_halves_of_a_video_are_all_of_it_and_share_nothing(tmp_path, clip):
 def test_crops_of_a_video_lie_at_the_same_places_in_every_frame(tmp_path, clip):
     samples = open_samples(f"{clip}?crops=2&half=second", COLOUR, tmp_path / "work")
     assert samples.images.shape == (6, 16, 16, 3)
-    assert samples.crops == 2
+    assert samples.streams.keys.tolist()[:4] == [0, 1, 0, 1]
     red, blue = (samples.images[..., channel].mean((1, 2)) for channel in (0, 2))
     assert np.all(np.diff(red[::2]) > 20)
     assert np.all(np.abs(red - blue)[::2] < 20)
     assert np.all((blue - red)[1::2] > 20)
+
+
+ONE = 1 << 16
+"""In a file's matrix."""
+TURNS = {
+    (ONE, 0, 0, ONE): lambda picture: picture,
+    (0, ONE, -ONE, 0): lambda picture: np.rot90(picture, -1),  # a phone held upright
+    (-ONE, 0, 0, -ONE): lambda picture: np.rot90(picture, 2),
+    (0, -ONE, ONE, 0): np.rot90,
+    (-ONE, 0, 0, ONE): np.fliplr,  # as in a mirror
+    (ONE, 0, 0, -ONE): np.flipud,
+    (0, ONE, ONE, 0): lambda picture: picture.swapaxes(0, 1),
+}
+"""What viewers make of a frame, by the upper left of the matrix."""
+
+
+@pytest.mark.parametrize("matrix", TURNS)
+def test_frames_are_upright_as_every_viewer_shows_them(clip, matrix):
+    (as_they_lie, *_) = pictures_of(clip, VideoOptions())
+    file = bytearray(clip.read_bytes())
+    at = file.index(b"tkhd") + 44  # where a track's matrix stands
+    a, b, c, d = matrix
+    file[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    clip.write_bytes(file)
+    expected = TURNS[matrix](np.asarray(as_they_lie))
+    (picture, *_) = pictures_of(clip, VideoOptions())
+    assert np.array_equal(np.asarray(picture), expected)
+    assert np.array_equal(Video(clip)[0], expected)
+    assert Video(clip, channels=1)[0].shape == (*expected.shape[:2], 1)
 
 
 @pytest.mark.parametrize("size", [(768, 576), (320, 240), (200, 400), (100, 100)])

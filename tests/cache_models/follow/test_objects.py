@@ -14,6 +14,7 @@ import torch
 from cache_models.cache.asking import ask
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.variant import Variant
+from cache_models.follow import retraining
 from cache_models.follow.retraining import candidate_plan, retrain
 from cache_models.follow.traffic import Sample, Traffic
 from cache_models.follow.traffic_log import TrafficLog
@@ -24,6 +25,12 @@ K, D = 4, 8
 LIMITS, LEVEL = Limits(), 0.025
 VARIANT = Variant(family="fc", size=32)
 CENTRES = 2.0 * np.random.default_rng(9).standard_normal((K, D))
+
+
+@pytest.fixture(autouse=True)
+def only_by_learning(monkeypatch):
+    """What only expects other classes learns nothing by heart."""
+    monkeypatch.setattr(retraining, "mixes", lambda *samples: [])
 
 
 def objects(count, stay, odd, rng):

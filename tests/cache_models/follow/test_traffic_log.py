@@ -41,6 +41,12 @@ def sample(class_id=0, value=0.0, **more):
     return Sample(features, np.eye(K)[class_id], **({"agreement": RNG.random()} | more))
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same numbers for each test, whichever ran before."""
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+
+
 @pytest.fixture
 def log(tmp_path):
     log = TrafficLog(tmp_path / "log.sqlite", SHAPES, K, window=100, seed=0)

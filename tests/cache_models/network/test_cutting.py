@@ -42,6 +42,18 @@ def test_partitions_give_the_whole_modules_output(architecture):
             assert torch.equal(run(slices, inputs), whole)
 
 
+def test_what_has_travelled_gives_the_whole_modules_output_too():
+    """A message holds numbers in the order of dimensions; a ConvNeXt's lie channels last."""
+    base = load("torchvision:convnext_tiny?num_classes=7")
+    model = cut(base)
+    inputs = base.examples(2)
+    with torch.inference_mode():
+        whole = base.module(inputs)
+        for part in model.slices([point.name for point in model.cut_points]):
+            inputs = part(torch.from_numpy(inputs.numpy().copy(order="C")))
+    assert torch.equal(inputs, whole)
+
+
 def test_cut_points_have_the_names_and_shapes_that_a_user_knows():
     model = cut(load("torchvision:resnet50"))
     shapes = {cut_point.name: cut_point.shape for cut_point in model.cut_points}
@@ -70,3 +82,33 @@ def test_untraceable_module_names_the_operation_and_a_remedy():
     base = BaseDNN("mine:branching", Branching(), ModelDescription((3, 4, 4), ("a", "b")))
     with pytest.raises(UntraceableModelError, match=r"if x\.sum\(\) > 0.*torch\.where"):
         cut(base)
+
+
+class Biased(nn.Module):
+    """Adds to two layers what is made in place, of constants; and, if so, changed between them."""
+
+    def __init__(self, changed: bool):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+        self._changed = changed
+
+    def forward(self, x):
+        bias = torch.zeros(x.size(0), x.size(1), 1)
+        bias += torch.arange(x.size(1)).float()[:, None]
+        x = self.first(x) + bias
+        if self._changed:
+            bias += 1
+        return self.head((self.second(x.relu()) + bias).mean(1))
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_is_written_in_place_is_made_again_unless_others_read_it_between(changed):
+    torch.manual_seed(0)
+    module = Biased(changed).eval().requires_grad_(False)
+    base = BaseDNN("mine:biased", module, ModelDescription((4, 8), ("a", "b")))
+    model = cut(base)
+    names = [point.name for point in model.cut_points]
+    assert ("first" in names) != changed, names  # a place between the two layers
+    for rows in (1, 3):
+        inputs = base.examples(rows)
+        assert torch.equal(run(model.slices(names), inputs), module(inputs))

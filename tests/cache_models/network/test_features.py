@@ -8,7 +8,7 @@ import torch
 
 from cache_models.network.description import ModelDescription
 from cache_models.network.features import feature_shape, input_features
-from cache_models.network.pooling import extract
+from cache_models.network.pooling import extract, pool_further
 from cache_models.network.preprocessing import Preprocessing
 
 SHAPES = [
@@ -71,5 +71,14 @@ def test_padding_is_left_out_of_the_features_of_tokens():
     assert features.shape == (2, *feature_shape((64, 769)))
     assert torch.equal(features, extract(changed, with_mask=True).float())
     torch.testing.assert_close(features[0, 1, :-1], tokens[0, 1:8].mean(0), atol=1e-2, rtol=1e-2)
-    assert not features[0, -1].any(), "nothing is there"
+    assert features[0, -1, -1] == 0, "nothing is there"
     assert features[1, -1, -1] == 1
+
+
+def test_a_short_text_is_as_a_long_one_however_far_it_is_pooled():
+    token = torch.randn(1, 1, 384)
+    mask = torch.zeros(1, 64, 1)
+    mask[:, :5] = 1
+    features = extract(torch.cat([token * mask, mask], dim=2), with_mask=True).float()
+    pooled = pool_further(features, 1)[0, :, :-1]
+    torch.testing.assert_close(pooled, token[0].expand(2, -1), atol=1e-2, rtol=1e-2)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cache_models.build.frames import dependence
+from cache_models.build.dependence import dependence
 from cache_models.build.split import split
 from cache_models.data.samples import Samples
+from cache_models.data.streams import Streams
 
 FRAMES = 4000
 
@@ -20,7 +21,9 @@ def measured(stay, crops, alike, seed=0):
     sure += 0.05 * rng.standard_normal(len(rows))
     answers = rng.integers(0, 4, objects.max() + 1)[objects]
     wrong = (rng.random(objects.max() + 1) < 0.1)[objects]
-    return dependence(crops, rows, np.where(wrong, 9, answers), sure, answers)
+    return dependence(
+        Streams.of_frames(len(rows), crops, 1.0), rows, np.where(wrong, 9, answers), sure, answers
+    )
 
 
 @pytest.mark.parametrize("crops", [1, 6])
@@ -29,7 +32,7 @@ def test_frames_that_know_nothing_of_each_other_all_count(crops):
     free = [f for f in found if f.block == 0 and not f.together]
     assert len(free) >= 17
     rows = np.arange(60, 600)
-    assert free[0].independent(rows, 59).tolist() == rows[rows >= 59 + crops].tolist()
+    assert free[0].independent(rows, 59 // crops).tolist() == rows.tolist()
 
 
 @pytest.mark.parametrize("alike", [False, True])
@@ -41,7 +44,7 @@ def test_one_of_every_block_counts_and_none_near_what_was_chosen_on(crops, alike
         assert found.block >= 20
         together += found.together
         border = 50 * crops - 1
-        rows = found.independent(np.arange(border + 1, FRAMES * crops), border)
+        rows = found.independent(np.arange(border + 1, FRAMES * crops), border // crops)
         frame, crop = np.divmod(rows, crops)
         assert frame.min() > 50 + found.block - 1
         blocks = frame // found.block + (0 if found.together else crop * FRAMES)
@@ -53,13 +56,15 @@ def test_one_of_every_block_counts_and_none_near_what_was_chosen_on(crops, alike
 
 def test_where_nothing_differs_nothing_is_known_and_nothing_counts():
     rows, ones = np.arange(500), np.ones(500)
-    found = dependence(1, rows, ones, ones, ones.astype(int))
+    found = dependence(Streams.of_frames(500, 1, 1.0), rows, ones, ones, ones.astype(int))
     assert found.block is None and not len(found.independent(rows, 0))
     assert "too few differ" in found.told(500, 0, 299)
 
 
 def test_crops_of_a_frame_learn_and_test_together():
-    train, select, calibrate = split(Samples(np.zeros((101 * 6, 1, 1, 1), np.uint8), crops=6))
+    train, select, calibrate = split(
+        Samples(np.zeros((101 * 6, 1, 1, 1), np.uint8), Streams.of_frames(606, 6, 10.0))
+    )
     assert [len(part) // 6 for part in (train, select, calibrate)] == [50, 20, 31]
     parts = np.concatenate([train, select, calibrate])
     assert parts.tolist() == list(range(606)) and len(train) % 6 == len(select) % 6 == 0

@@ -1,0 +1,69 @@
+"""Early exits as Apparate tunes them (Dai et al. 2024, arXiv 2312.05385), written anew from the
+paper: a threshold of its own for every exit, by hill climbing, as far as recent answers allow."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+FIRST_STEP, LEAST_STEP = 0.1, 0.01
+
+
+def tuned(
+    labels: Sequence[np.ndarray],
+    errors: Sequence[np.ndarray],
+    answers: np.ndarray,
+    costs: np.ndarray,
+    max_disagreement: float,
+) -> np.ndarray:
+    """An error score for each exit, below which it answers, `(E,)`.
+
+    From no exits at all, the exit is loosened that saves most for what it errs more; where that
+    goes well the next step is twice as large, and half as large where answers become too bad. What
+    is allowed is allowed on these samples: nothing is kept in reserve for others.
+
+    Args:
+        labels, errors: what each exit says of N samples, in order, and how unsure it is, from 0 to
+            1, `(N,)` each.
+        answers: the base DNN's labels, `(N,)`.
+        costs: of a sample that leaves at each exit, or at the base DNN's end, `(E + 1,)`.
+    """
+    limits, steps = np.zeros(len(labels)), np.full(len(labels), FIRST_STEP)
+
+    def tried(at: np.ndarray) -> tuple[float, float]:
+        exits, given = leave(labels, errors, at)
+        wrong = (given >= 0) & (given != answers)
+        return float(costs[exits].mean()), float(wrong.mean())
+
+    cost, wrong = tried(limits)
+    while (steps >= LEAST_STEP).any():
+        best, best_gain = None, 0.0
+        for i in np.flatnonzero(steps >= LEAST_STEP):
+            looser = limits.copy()
+            looser[i] = min(1.0, looser[i] + steps[i])
+            new_cost, new_wrong = tried(looser)
+            if new_wrong > max_disagreement:
+                steps[i] /= 2
+                continue
+            if new_cost >= cost:  # earlier exits have taken these, or it costs more than it saves
+                steps[i] = 2 * steps[i] if looser[i] < 1 else 0
+                continue
+            gain = (cost - new_cost) / max(new_wrong - wrong, 1 / len(answers))
+            if gain > best_gain:
+                best, best_gain = i, gain
+        if best is not None:
+            limits[best] = min(1.0, limits[best] + steps[best])
+            steps[best] *= 2
+            cost, wrong = tried(limits)
+    return limits
+
+
+def leave(
+    labels: Sequence[np.ndarray], errors: Sequence[np.ndarray], limits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each sample leaves, `E` for the base DNN's end, and what it is answered, -1 there."""
+    exits = np.full(len(labels[0]), len(labels))
+    given = np.full(len(labels[0]), -1)
+    for i in reversed(range(len(labels))):
+        hit = errors[i] < limits[i]
+        exits[hit], given[hit] = i, labels[i][hit]
+    return exits, given

@@ -1,0 +1,37 @@
+"""Thresholds by hill climbing spend what is allowed where it saves most."""
+
+import numpy as np
+
+from cache_models.bench.apparate import leave, tuned
+
+N = 1000
+ANSWERS = np.zeros(N, int)
+UNSURE = np.arange(N) / N
+
+
+def exit_that_errs_from(place):
+    """Right on the surer samples."""
+    return (np.arange(N) >= place * N).astype(int)
+
+
+def test_exits_that_never_err_answer_everything_at_the_first():
+    labels, errors = [exit_that_errs_from(1.0)] * 2, [UNSURE] * 2
+    limits = tuned(labels, errors, ANSWERS, np.array([1.0, 5.0, 10.0]), 0.01)
+    exits, given = leave(labels, errors, limits)
+    assert (exits == 0).mean() > 0.9 and (given[exits < 2] == 0).all()
+
+
+def test_no_more_are_wrong_than_allowed_and_hardly_fewer():
+    labels, errors = [exit_that_errs_from(0.3), exit_that_errs_from(0.6)], [UNSURE] * 2
+    for most in (0.0, 0.01, 0.05):
+        limits = tuned(labels, errors, ANSWERS, np.array([1.0, 5.0, 10.0]), most)
+        exits, given = leave(labels, errors, limits)
+        wrong = ((given >= 0) & (given != ANSWERS)).mean()
+        assert most - 0.012 <= wrong <= most
+        assert 0.25 <= (exits == 0).mean() <= 0.3 + most
+        assert 0.25 <= (exits == 1).mean() <= 0.3 + most
+
+
+def test_an_exit_that_costs_more_than_the_end_is_never_taken():
+    limits = tuned([ANSWERS], [UNSURE], ANSWERS, np.array([11.0, 10.0]), 0.01)
+    assert limits == [0.0]
