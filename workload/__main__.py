@@ -4,7 +4,7 @@ import click
 
 from workload.compare.cli import compare
 from workload.options import OneLineErrors
-from workload.run.cli import agreement, profile, rounds, run, stream
+from workload.run.cli import agreement, profile, rounds, run, sizing, stream
 
 
 @click.group(cls=OneLineErrors)
@@ -12,7 +12,7 @@ def cli() -> None:
     """Send traffic to a running server, or to systems that are brought up to be compared."""
 
 
-for command in (agreement, compare, profile, rounds, run, stream):
+for command in (agreement, compare, profile, rounds, run, sizing, stream):
     cli.add_command(command)
 
 

@@ -41,8 +41,8 @@ data_option = click.option(
     "--data",
     default="sample",
     show_default=True,
-    help="sample, test (all test images of Fashion-MNIST), a folder of images, a video file, or "
-    "an .npy or .npz of images.",
+    help="sample, test (all test images of Fashion-MNIST), a folder of images, sounds, texts or "
+    "videos, a file of texts, a video, or an .npy or .npz of images.",
 )
 stream_option = click.option(
     "--stream",
@@ -60,7 +60,7 @@ classes_option = click.option(
 requests_option = click.option(
     "--requests",
     type=click.IntRange(min=1),
-    help="[default: 2000; of a video or a replay, all]",
+    help="[default: 2000; of cameras, a video or a replay, all]",
 )
 arrivals_option = click.option(
     "--arrivals",
@@ -72,5 +72,8 @@ rate_option = click.option(
     "rate_per_s",
     type=click.FloatRange(min=0, min_open=True),
     help="Requests a second, of all arrivals but closed and replay.",
+)
+no_keys_option = click.option(
+    "--no-keys", is_flag=True, help="Send a keyed stream without its keys, to see what they earn."
 )
 seed_option = click.option("--seed", default=0, show_default=True)

@@ -1,4 +1,4 @@
-"""Send pictures at the moments when they are due, or one after another, and keep what came back.
+"""Send samples at the moments when they are due, or one after another, and keep what came back.
 
 Open loop: latency counts from the moment a request was due, so that a server that stalls does not
 hide its stall by keeping the client from asking (coordinated omission).
@@ -16,14 +16,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, repeat
 
 import aiohttp
 import numpy as np
 from tqdm import tqdm
 
 from workload.client.answers import Answers
-from workload.client.protocols import Protocol, image
+from workload.client.protocols import Body, Protocol, raw
+from workload.samples import Sample
 
 CHUNK, CHUNKS_AHEAD = 16, 4
 """Bodies made at a time, and so many times ahead."""
@@ -37,7 +38,7 @@ LARGE_BYTES = 2**20
 
 def send(
     url: str,
-    pictures: Iterable[np.ndarray],
+    samples: Iterable[Sample],
     due_s: np.ndarray | None,
     in_flight: int = 64,
     timeout_s: float = 30.0,
@@ -45,31 +46,34 @@ def send(
     clients: int = 1,
     protocol: Protocol | None = None,
     count: int | None = None,
+    keys: Iterable[str] | None = None,
 ) -> Answers:
-    """POST every picture to the server; a request that fails is counted, and the rest goes on.
+    """POST every sample to the server; a request that fails is counted, and the rest goes on.
 
     Args:
         url: of the server, to which the protocol's path is appended.
-        pictures: taken a few ahead of their sending.
+        samples: taken a few ahead of their sending.
         due_s: seconds from the start at which each is due, rising; None for a closed loop.
         in_flight: at most in open loop; a request that has to wait for it is late all the same.
         timeout_s: for one request in all, from when it is sent.
         clients: in closed loop, each of whom sends the next when its last has been answered.
-        protocol: by default raw images.
-        count: of the pictures, where they have no length.
+        protocol: by default samples as they are.
+        count: of the samples, where they have no length.
+        keys: of the stream that each request belongs to, empty for none; None for no keys at all.
     """
     if count is None:
-        if not isinstance(pictures, Sized):
-            raise TypeError("pictures without a length need count")
-        count = len(pictures)
+        if not isinstance(samples, Sized):
+            raise TypeError("samples without a length need count")
+        count = len(samples)
     at_most = clients if due_s is None else in_flight
     selector = selectors.SelectSelector if at_most <= SELECT_LIMIT else selectors.DefaultSelector
-    run = _Run(url, protocol or image(), due_s, at_most, timeout_s, count)
+    keyed = zip(samples, repeat("") if keys is None else keys, strict=False)
+    run = _Run(url, protocol or raw(), due_s, at_most, timeout_s, count)
     with (
         _switching_often(),
         asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector())) as runner,
     ):
-        runner.run(run.all(pictures))
+        runner.run(run.all(keyed))
     return run.found
 
 
@@ -86,7 +90,7 @@ def _switching_often() -> Iterator[None]:
 
 
 class _Run:
-    """Sends all pictures within one event loop, and writes down what comes back."""
+    """Sends all samples within one event loop, and writes down what comes back."""
 
     def __init__(
         self,
@@ -106,25 +110,25 @@ class _Run:
         self._bar = tqdm(total=count, desc="requests", unit="request", mininterval=0.5)
         self.found = Answers.none(count)
 
-    async def all(self, pictures: Iterable[np.ndarray]) -> None:
+    async def all(self, requests: Iterable[tuple[Sample, str]]) -> None:
         session = aiohttp.ClientSession(
             # servers close idle connections after 5 s and more: not while we write to one
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            headers={"Content-Type": self._protocol.content_type, **self._protocol.headers},
+            headers=self._protocol.headers,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         tasks: set[asyncio.Task[None]] = set()
         with self._bar:
             async with session:
                 i = 0
-                async for body in _ahead(pictures, self._protocol.body):
+                async for body in _ahead(requests, self._protocol.body):
                     await self._send(session, i, body, tasks)
                     i += 1
                 await asyncio.gather(*tasks)
 
     async def _send(
-        self, session: aiohttp.ClientSession, i: int, body: bytes, tasks: set[asyncio.Task[None]]
+        self, session: aiohttp.ClientSession, i: int, body: Body, tasks: set[asyncio.Task[None]]
     ) -> None:
         if not self._start:  # the first bodies are there
             self._start = time.perf_counter()
@@ -145,15 +149,16 @@ class _Run:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    async def _one(self, session: aiohttp.ClientSession, i: int, body: bytes, due: float) -> None:
+    async def _one(self, session: aiohttp.ClientSession, i: int, body: Body, due: float) -> None:
         found = self.found
-        data = body if len(body) < LARGE_BYTES else io.BytesIO(body)
+        content, headers = body
+        data = content if len(content) < LARGE_BYTES else io.BytesIO(content)
         try:
-            async with session.post(self._target, data=data) as response:
-                content = await response.read()
+            async with session.post(self._target, data=data, headers=headers) as response:
+                received = await response.read()
             found.latency_ms[i] = (time.perf_counter() - due) * 1e3
             if response.status == 200:
-                answer = self._protocol.read(content)
+                answer = self._protocol.read(received)
                 found.versions[i], found.server_ms[i] = answer.version, answer.server_ms
                 found.class_ids[i], found.exits[i] = answer.class_id, sys.intern(answer.exit)
             else:
@@ -176,14 +181,14 @@ class _Run:
 
 
 async def _ahead(
-    pictures: Iterable[np.ndarray], make: Callable[[np.ndarray], bytes]
-) -> AsyncIterator[bytes]:
-    """What `make` makes of each picture, in order, some ahead of who asks."""
+    requests: Iterable[tuple[Sample, str]], make: Callable[[Sample, str], Body]
+) -> AsyncIterator[Body]:
+    """What `make` makes of each request, in order, some ahead of who asks."""
     loop = asyncio.get_running_loop()
-    source = iter(pictures)
+    source = iter(requests)
 
-    def chunk() -> list[bytes]:
-        return [make(picture) for picture in islice(source, CHUNK)]
+    def chunk() -> list[Body]:
+        return [make(*request) for request in islice(source, CHUNK)]
 
     with ThreadPoolExecutor(1, thread_name_prefix="bodies") as thread:
         waiting = deque(loop.run_in_executor(thread, chunk) for _ in range(CHUNKS_AHEAD))

@@ -1,15 +1,21 @@
-"""How a picture is put into a request, and how an answer is read: raw images, or the Open
-Inference Protocol (KServe V2) with JSON tensors."""
+"""How a sample is put into a request, and how an answer is read: the sample itself as a body, or
+the Open Inference Protocol (KServe V2) with JSON tensors."""
 
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from cache_models.network.description import ModelDescription
+from workload.samples import Sample, Sound, model_input, wav
+
+STREAM = "X-Stream"
+JSON = "application/json"
 
 
 class Answer(NamedTuple):
@@ -21,20 +27,25 @@ class Answer(NamedTuple):
     server_ms: float
 
 
+class Body(NamedTuple):
+    """Of one request, and the headers that go with it."""
+
+    content: bytes
+    headers: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Protocol:
     """
     Attributes:
         path: after the server's URL.
-        content_type: of bodies.
-        body: a picture as a request's body.
+        body: of a sample, and the key of its stream, empty if there is none.
         read: an answer's JSON.
-        headers: more of them.
+        headers: of every request.
     """
 
     path: str
-    content_type: str
-    body: Callable[[np.ndarray], bytes]
+    body: Callable[[Sample, str], Body]
     read: Callable[[bytes], Answer]
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,48 +58,73 @@ def png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def image(use_caches: bool = True) -> Protocol:
-    """A PNG as the body of `POST /predict`."""
+def raw(use_caches: bool = True) -> Protocol:
+    """A PNG, a WAV or a text in JSON as the body of `POST /predict`."""
     path = "/predict" if use_caches else "/predict?cache=off"
-    return Protocol(path, "image/png", png, _read_image)
+    return Protocol(path, raw_body, _read_answer)
 
 
-def traced(traces: list[list[dict]]) -> Protocol:
-    """As `image`, and every answer's timeline is appended to `traces`."""
+def traced(traces: list[list[dict]], use_caches: bool = True) -> Protocol:
+    """As `raw`, and every answer's timeline is appended to `traces`."""
 
     def read(body: bytes) -> Answer:
-        answer = _read_image(body)
+        answer = _read_answer(body)
         traces.append(json.loads(body)["trace"])
         return answer
 
-    return Protocol("/predict", "image/png", png, read, {"X-Trace": "1"})
+    return replace(raw(use_caches), read=read, headers={"X-Trace": "1"})
 
 
-def open_inference(model: str, use_caches: bool = True) -> Protocol:
+def open_inference(
+    model: str, use_caches: bool = True, description: ModelDescription | None = None
+) -> Protocol:
     """A batch of one as JSON: `image` for uint8 `(h, w, C)`, `input` for a float32 tensor.
 
     Args:
         model: its name on the server.
+        description: of the base DNN, which says what input a sound or a text becomes.
     """
-    body = partial(_infer_body, use_caches=use_caches)
-    return Protocol(f"/v2/models/{model}/infer", "application/json", body, _read_infer)
+    body = partial(_infer_body, use_caches=use_caches, description=description)
+    return Protocol(f"/v2/models/{model}/infer", body, _read_infer)
 
 
-def _infer_body(picture: np.ndarray, use_caches: bool) -> bytes:
-    pixels = picture.dtype == np.uint8
+def raw_body(sample: Sample, stream: str = "") -> Body:
+    """A sample as a body that `/predict` takes.
+
+    Args:
+        stream: its key; empty if there is none.
+    """
+    match sample:
+        case str():
+            kind, content = JSON, json.dumps({"text": sample}).encode()
+        case Sound():
+            kind, content = "audio/wav", wav(sample)
+        case _:
+            kind, content = "image/png", png(sample)
+    return Body(content, {"Content-Type": kind, **({STREAM: stream} if stream else {})})
+
+
+def _infer_body(
+    sample: Sample, stream: str, use_caches: bool, description: ModelDescription | None
+) -> Body:
+    values = model_input(sample, description)
+    pixels = values.dtype == np.uint8
     tensor = {
         "name": "image" if pixels else "input",
-        "shape": [1, *picture.shape],
+        "shape": [1, *values.shape],
         "datatype": "UINT8" if pixels else "FP32",
-        "data": picture.ravel().tolist(),
+        "data": values.ravel().tolist(),
     }
     request = {"inputs": [tensor], "outputs": [{"name": "probabilities"}]}
-    if not use_caches:
-        request["parameters"] = {"cache": "off"}
-    return json.dumps(request, separators=(",", ":")).encode()
+    parameters = {} if use_caches else {"cache": "off"}
+    if stream:
+        parameters["sequence_id"] = stream
+    if parameters:
+        request["parameters"] = parameters
+    return Body(json.dumps(request, separators=(",", ":")).encode(), {"Content-Type": JSON})
 
 
-def _read_image(body: bytes) -> Answer:
+def _read_answer(body: bytes) -> Answer:
     answer = json.loads(body)
     return Answer(
         int(answer["class_id"]),

@@ -1,4 +1,4 @@
-"""What is computed of each picture before it is sent, a batch at a time, and kept on disk."""
+"""What is computed of each sample before it is sent, a batch at a time, and kept on disk."""
 
 import hashlib
 import sqlite3
@@ -12,26 +12,28 @@ from tqdm import tqdm
 from cache_models.bench import evaluation
 from cache_models.data.datasets import cache_home
 from cache_models.network.base_dnn import BaseDNN
+from workload.samples import Inputs, Sample
 
 CHUNK = 50
-"""Pictures in memory at a time, and between two writes to disk."""
+"""Samples in memory at a time, and between two writes to disk."""
 
 
-def base_answers(base: BaseDNN, pictures: Iterable[np.ndarray], device: str = "cpu") -> np.ndarray:
+def base_answers(base: BaseDNN, samples: Iterable[Sample], device: str = "cpu") -> np.ndarray:
     """The base DNN's labels, `(n,)`.
 
-    Args:
-        pictures: `(h, w, C)` uint8 or a float32 tensor each.
+    Raises:
+        ParameterError: it takes no such samples.
     """
 
     def labels(batch: np.ndarray) -> np.ndarray:
         return evaluation.base_answers(base, batch, device)[:, None]
 
-    return remembered(pictures, labels, base.fingerprint(), "answers", ("label",))[:, 0]
+    inputs = Inputs(samples, base.description)
+    return remembered(inputs, labels, base.fingerprint(), "answers", ("label",))[:, 0]
 
 
 def remembered(
-    pictures: Iterable[np.ndarray],
+    inputs: Iterable[np.ndarray],
     compute: Callable[[np.ndarray], np.ndarray],
     key: str,
     table: str,
@@ -40,16 +42,17 @@ def remembered(
     """Whole numbers `(n, len(columns))`, computed where the disk does not know them.
 
     Args:
-        compute: of a batch of pictures of one shape, `(B, len(columns))`.
-        key: what the numbers depend on besides the picture.
+        inputs: `(h, w, C)` uint8 or a float32 tensor each.
+        compute: of a batch of them of one shape, `(B, len(columns))`.
+        key: what the numbers depend on besides the input.
         table, columns: of the database in which they are kept.
     """
     file = cache_home() / "base_answers.sqlite"
     file.parent.mkdir(parents=True, exist_ok=True)
     found: list[tuple[int, ...]] = []
-    names, source = ", ".join(columns), iter(pictures)
-    total = len(pictures) if isinstance(pictures, Sized) else None
-    bar = tqdm(total=total, desc="base DNN", unit="image")
+    names, source = ", ".join(columns), iter(inputs)
+    total = len(inputs) if isinstance(inputs, Sized) else 0
+    bar = tqdm(total=total or None, desc="base DNN", unit="sample")
     with closing(sqlite3.connect(file, timeout=60)) as db, bar:
         db.execute(
             f"CREATE TABLE IF NOT EXISTS {table} (picture TEXT PRIMARY KEY, "

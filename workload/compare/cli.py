@@ -22,7 +22,13 @@ import click
 from cache_models.paths import UserPath
 from workload.compare.options import Options
 from workload.compare.systems.catalogue import BY_DEFAULT, SYSTEMS
-from workload.options import classes_option, model_option, seed_option, store_option
+from workload.options import (
+    classes_option,
+    model_option,
+    no_keys_option,
+    seed_option,
+    store_option,
+)
 from workload.traffic.streams import STREAMS
 
 
@@ -33,7 +39,7 @@ from workload.traffic.streams import STREAMS
     "--data",
     default="sample",
     show_default=True,
-    help="sample, test (all test images of Fashion-MNIST), or an .npy of images.",
+    help="As for run.",
 )
 @click.option("--streams", default="iid,locality:classes=3,mean_stay=2000", show_default=True)
 @classes_option
@@ -42,6 +48,7 @@ from workload.traffic.streams import STREAMS
     help=f"Of {', '.join(SYSTEMS)}. Default: of {', '.join(BY_DEFAULT)} all that the installed "
     "extras allow.",
 )
+@no_keys_option
 @click.option("--minutes", default=18.0, show_default=True, help="In all; says how much is sent.")
 @click.option("--requests", type=click.IntRange(1), help="Of the closed loop, a system and stream.")
 @click.option(

@@ -1,8 +1,8 @@
-"""Closed loop, one client: a few pictures go to one contender, each as soon as the last has been
+"""Closed loop, one client: a few samples go to one contender, each as soon as the last has been
 answered, then the same to the next, and so on before others do, so that a drift of the machine's
 speed meets all of them alike (A B C, C A B, …).
 
-With one picture a turn, each contender would find the processor's caches filled by all others,
+With one sample a turn, each contender would find the processor's caches filled by all others,
 which makes everything slow alike, and no server in service is met like that.
 
 What a system does after its answers must not meet another's turn: after each turn there is a pause,
@@ -20,8 +20,10 @@ import numpy as np
 import urllib3
 from tqdm import tqdm
 
+from cache_models.network.description import ModelDescription
 from workload.client.answers import Answers
-from workload.client.protocols import png
+from workload.client.protocols import Body, raw_body
+from workload.samples import Sample, Samples, model_input
 
 PAUSE_S = 0.005
 """After every turn: the threads that gave the answers spin a while before they leave the cores."""
@@ -36,14 +38,14 @@ class Prediction(NamedTuple):
     latency_ms: float
 
 
-Contender = Callable[[np.ndarray, bytes], Prediction]
-"""Is asked about a picture `(h, w, C)`, of which it also gets the PNG."""
+Contender = Callable[[np.ndarray, Body], Prediction]
+"""Is asked about a picture `(h, w, C)` uint8, or an input of the base DNN, of which it also gets
+the body of a request."""
 
 
 def http_client() -> urllib3.PoolManager:
     """One that adds little of its own: a quarter of a millisecond less than httpx."""
-    headers = {"Content-Type": "image/png"}
-    return urllib3.PoolManager(timeout=TIMEOUT_S, retries=False, headers=headers)
+    return urllib3.PoolManager(timeout=TIMEOUT_S, retries=False)
 
 
 def orders(count: int, turns: int, seed: int) -> np.ndarray:
@@ -63,9 +65,10 @@ def orders(count: int, turns: int, seed: int) -> np.ndarray:
 def over_http(client: urllib3.PoolManager, url: str) -> Contender:
     """Asks `url/predict`; raises where there is no answer."""
 
-    def ask(_: np.ndarray, body: bytes) -> Prediction:
+    def ask(_: np.ndarray, body: Body) -> Prediction:
         start = time.perf_counter()
-        response = client.request("POST", f"{url}/predict", body=body)
+        target = f"{url}/predict"
+        response = client.request("POST", target, body=body.content, headers=body.headers)
         ms = (time.perf_counter() - start) * 1e3
         if response.status != 200:
             raise RuntimeError(f"HTTP {response.status}")
@@ -77,41 +80,47 @@ def over_http(client: urllib3.PoolManager, url: str) -> Contender:
 
 def round_robin(
     contenders: Mapping[str, Contender],
-    pictures: Sequence[np.ndarray],
+    samples: Samples | Sequence[Sample],
     seed: int,
     pauses_s: Mapping[str, float] | None = None,
     requests_per_turn: int = 1,
+    *,
+    keys: Sequence[str] | None = None,
+    description: ModelDescription | None = None,
 ) -> dict[str, Answers]:
-    """What every contender answered to all pictures, by name; one that fails goes on with the next
-    picture.
+    """What every contender answered to all samples, by name; one that fails goes on with the next.
 
     Args:
         pauses_s: after a turn of each contender, where it is not `PAUSE_S`.
-        requests_per_turn: to one contender, before the next is asked about the same pictures.
+        requests_per_turn: to one contender, before the next is asked about the same samples.
+        keys: of the stream that each belongs to; None for no keys at all.
+        description: of the base DNN, which sounds and texts need.
     """
     pauses_s = pauses_s or {}
     names = list(contenders)
-    found = {name: Answers.none(len(pictures)) for name in names}
-    starts = range(0, len(pictures), requests_per_turn)
-    with tqdm(total=len(pictures), desc="closed loop", unit="request") as bar:
+    found = {name: Answers.none(len(samples)) for name in names}
+    starts = range(0, len(samples), requests_per_turn)
+    with tqdm(total=len(samples), desc="closed loop", unit="request") as bar:
         for first, order in zip(starts, orders(len(names), len(starts), seed), strict=True):
-            turn = range(first, min(first + requests_per_turn, len(pictures)))
-            bodies = {i: png(pictures[i]) for i in turn}
+            turn = range(first, min(first + requests_per_turn, len(samples)))
+            taken = {i: samples[i] for i in turn}
+            bodies = {i: raw_body(s, keys[i] if keys else "") for i, s in taken.items()}
+            inputs = {i: model_input(s, description) for i, s in taken.items()}
             for name in (names[k] for k in order):
                 for i in turn:
-                    _write_down(contenders[name], pictures[i], bodies[i], found[name], i)
+                    _write_down(contenders[name], inputs[i], bodies[i], found[name], i)
                 time.sleep(pauses_s.get(name, PAUSE_S))
             bar.update(len(turn))
     return found
 
 
 def _write_down(
-    contender: Contender, picture: np.ndarray, body: bytes, answers: Answers, i: int
+    contender: Contender, given: np.ndarray, body: Body, answers: Answers, i: int
 ) -> None:
-    """What it answers to picture `i`, or why it does not."""
+    """What it answers to sample `i`, or why it does not."""
     start = time.perf_counter()
     try:
-        class_id, exit, ms = contender(picture, body)
+        class_id, exit, ms = contender(given, body)
     except urllib3.exceptions.TimeoutError:
         answers.failures[i] = "timeout"
     except (

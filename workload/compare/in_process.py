@@ -5,7 +5,7 @@
 - `oracle`: leaves for nothing at the first of the plan's cut points whose predictor is right. It
   runs no slice of its own: its time is what the whole base DNN had taken up to there.
 
-All count from the decoded picture to the answer.
+All count from the decoded picture, or other input, to the answer.
 """
 
 import time
@@ -22,8 +22,10 @@ from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import median_ms
 from cache_models.network.stages import BASE, INPUT, Reply, Stage
 from cache_models.network.threads import thread_counts
-from cache_models.store.versions import CacheVersion, Store
+from cache_models.store.version import CacheVersion
+from cache_models.store.versions import Store
 from workload.client.answers import Answers
+from workload.client.protocols import Body
 from workload.compare.closed_loop import Prediction
 from workload.compare.systems.whole import whole_engine
 
@@ -41,25 +43,25 @@ class InProcessContenders:
         self._lookups = [stage for stage in self._place.stages if stage.is_lookup]
         self._oracle: list[Prediction] = []
 
-    def whole(self, picture: np.ndarray, _: bytes = b"") -> Prediction:
+    def whole(self, given: np.ndarray, _: Body | None = None) -> Prediction:
         """The base DNN's answer; also notes what the oracle's would have been."""
-        return self._thread.submit(self._whole, picture).result()
+        return self._thread.submit(self._whole, given).result()
 
-    def cascade(self, picture: np.ndarray, _: bytes = b"") -> Prediction:
+    def cascade(self, given: np.ndarray, _: Body | None = None) -> Prediction:
         """With the plan's caches."""
-        return self._thread.submit(self._cascade, picture).result()
+        return self._thread.submit(self._cascade, given).result()
 
     def oracle(self) -> Answers:
-        """Of all pictures that `whole` was asked about since the last call."""
+        """Of all samples that `whole` was asked about since the last call."""
         asked, self._oracle = self._oracle, []
         answers = Answers.none(len(asked))
         for i, (class_id, exit, ms) in enumerate(asked):
             answers.class_ids[i], answers.exits[i], answers.latency_ms[i] = class_id, exit, ms
         return answers
 
-    def _whole(self, picture: np.ndarray) -> Prediction:
+    def _whole(self, given: np.ndarray) -> Prediction:
         trace, paid = Trace(resized=False), _Paid(self._place.stages)
-        answers = self._place.answer(picture[None], use_caches=False, observer=paid, trace=trace)
+        answers = self._place.answer(given[None], use_caches=False, observer=paid, trace=trace)
         class_id, exit = int(answers.class_ids[0]), BASE
         for lookup, asked in zip(self._lookups, trace.asked, strict=True):
             if self._place.lookups[lookup.name](asked).class_ids[0] == class_id:
@@ -68,9 +70,9 @@ class InProcessContenders:
         self._oracle.append(Prediction(class_id, exit, paid.ms[exit]))
         return Prediction(class_id, BASE, paid.ms[BASE])
 
-    def _cascade(self, picture: np.ndarray) -> Prediction:
+    def _cascade(self, given: np.ndarray) -> Prediction:
         start = time.perf_counter()
-        answers = self._place.answer(picture[None])
+        answers = self._place.answer(given[None])
         ms = (time.perf_counter() - start) * 1e3
         return Prediction(int(answers.class_ids[0]), answers.exits[0], ms)
 

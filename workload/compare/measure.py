@@ -6,6 +6,7 @@
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ from workload.compare.options import Options
 from workload.compare.systems.catalogue import CASCADE, ORACLE
 from workload.compare.systems.stats import wait_for_guards
 from workload.compare.testbed import Testbed
-from workload.traffic import streams
+from workload.run.stream import make_stream
+from workload.samples import Sample, Samples
 
 WARM_UP, PILOT = 20, 10
 CAPACITY_S = 6.0
@@ -45,18 +47,19 @@ class Pilot:
 
 def pilot(testbed: Testbed, options: Options) -> Pilot:
     """Warm everything up, wait for the guards, and measure what the budget needs to know."""
-    images = testbed.images
-    pictures = [images[-1 - i % len(images)] for i in range(WARM_UP + PILOT)]
-    round_robin(testbed.contenders, pictures[:WARM_UP], options.seed)
+    there = testbed.data.samples
+    samples = [there[-1 - i % len(there)] for i in range(WARM_UP + PILOT)]
+    description = testbed.base.description
+    round_robin(testbed.contenders, samples[:WARM_UP], options.seed, description=description)
     guards = wait_for_guards(testbed.urls)
     start = time.perf_counter()
-    answers = _closed_loop(testbed, options, pictures[WARM_UP:])
-    once_s = (time.perf_counter() - start) / max(1, len(pictures[WARM_UP:]))
+    answers = _closed_loop(testbed, options, open_loop.Block(samples[WARM_UP:]))
+    once_s = (time.perf_counter() - start) / PILOT
     one_ms = float(np.nanmean(answers[testbed.reference].latency_ms))
     if testbed.in_process:
         testbed.in_process.oracle()  # of the warm-up, which does not count
     count = max(2 * options.clients, round(CAPACITY_S / one_ms * 1e3))
-    again = [images[-1 - i % len(images)] for i in range(count)]
+    again = [there[-1 - i % len(there)] for i in range(count)]
     url = testbed.urls[testbed.reference]
     capacity_per_s, _ = open_loop.saturate(url, again, options.clients)
     return Pilot(once_s, guards, capacity_per_s)
@@ -81,15 +84,21 @@ def measure(
         f"at {rate_per_s:.1f} requests/s for each of {len(testbed.urls)} systems",
         err=True,
     )
-    made = streams.make(stream, total, _labels(testbed, options, stream), options.seed)
-    pictures = list(made.pictures(testbed.images))
-    truth = testbed.truth(pictures)
+    made = make_stream(
+        testbed.data, options.data, stream, total, options.seed, testbed.base, options.classes
+    ).stream
+    truth = testbed.truth(made.samples(testbed.data.samples))
 
-    closed = _closed_loop(testbed, options, pictures[: counts.requests])
+    def block(start: int, end: int) -> open_loop.Block:
+        rows = slice(start, end)
+        keys = None if options.no_keys else made.keys_of(rows)
+        return open_loop.Block(made.samples(testbed.data.samples, rows), keys)
+
+    closed = _closed_loop(testbed, options, block(0, counts.requests))
     if testbed.in_process:
         closed[ORACLE] = testbed.in_process.oracle()
     starts = range(counts.requests, total, size)
-    rounds = [pictures[at : at + size] for at in starts]
+    rounds = [block(at, at + size) for at in starts]
     blocks = open_loop.in_blocks(testbed.urls, rounds, rate_per_s, options.seed, GAP_S)
 
     compute_ms, reference = testbed.compute_ms, testbed.reference
@@ -106,7 +115,7 @@ def measure(
     }
     if options.saturation:
         each_s = seconds * SATURATION_SHARE / (SATURATION_BLOCKS * len(testbed.urls))
-        found["saturation"] = _saturation(testbed, options, pictures, each_s)
+        found["saturation"] = _saturation(testbed, options, block(0, total).samples, each_s)
     return found
 
 
@@ -125,23 +134,21 @@ def _budget(
     )
 
 
-def _labels(testbed: Testbed, options: Options, stream: str) -> np.ndarray:
-    """The class of each image, `(N,)`; all 0 where the stream asks for none and none are known."""
-    if streams.by_answers(stream, testbed.labels, options.classes):
-        return testbed.truth(testbed.images)
-    return np.zeros(len(testbed.images), int) if testbed.labels is None else testbed.labels
-
-
-def _closed_loop(
-    testbed: Testbed, options: Options, pictures: list[np.ndarray]
-) -> dict[str, Answers]:
+def _closed_loop(testbed: Testbed, options: Options, block: open_loop.Block) -> dict[str, Answers]:
     per_turn = options.requests_per_turn
-    pauses_s = testbed.pauses_s(per_turn)
-    return round_robin(testbed.contenders, pictures, options.seed, pauses_s, per_turn)
+    return round_robin(
+        testbed.contenders,
+        block.samples,
+        options.seed,
+        testbed.pauses_s(per_turn),
+        per_turn,
+        keys=block.keys,
+        description=testbed.base.description,
+    )
 
 
 def _saturation(
-    testbed: Testbed, options: Options, pictures: list[np.ndarray], each_s: float
+    testbed: Testbed, options: Options, samples: Samples | Sequence[Sample], each_s: float
 ) -> dict[str, list[float]]:
     """Requests a second of every system, block by block, the systems in turn."""
     rates: dict[str, list[float]] = {name: [] for name in testbed.urls}
@@ -150,7 +157,7 @@ def _saturation(
         for name in order.tolist():
             count = round((rates[name] or [INITIAL_RATE_PER_S])[-1] * each_s)
             count = max(2 * options.clients, count)
-            some = [pictures[i % len(pictures)] for i in range(k * count, (k + 1) * count)]
+            some = [samples[i % len(samples)] for i in range(k * count, (k + 1) * count)]
             rates[name].append(open_loop.saturate(testbed.urls[name], some, options.clients)[0])
             time.sleep(GAP_S)
     return rates

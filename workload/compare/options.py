@@ -13,6 +13,7 @@ class Options:
     data: str
     streams: list[str]
     classes: str
+    no_keys: bool
     systems: list[str]
     minutes: float
     requests: int | None

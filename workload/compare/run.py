@@ -46,7 +46,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     if busy := busy_with_others():
         click.echo(busy, err=True)
     base = load(options.model)
-    images, labels = labelled(options.data, base)
+    data = labelled(options.data, base)
     store = Store(options.store or STORE)
     version = store.current()
     version.plan.check_base(base)
@@ -59,7 +59,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     lacking = {name: why for name in options.systems if (why := missing(name))}
     asked = [name for name in options.systems if name not in lacking]
     served = [name for name in asked if SYSTEMS[name].server != NONE]
-    with bring_up(served, settings, images[0]) as (urls, late), http_client() as client:
+    with bring_up(served, settings, data.samples[0]) as (urls, late), http_client() as client:
         lacking |= late
         for name, why in lacking.items():
             click.echo(f"without {name}: {why}", err=True)
@@ -72,7 +72,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
         if WHOLE in asked:
             in_process = InProcessContenders(base, version, device, threads)
             contenders |= {WHOLE: in_process.whole, CASCADE: in_process.cascade}
-        testbed = Testbed(base, images, labels, version.plan, urls, contenders, in_process)
+        testbed = Testbed(base, data, version.plan, urls, contenders, in_process)
         known = pilot(testbed, options)
         found: dict[str, Any] = {}
         result = {
@@ -83,6 +83,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
             "model": options.model,
             "store": str(options.store or "default"),
             "classes": options.classes,
+            "keys": not options.no_keys,
             "seed": options.seed,
             "device": device,
             "threads": threads,

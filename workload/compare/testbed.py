@@ -1,9 +1,11 @@
-"""The testbed: the systems that are compared, the pictures that they are asked about, and the base
+"""The testbed: the systems that are compared, the samples that they are asked about, and the base
 DNN whose answers are the truth."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+import click
 import numpy as np
 
 from cache_models.errors import DataError
@@ -15,8 +17,9 @@ from workload.compare.closed_loop import Contender
 from workload.compare.in_process import InProcessContenders
 from workload.compare.systems.catalogue import CASCADE, ORACLE, SYSTEMS, WHOLE
 from workload.run.compute import compute_ms_by_exit
-from workload.traffic.data import open_data
-from workload.traffic.images import Images
+from workload.run.stream import open_for
+from workload.samples import Sample, is_picture
+from workload.traffic.data import Data
 
 REFERENCE = "plain"
 BEGINS_S = 0.02
@@ -30,6 +33,7 @@ class Testbed:
     """
     Attributes:
         base: whose answers are the truth.
+        data: what is asked about; labels, where they are known, are as the base DNN counts them.
         urls: of the systems that are served.
         contenders: those, and what is asked without a server.
         in_process: what is asked without a server, if it is.
@@ -38,8 +42,7 @@ class Testbed:
     __test__ = False  # pytest takes it for a test otherwise
 
     base: BaseDNN
-    images: Images
-    labels: np.ndarray | None
+    data: Data
     plan: Plan
     urls: dict[str, str]
     contenders: dict[str, Contender]
@@ -70,19 +73,19 @@ class Testbed:
             ORACLE: compute_ms_by_exit(plan, lookups=False),
         }
 
-    def truth(self, pictures: Iterable[np.ndarray]) -> np.ndarray:
+    def truth(self, samples: Iterable[Sample]) -> np.ndarray:
         """The base DNN's labels, `(n,)`, from disk where they are known."""
-        return base_answers(self.base, pictures)
+        return base_answers(self.base, samples)
 
 
-def labelled(data: str, base: BaseDNN) -> tuple[Images, np.ndarray | None]:
-    """Images `(h, w, C)` uint8, and their labels where they are known as the base DNN counts them.
+def labelled(name: str, base: BaseDNN) -> Data:
+    """Pictures, sounds or texts, and their labels where they are known as the base DNN counts them.
 
     Raises:
-        DataError: `data` names none, or tensors.
+        DataError: `name` names none, or tensors.
     """
-    preprocessing = base.description.preprocessing
-    found = open_data(data, len(preprocessing.mean) if preprocessing else 3)
-    if found.images[0].dtype != np.uint8:
-        raise DataError(f"--data {data!r} holds tensors; systems are compared on pictures")
-    return found.images, found.true_labels(base.description.classes)
+    data = open_for(name, base, partial(click.echo, err=True))
+    first = data.samples[0]
+    if isinstance(first, np.ndarray) and not is_picture(first):
+        raise DataError(f"--data {name!r} holds tensors; systems are compared on pictures")
+    return replace(data, labels=data.true_labels(base.description.classes), classes=None)

@@ -1,6 +1,8 @@
 """The commands that send traffic to one running server."""
 
+import json
 import os
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from workload.options import (
     classes_option,
     data_option,
     model_option,
+    no_keys_option,
     rate_option,
     requests_option,
     seed_option,
@@ -49,6 +52,13 @@ def agreement(url: str, images: int, skip: int) -> None:
 @seed_option
 @click.option("--trace", type=UserPath(), help="Write it for --stream replay.")
 @click.option("--picture", type=UserPath(), help="Of what is sent, early and late.")
+@click.option("--keep", type=UserPath(), help="Write the requests to that folder, to build on.")
+@click.option(
+    "--answers/--no-answers",
+    default=True,
+    show_default=True,
+    help="Ask the base DNN about every request, to say how often its answer changes.",
+)
 def stream(
     model: str,
     data: str,
@@ -60,20 +70,27 @@ def stream(
     seed: int,
     trace: Path | None,
     picture: Path | None,
+    keep: Path | None,
+    answers: bool,
 ) -> None:
     """Make a stream, say how much locality it has, and write it to a trace; send nothing."""
     from cache_models.network.base_dnn import load
-    from workload.run.stream import describe, make_stream, open_for, write_trace
+    from workload.run.stream import answered, describe, make_stream, open_for, write_trace
+    from workload.traffic.kept import keep as keep_samples
     from workload.traffic.sheet import draw
 
     base = load(model)
     opened = open_for(data, base, click.echo)
-    made, present = make_stream(opened, data, stream, requests, seed, base, classes)
-    click.echo(describe(stream, seed, made, present))
+    made = make_stream(opened, data, stream, requests, seed, base, classes)
+    if answers:
+        made = answered(made, base, opened)
+    click.echo(describe(stream, seed, made))
     if picture:
-        draw(made.pictures(opened.images), picture)
+        draw(made.stream.samples(opened.samples), picture)
+    if keep:
+        keep_samples(made.stream.samples(opened.samples), keep)
     if trace:
-        write_trace(trace, made, arrivals or "fixed", rate_per_s, seed)
+        write_trace(trace, made.stream, arrivals or "fixed", rate_per_s, seed)
 
 
 @click.command()
@@ -109,11 +126,12 @@ def stream(
 @seed_option
 @click.option(
     "--protocol",
-    type=click.Choice(["image", "oip"]),
-    default="image",
+    type=click.Choice(["predict", "oip"]),
+    default="predict",
     show_default=True,
-    help="Raw PNG bodies, or the Open Inference Protocol's JSON tensors.",
+    help="PNG, WAV or text as the body of /predict, or the Open Inference Protocol's JSON tensors.",
 )
+@no_keys_option
 @click.option(
     "--served-as", default="default", show_default=True, help="With oip: the model's served name."
 )
@@ -182,13 +200,15 @@ def profile(
     from workload.run.profile import describe, in_process_ms
     from workload.run.profile import profile as send_and_trace
     from workload.run.stream import make_stream, open_for
+    from workload.samples import Inputs
 
     base = load(model)
     opened = open_for(data, base, click.echo)
-    made, _ = make_stream(opened, data, stream, requests, seed, base)
-    pictures = made.pictures(opened.images)
-    found = send_and_trace(url, pictures)
-    alone = in_process_ms(InProcess(base, Store(store or STORE).current()), pictures)
+    made = make_stream(opened, data, stream, requests, seed, base).stream
+    samples = made.samples(opened.samples)
+    found = send_and_trace(url, samples)
+    place = InProcess(base, Store(store or STORE).current())
+    alone = in_process_ms(place, Inputs(samples, base.description))
     click.echo(describe(found, alone))
 
 
@@ -216,8 +236,65 @@ def rounds(url: str, data: str, stream: str, rate_per_s: float, requests: int, s
     from workload.traffic.arrivals import poisson
 
     opened = open_for(data, None, click.echo)
-    made, _ = make_stream(opened, data, stream, requests, seed, None)
-    pictures = made.pictures(opened.images)
+    made = make_stream(opened, data, stream, requests, seed, None).stream
+    samples = made.samples(opened.samples)
     due_s = poisson(requests, rate_per_s, seed)
     token = os.environ.get("GATI_ADMIN_TOKEN", "")
-    click.echo(str(measure(url, token, pictures, due_s)))
+    click.echo(str(measure(url, token, samples, due_s)))
+
+
+@click.command()
+@url_option
+@model_option
+@store_option
+@data_option
+@stream_option
+@click.option(
+    "--rate",
+    "rates",
+    multiple=True,
+    required=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second, Poisson; several may be given.",
+)
+@click.option(
+    "--requests",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(min=100),
+    help="Sent at each rate.",
+)
+@seed_option
+@click.option("--json", "as_json", is_flag=True, help="For programs, not for people.")
+def sizing(
+    url: str,
+    model: str,
+    store: Path | None,
+    data: str,
+    stream: str,
+    rates: tuple[float, ...],
+    requests: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Compare the simulation behind `inspect --rate` with what a server on this machine does.
+
+    It serves the store with caches on, one replica of each deployment.
+    """
+    from cache_models.bench.capacity import with_caches
+    from cache_models.network.base_dnn import load
+    from cache_models.store.versions import Store
+    from cache_models.zoo.fashion import STORE
+    from workload.run.sizing import compare, describe, others_cores, samples_of
+    from workload.run.stream import make_stream, open_for
+
+    plan = Store(store or STORE).current().plan
+    base = load(model)
+    opened = open_for(data, base, lambda said: click.echo(said, err=True))
+    enough = len(rates) * samples_of(requests)
+    made = make_stream(opened, data, stream, enough, seed, base).stream
+    samples = iter(made.samples(opened.samples))
+    system = replace(with_caches(plan), others_cores=others_cores())
+    found = [compare(url, system, samples, rate, requests, seed) for rate in rates]
+    rows = [asdict(one) for one in found]
+    click.echo(json.dumps(rows, indent=2) if as_json else describe(found))

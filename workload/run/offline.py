@@ -14,7 +14,7 @@ import numpy as np
 from cache_models.bench.in_process import InProcess
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.stages import BASE, Answer, Message, Reply, Stage
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 
 COLUMNS = ("exit", "label")
 MISS = -1

@@ -7,7 +7,7 @@ The serving tax is the mean latency over HTTP, divided by what the same exits ta
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -20,7 +20,7 @@ from workload.client.answers import ERROR, Answers
 from workload.client.client import send
 from workload.client.protocols import traced
 from workload.errors import ServerError
-from workload.traffic.images import Images
+from workload.samples import Sample, Samples
 
 WARM_UP = 20
 
@@ -46,18 +46,18 @@ class Profile:
     http_ms: np.ndarray
 
 
-def profile(url: str, pictures: Images) -> Profile:
-    """Send `pictures`, `(h, w, C)` uint8 each, one after the other.
+def profile(url: str, samples: Samples | Sequence[Sample], use_caches: bool = True) -> Profile:
+    """Send `samples`, one after the other.
 
     Raises:
         ServerError: some got no answer.
     """
     traces: list[Timeline] = []
-    answers = send(url, pictures, None, protocol=traced(traces))
+    answers = send(url, samples, None, protocol=traced(traces, use_caches))
     if (failed := int((answers.exits == ERROR).sum())) > 0:
         kinds = ", ".join(f"{kind}: {n}" for kind, n in answers.errors.items())
         raise ServerError(
-            f"{failed} of {len(pictures)} requests to {url} got no answer ({kinds}); is a server "
+            f"{failed} of {len(samples)} requests to {url} got no answer ({kinds}); is a server "
             f"of this project there that nobody else keeps busy?"
         )
     return digest(answers, traces)
@@ -93,12 +93,12 @@ def _covered_ms(steps: Timeline) -> float:
     return covered
 
 
-def in_process_ms(place: InProcess, pictures: Images) -> dict[str, float]:
+def in_process_ms(place: InProcess, inputs: Iterable[np.ndarray]) -> dict[str, float]:
     """Mean milliseconds from decoded picture to answer, by exit, of those that are taken."""
     spent: dict[str, list[float]] = defaultdict(list)
-    for i, picture in enumerate(tqdm(pictures, desc="in process", unit="image")):
+    for i, given in enumerate(tqdm(inputs, desc="in process", unit="sample")):
         start = perf_counter()
-        (exit,) = place.answer(picture[None]).exits
+        (exit,) = place.answer(given[None]).exits
         if i >= WARM_UP:
             spent[exit].append((perf_counter() - start) * 1e3)
     return {name: float(np.mean(ms)) for name, ms in spent.items()}

@@ -20,7 +20,7 @@ from workload.client.client import send
 from workload.client.errors import answering
 from workload.errors import ParameterError
 from workload.run.ratios import Ratio, of_blocks
-from workload.traffic.images import Images
+from workload.samples import Samples
 
 EDGE_S = 0.5
 """At both ends of a round, and of the time after it, that do not count: requests may wait there."""
@@ -62,8 +62,8 @@ class Cost:
         )
 
 
-def measure(url: str, token: str, pictures: Images, due_s: np.ndarray) -> Cost:
-    """Send `pictures`, `(h, w, C)` uint8 each, at `due_s`, and ask for rounds meanwhile.
+def measure(url: str, token: str, samples: Samples, due_s: np.ndarray) -> Cost:
+    """Send `samples` at `due_s`, and ask for rounds meanwhile.
 
     Raises:
         ParameterError: the server does not take the token, or has no trainer.
@@ -80,7 +80,7 @@ def measure(url: str, token: str, pictures: Images, due_s: np.ndarray) -> Cost:
         start = time.time()
         asking = thread.submit(_ask, client, over)
         try:
-            answers = send(url, pictures, due_s)
+            answers = send(url, samples, due_s)
         finally:
             over.set()
         return cost(answers, start, asking.result())

@@ -20,15 +20,16 @@ from cache_models.network.base_dnn import BaseDNN, load
 from cache_models.network.device import resolve
 from cache_models.store.versions import Store
 from workload.client.client import send
-from workload.client.protocols import Protocol, image, open_inference
+from workload.client.protocols import Protocol, open_inference, raw
 from workload.client.truth import base_answers, remembered
 from workload.errors import ParameterError
 from workload.run import offline, report
 from workload.run.compute import compute_ms_by_exit
-from workload.run.stream import describe, make_stream, open_for
-from workload.traffic import arrivals, locality, streams, trace
+from workload.run.stream import Made, describe, make_stream, open_for
+from workload.samples import Inputs, is_picture
+from workload.traffic import arrivals, streams, trace
 from workload.traffic.data import Data
-from workload.traffic.variation import Pictures
+from workload.traffic.variation import Sent
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Settings:
     protocol: str
     served_as: str
     timeout_s: float
+    no_keys: bool
     ask_again: float | None
     static: Path | None
     trace: Path | None
@@ -64,7 +66,7 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict[str
     """
     base = None if settings.ask_again else load(settings.model)
     data = open_for(settings.data, base, say)
-    stream, classes = make_stream(
+    made = make_stream(
         data,
         settings.data,
         settings.stream,
@@ -73,31 +75,32 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict[str
         base,
         settings.classes,
     )
-    pictures = stream.pictures(data.images)
-    n = len(pictures)
-    _check(settings, data, stream)
+    stream = made.stream
+    samples = stream.samples(data.samples)
+    n = len(samples)
+    _check(settings, data)
     if settings.skip >= n:
         raise ParameterError(f"skip is {settings.skip}, which leaves nothing of {n} requests")
     due_s = arrivals.make(settings.arrivals, n, settings.rate_per_s, settings.seed, stream.times_s)
     if settings.trace and due_s is not None:
-        trace.write(settings.trace, due_s, stream.items, stream.rounds, stream.worn)
+        trace.write(settings.trace, stream.trace(due_s))
 
-    truth, static = _offline(settings, base, pictures)
-    if classes is None and base is not None:
-        classes = truth
-    say(describe(settings.stream, settings.seed, stream, classes))
+    truth, static = _offline(settings, base, samples)
+    made = Made(stream, made.classes, None if base is None else truth)
+    say(describe(settings.stream, settings.seed, made))
 
     sent = send(
         settings.url,
-        pictures,
+        samples,
         due_s,
         settings.in_flight,
         settings.timeout_s,
         clients=settings.clients,
-        protocol=_protocol(settings, use_caches=True),
+        protocol=_protocol(settings, base, use_caches=True),
+        keys=None if settings.no_keys else stream.keys_of(),
     )
     if settings.trace and due_s is None:
-        trace.write(settings.trace, sent.due_s, stream.items, stream.rounds, stream.worn)
+        trace.write(settings.trace, stream.trace(sent.due_s))
     stats = _stats(settings.url, say)
     if settings.ask_again:
         truth = _asked_again(settings, settings.ask_again, data, stream)
@@ -122,44 +125,44 @@ def run(settings: Settings, say: Callable[[str], None] = click.echo) -> dict[str
         "clients": settings.clients if due_s is None else None,
         "protocol": settings.protocol,
         "varied": stream.varied,
-        "locality": None if classes is None else locality.measure(classes),
+        "keys": stream.keys is not None and not settings.no_keys,
+        "locality": made.locality(),
         "stats": stats,
     }
 
 
-def _check(settings: Settings, data: Data, stream: streams.Stream) -> None:
-    if data.images[0].dtype == np.uint8:
-        return
-    if settings.protocol == "image":
+def _check(settings: Settings, data: Data) -> None:
+    first = data.samples[0]
+    if isinstance(first, np.ndarray) and not is_picture(first) and settings.protocol != "oip":
         raise DataError(f"{settings.data} holds tensors, not pictures: send them with protocol oip")
-    if stream.varied or stream.worn is not None or (stream.items < 0).any():
+    if not isinstance(first, np.ndarray) and settings.protocol == "oip" and settings.ask_again:
         raise DataError(
-            f"{settings.data} holds tensors, which cannot be varied or worn, and have no foreign "
-            f"images: ask for at most {len(data.images)} requests, of another stream than foreign "
-            f"or drift"
+            f"{settings.data} holds sounds or texts, of which the base DNN's inputs are sent with "
+            f"protocol oip: leave out --ask-again, so that the base DNN is known"
         )
 
 
 def _offline(
-    settings: Settings, base: BaseDNN | None, pictures: Pictures
+    settings: Settings, base: BaseDNN | None, samples: Sent
 ) -> tuple[np.ndarray, offline.Static | None]:
     """The base DNN's labels and what static caches say, `(n,)` each."""
     if base is None:
-        return np.full(len(pictures), report.UNKNOWN), None
+        return np.full(len(samples), report.UNKNOWN), None
     device = resolve("auto")
-    truth = base_answers(base, pictures, device)
+    truth = base_answers(base, samples, device)
     if settings.static is None:
         return truth, None
     version = Store(settings.static).current()
     ask = offline.static_labels(base, version, device)
-    rows = remembered(pictures, ask, offline.key_of(version), "static_exits", offline.COLUMNS)
+    inputs = Inputs(samples, base.description)
+    rows = remembered(inputs, ask, offline.key_of(version), "static_exits", offline.COLUMNS)
     return truth, offline.static_of(version, rows, truth)
 
 
-def _protocol(settings: Settings, use_caches: bool) -> Protocol:
-    if settings.protocol == "image":
-        return image(use_caches)
-    return open_inference(settings.served_as, use_caches)
+def _protocol(settings: Settings, base: BaseDNN | None, use_caches: bool) -> Protocol:
+    if settings.protocol == "predict":
+        return raw(use_caches)
+    return open_inference(settings.served_as, use_caches, base.description if base else None)
 
 
 def _asked_again(
@@ -171,10 +174,10 @@ def _asked_again(
     rows = np.sort(np.random.default_rng([settings.seed, 1]).choice(n, size, replace=False))
     again = send(
         settings.url,
-        stream.pictures(data.images, rows),
+        stream.samples(data.samples, rows),
         None,
         timeout_s=settings.timeout_s,
-        protocol=_protocol(settings, use_caches=False),
+        protocol=_protocol(settings, None, use_caches=False),
     )
     truth = np.full(n, report.UNKNOWN)
     truth[rows] = again.class_ids  # -1, unknown, where that failed

@@ -2,14 +2,15 @@
 
 - `sample`: the shipped test images of Fashion-MNIST, with labels;
 - `test`: all of its test images, with labels;
-- a folder of images, with or without sub-folders, whose names are then the labels;
+- a folder of images, of sounds or of texts, with or without sub-folders, whose names are then the
+  labels, as `workload.traffic.files` reads it; or a `.txt` or `.jsonl` file of texts;
 - a video file, frame by frame (with the extra `video`), or crops of its frames, as
-  `cache_models.data.video` names them;
+  `cache_models.data.video` names them; or a folder of videos, of which each is a camera;
 - an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8, or of `(N, *input_shape)` float32 for
   a base DNN that takes tensors; an `.npz` may hold `labels`, `(N,)`.
 
-Pictures are read when they are asked for, so that memory stays bounded whatever their number. They
-are sent as they are, of their own size: resizing is the server's part.
+Samples are read when they are asked for, so that memory stays bounded whatever their number; but
+texts all at once. They are sent as they are: resizing and resampling are the server's part.
 """
 
 import os
@@ -19,33 +20,41 @@ from pathlib import Path
 
 import numpy as np
 
+from cache_models.data import video
+from cache_models.data.read import TEXTS
 from cache_models.data.samples import IMAGES, array_in, labels_in
-from cache_models.data.video import parse
 from cache_models.errors import DataError
-from cache_models.network.pixels import open_picture, pixels
+from cache_models.network.waveform import SUFFIXES as SOUNDS
 from cache_models.paths import files_under
-from workload.traffic.images import Images
+from workload.samples import Joined, Samples
+from workload.traffic import files
 from workload.traffic.video import Crops, Video
 
-FORMS = "'sample', 'test', a folder of images, a video file, or an .npy or .npz file"
+FORMS = (
+    "'sample', 'test', a folder of images, sounds, texts or videos, a .txt or .jsonl file of "
+    "texts, a video file, or an .npy or .npz file"
+)
 
 
 @dataclass(frozen=True)
 class Data:
     """
     Attributes:
-        images: gives `(h, w, C)` uint8, or a float32 tensor, by index.
+        samples: pictures, sounds, texts or tensors, by index.
         labels: the true classes, `(N,)`; None where they are not known.
         classes: the labels' names, where the data have their own; else labels are as the base
             DNN's.
-        times_s: of a video's frames, the first 0, `(N,)`.
-        skipped: files that are no pictures, and why.
+        times_s: of videos' frames, the first of each 0, `(N,)`.
+        sources: whose each is, `(N,)` int64: which crop of which video, or which speaker; None
+            where that is not known.
+        skipped: what cannot be read, and why.
     """
 
-    images: Images
+    samples: Samples
     labels: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
     times_s: np.ndarray | None = None
+    sources: np.ndarray | None = None
     skipped: tuple[str, ...] = ()
 
     def true_labels(self, classes: Sequence[str]) -> np.ndarray | None:
@@ -56,28 +65,6 @@ class Data:
         if not ids.keys() >= set(self.classes):
             return None
         return np.array([ids[name] for name in self.classes])[self.labels]
-
-
-class Folder(Images):
-    """A folder's pictures, decoded when they are asked for."""
-
-    def __init__(self, paths: Sequence[Path], channels: int):
-        self._paths, self._channels = paths, channels
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        """
-        Raises:
-            DataError: the file is damaged.
-        """
-        path = self._paths[index]
-        try:
-            with open_picture(path.read_bytes()) as image:
-                return pixels(image, self._channels)
-        except Exception as error:
-            raise DataError(f"{path} cannot be read as a picture: {error}") from error
 
 
 def open_data(name: str, channels: int = 3) -> Data:
@@ -93,20 +80,17 @@ def open_data(name: str, channels: int = 3) -> Data:
     from cache_models.zoo.fashion import sample
 
     name = os.path.expanduser(name)
-    path = Path(name)
+    path, query = Path(name), name.partition("?")[2]
     if name == "sample":
         images, labels = sample()
         return Data(images, labels)
     if name == "test":
         images, labels = fashion_mnist(train=False)
         return Data(images, labels)
-    if path.is_dir():
-        return _folder(path, channels)
-    if found := parse(name):
-        file, options = found
-        video = Video(file, channels)
-        frames = Crops(video, options) if options.crops or options.half else video
-        return Data(frames, times_s=frames.times_s)
+    if films := _films(name):
+        return _frames(films, query, channels)
+    if path.is_dir() or (path.suffix in TEXTS and path.is_file()):
+        return _of_files(path, channels)
     if path.suffix in (".npy", ".npz") and path.is_file():
         images, known = array_in(path), labels_in(path)
         _check(name, images, known)
@@ -114,22 +98,44 @@ def open_data(name: str, channels: int = 3) -> Data:
     raise DataError(f"data {name!r} is not there, or is not {FORMS}")
 
 
-def _folder(path: Path, channels: int) -> Data:
-    paths, skipped = [], []
-    for file in files_under(path, IMAGES):
-        try:
-            open_picture(file.read_bytes()).close()  # decodes nothing
-            paths.append(file)
-        except Exception as error:
-            skipped.append(f"{file}: {error}")
-    if not paths:
-        raise DataError(f"{path} holds no readable picture ({'; '.join(skipped[:5]) or 'none'})")
-    images = Folder(paths, channels)
-    if any(p.parent == path for p in paths):
-        return Data(images, skipped=tuple(skipped))
-    names = [p.relative_to(path).parts[0] for p in paths]
-    classes, labels = np.unique(names, return_inverse=True)
-    return Data(images, labels.astype(np.int64), tuple(classes.tolist()), skipped=tuple(skipped))
+def _films(name: str) -> list[str]:
+    """Files of videos, where `name` is one or a folder of them."""
+    path = Path(name.partition("?")[0])
+    if video.parse(str(path)):
+        return [str(path)]
+    if not path.is_dir() or files_under(path, IMAGES | SOUNDS | TEXTS):
+        return []
+    return [str(film) for film in files_under(path, video.SUFFIXES)]
+
+
+def _frames(films: list[str], query: str, channels: int) -> Data:
+    """Of one video after the other; each crop of each is a source."""
+    parts: list[Samples] = []
+    times_s: list[np.ndarray] = []
+    sources: list[np.ndarray] = []
+    for film in films:
+        named = video.parse(f"{film}?{query}" if query else film)
+        assert named is not None, "it is a video"
+        file, options = named
+        whole = Video(file, channels)
+        part = Crops(whole, options) if options.crops or options.half else whole
+        before = 1 + int(sources[-1].max()) if sources else 0
+        parts.append(part)
+        times_s.append(part.times_s)
+        sources.append(before + np.arange(len(part)) % max(1, options.crops))
+    samples = parts[0] if len(parts) == 1 else Joined(parts)
+    return Data(samples, times_s=np.concatenate(times_s), sources=np.concatenate(sources))
+
+
+def _of_files(path: Path, channels: int) -> Data:
+    found = files.found(path, channels)
+    labels = sources = classes = None
+    if all(found.labels):
+        names, labels = np.unique(found.labels, return_inverse=True)
+        classes, labels = tuple(names.tolist()), labels.astype(np.int64)
+    if all(found.speakers):
+        sources = np.unique(found.speakers, return_inverse=True)[1].astype(np.int64)
+    return Data(found.samples, labels, classes, None, sources, tuple(found.skipped))
 
 
 def _check(name: str, images: np.ndarray, labels: np.ndarray | None) -> None:

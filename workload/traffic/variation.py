@@ -1,7 +1,9 @@
-"""The picture that a request is of, from what a trace keeps: `item`, `round`, and how it is worn.
+"""The sample that a request is of, from what a trace keeps: `item`, `round`, how a copy is varied,
+and how it is worn.
 
-An item from 0 on is one of the data's images; its round says how often it has been sent before,
-and from 1 on it is sent varied. Items below 0 are foreign, which no class is like:
+An item from 0 on is one of the data's samples; its round says how often it has been sent before,
+and from 1 on it is sent varied, as `workload.traffic.copies` does it. Items below 0 are foreign
+pictures, which no class is like:
 
 - `noise` (-1): every value at random, seeded by `round`;
 - `inverted` (-2): the negative of the data's image `round`;
@@ -19,32 +21,45 @@ from functools import cache
 import numpy as np
 
 from workload.errors import ParameterError
-from workload.traffic.images import Images
+from workload.samples import Sample, Samples, is_picture
+from workload.traffic.copies import MOVED, vary
 
 NOISE, INVERTED, DIGITS, GRATINGS = -1, -2, -3, -4
 
 FOREIGN = {"noise": NOISE, "inverted": INVERTED, "digits": DIGITS, "gratings": GRATINGS}
 
 
-def picture(images: Images, item: int, round_: int) -> np.ndarray:
-    """The image to send, `(h, w, C)` uint8; foreign ones have the size of the data's first.
+def sample(samples: Samples, item: int, round_: int, copies: str = MOVED) -> Sample:
+    """What to send; foreign pictures, `(h, w, C)` uint8, have the size of the data's first.
 
     Args:
-        images: of the data.
+        samples: of the data.
+        copies: how copies differ, one of `workload.traffic.copies.KINDS`.
     """
     item, round_ = int(item), int(round_)
     rng = np.random.default_rng([round_, abs(item + 1), int(item < NOISE)])
-    if item == NOISE:
-        return rng.integers(0, 256, np.shape(images[0]), np.uint8)
-    if item == GRATINGS:
-        return _grating(np.shape(images[0]), rng)
-    if item == INVERTED:
-        image = 255 - images[round_ % len(images)]
-    elif item == DIGITS:
-        image = _digit(np.shape(images[0]), round_)
+    if item < 0:
+        made: Sample = _foreign(samples, item, round_, rng)
     else:
-        image = images[item]
-    return vary(image, rng) if is_varied(item, round_, len(images)) else image
+        made = samples[item]
+    return vary(made, rng, copies) if is_varied(item, round_, len(samples)) else made
+
+
+def _foreign(samples: Samples, item: int, round_: int, rng: np.random.Generator) -> np.ndarray:
+    shape = np.shape(_picture(samples[0]))
+    if item == NOISE:
+        return rng.integers(0, 256, shape, np.uint8)
+    if item == GRATINGS:
+        return _grating(shape, rng)
+    if item == INVERTED:
+        return 255 - _picture(samples[round_ % len(samples)])
+    return _digit(shape, round_)
+
+
+def _picture(sample: Sample) -> np.ndarray:
+    if not is_picture(sample):
+        raise ParameterError("foreign and worn samples are pictures; the data hold others")
+    return sample
 
 
 def is_varied(item: int, round_: int, data: int) -> bool:
@@ -63,14 +78,6 @@ def pool(item: int, data: int) -> int | None:
     return {INVERTED: data, DIGITS: 1797}.get(item)
 
 
-def vary(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shifted by up to 7 % of its side, turned by up to 8 degrees, 10 % brighter or darker."""
-    from cache_models.data.augmentation import alter  # here: `--help` need not wait for PyTorch
-
-    by = 0.07 * image.shape[0] * rng.uniform(-1, 1, 2)
-    return alter(image, by, rng.uniform(-8, 8), rng.uniform(0.9, 1.1))
-
-
 @cache
 def _digits() -> np.ndarray:
     try:
@@ -82,7 +89,7 @@ def _digits() -> np.ndarray:
     return (load_digits().images * (255 / 16)).astype(np.uint8)
 
 
-def _digit(shape: tuple[int, int, int], which: int) -> np.ndarray:
+def _digit(shape: tuple[int, ...], which: int) -> np.ndarray:
     from PIL import Image
 
     digits = _digits()
@@ -92,7 +99,7 @@ def _digit(shape: tuple[int, int, int], which: int) -> np.ndarray:
     return np.repeat(large[..., None], channels, axis=2)
 
 
-def _grating(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+def _grating(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     height, width, channels = shape
     y, x = np.mgrid[:height, :width]
     angle, period = rng.uniform(0, np.pi), min(height, width) / rng.uniform(2, 10)
@@ -121,27 +128,32 @@ def wear(image: np.ndarray, brightness: float, blur: float, degrees: float) -> n
     return darker.reshape(image.shape)
 
 
-class Pictures(Images):
-    """The pictures of a stream, made when they are asked for.
+class Sent(Samples):
+    """The samples of a stream, made when they are asked for.
 
     Args:
-        images: of the data.
+        samples: of the data.
         items, rounds: of each request, `(n,)`.
         worn: the arguments of `wear` for each, `(n, 3)`; None: none is.
+        copies: how copies differ.
     """
 
     def __init__(
         self,
-        images: Images,
+        samples: Samples,
         items: np.ndarray,
         rounds: np.ndarray,
         worn: np.ndarray | None = None,
+        copies: str = MOVED,
     ) -> None:
-        self._images, self._items, self._rounds, self._worn = images, items, rounds, worn
+        self._samples, self._items, self._rounds = samples, items, rounds
+        self._worn, self._copies = worn, copies
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        made = picture(self._images, self._items[index], self._rounds[index])
-        return made if self._worn is None else wear(made, *self._worn[index].tolist())
+    def __getitem__(self, index: int, /) -> Sample:
+        made = sample(self._samples, self._items[index], self._rounds[index], self._copies)
+        if self._worn is None:
+            return made
+        return wear(_picture(made), *self._worn[index].tolist())

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from cache_models.data.video import VideoOptions, squares
+from cache_models.data.video import VideoOptions, squares, upright
 from cache_models.errors import DataError
-from workload.traffic.images import Images
+from workload.samples import Samples
 
 AHEAD = 100
 """Frames that are rather decoded and dropped than sought."""
 
 
-class Video(Images):
+class Video(Samples):
     """Frames `(h, w, channels)` uint8, 3 or 1 of them.
 
     In order they are decoded once each; out of order a frame is sought from the key frame before
@@ -62,8 +62,8 @@ class Video(Images):
             if frame.pts == self._shown[index]:
                 self._next = index + 1
                 if self._channels == 1:
-                    return frame.to_ndarray(format="gray")[..., None]
-                return frame.to_ndarray(format="rgb24")
+                    return upright(frame.to_ndarray(format="gray"), frame)[..., None]
+                return upright(frame.to_ndarray(format="rgb24"), frame)
         self.close()
         raise DataError(f"{self._path}: frame {index} cannot be decoded again")
 
@@ -86,7 +86,7 @@ class Video(Images):
         self._next = index
 
 
-class Crops(Images):
+class Crops(Samples):
     """Fixed squares of a video's frames, of all or half of the time, frame by frame.
 
     Attributes:

@@ -1,5 +1,6 @@
 """The client hides no stall and loses no error."""
 
+import io
 import json
 import threading
 import time
@@ -13,6 +14,7 @@ from workload.client.protocols import open_inference
 from workload.run.describe import describe
 from workload.run.plot import draw
 from workload.run.report import summary
+from workload.samples import Sound
 
 PICTURES = [np.full((4, 4, 1), i, np.uint8) for i in range(200)]
 
@@ -28,6 +30,7 @@ class Handler(BaseHTTPRequestHandler):
         sent = self.rfile.read(int(self.headers["Content-Length"]))
         server = self.server
         server.requests.append((self.path, sent))
+        server.headers.append(dict(self.headers))
         with server.lock:  # one at a time, as one core would
             server.seen += 1
             if server.seen == 50:
@@ -49,7 +52,7 @@ def server():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.lock, server.seen, server.stall_s, server.refuse = threading.Lock(), 0, 0.0, set()
-    server.body, server.requests, server.answer = b"", [], None
+    server.body, server.requests, server.headers, server.answer = b"", [], [], None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -165,3 +168,28 @@ def test_nobody_there_is_an_error_not_a_crash(tmp_path):
     assert result["latency_ms"] is None  # a refusal is no fast answer
     assert "no connection" in describe(result)
     draw(result, tmp_path / "run.png")
+
+
+def test_keys_travel_with_their_requests(server):
+    keys = [f"camera-{i % 3}" if i % 2 else "" for i in range(20)]
+    server.answer = infer
+    send(url_of(server), PICTURES[:20], None, protocol=open_inference("m"), keys=keys)
+    named = [
+        json.loads(body).get("parameters", {}).get("sequence_id", "") for _, body in server.requests
+    ]
+    assert named == keys
+    server.headers.clear()
+    server.answer = None
+    send(url_of(server), PICTURES[:20], None, keys=keys)
+    assert [headers.get("X-Stream", "") for headers in server.headers] == keys
+
+
+def test_sounds_and_texts_are_sent_as_what_they_are(server):
+    soundfile = pytest.importorskip("soundfile")
+    wave = np.linspace(-1, 1, 800, dtype=np.float32)
+    send(url_of(server), ["a «text»", Sound(wave, 8_000)], None)
+    (_, text), (_, sound) = server.requests
+    assert json.loads(text) == {"text": "a «text»"}
+    assert [h["Content-Type"] for h in server.headers] == ["application/json", "audio/wav"]
+    heard, rate = soundfile.read(io.BytesIO(sound), dtype="float32")
+    assert rate == 8_000 and np.array_equal(heard, wave)

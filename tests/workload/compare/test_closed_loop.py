@@ -45,7 +45,7 @@ def test_all_get_the_same_pictures_and_a_failure_is_counted():
 
     def good(picture, body):
         seen["good"].append(int(picture[0, 0, 0]))
-        assert body.startswith(b"\x89PNG")
+        assert body.content.startswith(b"\x89PNG")
         return int(picture[0, 0, 0]), "base", 1.5
 
     def bad(picture, _):

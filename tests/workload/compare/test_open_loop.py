@@ -11,12 +11,18 @@ URLS = {name: f"http://{name}" for name in ("plain", "gati", "mosec")}
 def test_every_round_sends_all_systems_the_same(monkeypatch):
     sent = []
 
-    def send(url, pictures, due_s, in_flight=64):
+    def send(url, pictures, due_s, in_flight=64, keys=None):
+        assert keys == [f"user-{int(pictures[0][0, 0, 0]) // 10}"] * 5
         sent.append((url, [int(p[0, 0, 0]) for p in pictures], due_s))
         return Answers.none(len(pictures))
 
     monkeypatch.setattr(open_loop, "send", send)
-    rounds = [[np.full((1, 1, 1), 10 * k + i, np.uint8) for i in range(5)] for k in range(8)]
+    rounds = [
+        open_loop.Block(
+            [np.full((1, 1, 1), 10 * k + i, np.uint8) for i in range(5)], [f"user-{k}"] * 5
+        )
+        for k in range(8)
+    ]
     found = open_loop.in_blocks(URLS, rounds, rate_per_s=20, seed=0, gap_s=0)
     assert {name: len(answers) for name, answers in found.items()} == dict.fromkeys(URLS, 8)
     orders = set()

@@ -78,6 +78,7 @@ def options(tmp_path, monkeypatch) -> Options:
         requests=12,
         requests_per_turn=5,
         classes="labels",
+        no_keys=False,
         blocks=2,
         block_seconds=0.25,
         rate=40,

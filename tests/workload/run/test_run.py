@@ -93,8 +93,9 @@ def test_a_run_is_judged_by_the_base_dnn_and_by_true_labels(base, data, tmp_path
 def test_classes_of_a_stream_are_labels_or_the_base_dnns_answers(base, data, classes):
     opened = open_data(str(data), 1)
     stream = "locality:classes=2,mean_stay=1000000"
-    made, present = make_stream(opened, str(data), stream, 200, 0, base, classes)
-    answers = base_answers(base, opened.images[made.items])
+    made = make_stream(opened, str(data), stream, 200, 0, base, classes)
+    present = made.classes
+    answers = base_answers(base, opened.samples[made.stream.items])
     assert len(np.unique(present)) == 2
     assert (len(np.unique(answers)) == 2) == (classes == "answers")
     assert np.array_equal(present, answers) == (classes == "answers")
@@ -165,6 +166,41 @@ def test_static_caches_answer_offline_as_the_cascade_does(base, data, tmp_path):
     assert result["static"]["wrong"] > 0 and result["static"]["version"] == 1
     assert result["static"]["exits"].keys() <= {*version.plan.cut_points, "base"}
     assert result["judged"] == 100 and "static caches, offline" in done.output
+
+
+@pytest.mark.parametrize("protocol", ["predict", "oip"])
+def test_texts_of_users_are_sent_and_judged(tmp_path, monkeypatch, protocol):
+    monkeypatch.setenv("GATI_HOME", str(tmp_path / "home"))
+    said = ["some rain", "rain and rain", "snow", "some snow", "sun", "sun and sun"]
+    (tmp_path / "t.txt").write_text("\n".join(said))
+
+    def answer(_, sent):
+        if protocol == "predict":
+            text = json.loads(sent)["text"]
+            return {"class_id": ("rain" in text, "snow" in text, "sun" in text).index(True)}
+        ids = json.loads(sent)["inputs"][0]["data"]
+        scores = [float(word in ids) for word in (2, 3, 4)]
+        return {"outputs": [{"name": "probabilities", "data": scores}], "parameters": {}}
+
+    def whole(path, sent):
+        given = answer(path, sent) | {"exit": "base"}
+        return given | {"parameters": {"exits": "base"}}
+
+    with serving(whole) as url:
+        result = CliRunner().invoke(
+            cli,
+            [
+                *("run", "--url", url, "--model", "tests.heard:weather", "--protocol", protocol),
+                *("--data", str(tmp_path / "t.txt"), "--stream", "users:topics=1,users=5"),
+                *("--requests", "40", "--out", str(tmp_path / "run.json")),
+            ],
+            catch_exceptions=False,
+        )
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "run.json").read_text())
+    assert (found["answered"], found["wrong"], found["keys"]) == (40, 0, True)
+    assert found["locality"]["same_as_keys_last"] == 1
+    assert "of 5 keys in 100.0%: it never changes" in result.output
 
 
 @pytest.mark.parametrize(

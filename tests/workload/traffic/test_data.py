@@ -1,5 +1,7 @@
 """Data are read when they are asked for, with the labels that are known."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,17 +24,17 @@ def test_a_folder_gives_pictures_of_their_own_size_and_sub_folders_label_them(tm
     data = open_data(str(tmp_path))
     assert data.classes == ("cat", "dog")
     assert data.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert np.array_equal(data.images[0], pictures[1, :5])
+    assert np.array_equal(data.samples[0], pictures[1, :5])
     assert data.true_labels(("dog", "cow", "cat")).tolist() == [2, 2, 2, 0, 0, 0]
     assert data.true_labels(("dog", "cow")) is None
     assert "broken.png" in data.skipped[0]
-    assert open_data(str(tmp_path), channels=1).images[0].shape == (5, 7, 1)
+    assert open_data(str(tmp_path), channels=1).samples[0].shape == (5, 7, 1)
 
 
 def test_pictures_without_sub_folders_have_no_labels(tmp_path, pictures):
     Image.fromarray(pictures[0]).save(tmp_path / "a.png")
     data = open_data(str(tmp_path))
-    assert len(data.images) == 1 and data.labels is None
+    assert len(data.samples) == 1 and data.labels is None
 
 
 def test_arrays_with_and_without_labels(tmp_path, pictures):
@@ -40,7 +42,7 @@ def test_arrays_with_and_without_labels(tmp_path, pictures):
     np.savez(tmp_path / "a.npz", images=pictures, labels=np.arange(6))
     assert open_data(str(tmp_path / "a.npy")).labels is None
     data = open_data(str(tmp_path / "a.npz"))
-    assert np.array_equal(data.images, pictures)
+    assert np.array_equal(data.samples, pictures)
     assert data.true_labels(("one", "two")).tolist() == list(range(6))
 
 
@@ -62,10 +64,10 @@ def film(tmp_path):
 
 def test_crops_of_a_videos_second_half_are_told_frame_by_frame(film):
     data = open_data(f"{film}?crops=2&half=second")
-    assert len(data.images) == 2 * 125
+    assert len(data.samples) == 2 * 125
     assert np.allclose(data.times_s[:4], [0, 0, 0.05, 0.05])
     for frame in (0, 7, 124):
-        left, right = data.images[2 * frame], data.images[2 * frame + 1]
+        left, right = data.samples[2 * frame], data.samples[2 * frame + 1]
         assert left.shape == right.shape == (32, 32, 3)
         assert left[:, :8].mean() == pytest.approx(125 + frame, abs=6)
         assert right[:, -8:].mean() < 10
@@ -73,12 +75,12 @@ def test_crops_of_a_videos_second_half_are_told_frame_by_frame(film):
 
 def test_a_video_gives_its_frames_in_any_order_and_their_times(film):
     data = open_data(str(film))
-    assert len(data.images) == 250 and data.labels is None
+    assert len(data.samples) == 250 and data.labels is None
     assert np.allclose(np.diff(data.times_s), 0.05)
     for i in (3, 4, 240, 110, 4, 249, 0):
-        assert data.images[i].shape == (32, 64, 3)
-        assert abs(data.images[i][:, :24].mean() - i) < 4
-    data.images.close()
+        assert data.samples[i].shape == (32, 64, 3)
+        assert abs(data.samples[i][:, :24].mean() - i) < 4
+    data.samples.close()
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,40 @@ def test_what_cannot_be_used_is_named(tmp_path, name, says):
     np.save(tmp_path / "f.npy", np.zeros((3, 4)))
     with pytest.raises(DataError, match=says):
         open_data(str(tmp_path / name))
+
+
+def test_sounds_are_known_by_folder_and_by_speaker(tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    for speaker, word, rate in (("speaker-2", "yes", 8_000), ("speaker-1", "no", 16_000)):
+        folder = tmp_path / word / speaker
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "1.wav", np.full((rate, 2), 0.25, np.float32), rate)
+    (tmp_path / "yes" / "ab12_nohash_0.wav").write_bytes(b"no sound")
+    data = open_data(str(tmp_path))
+    assert data.classes == ("no", "yes") and data.labels.tolist() == [0, 1]
+    assert data.sources.tolist() == [0, 1] and len(data.skipped) == 1
+    sound = data.samples[0]
+    assert (sound.rate, sound.wave.shape) == (16_000, (16_000,))
+    assert sound.wave.mean() == pytest.approx(0.25)
+
+
+def test_texts_are_lines_with_what_is_said_of_them(tmp_path):
+    lines = '{"text": "rain", "label": 1, "user": "x"}\n{"text": "sun", "label": 0, "user": "y"}\n'
+    (tmp_path / "t.jsonl").write_text(lines)
+    data = open_data(str(tmp_path / "t.jsonl"))
+    assert list(data.samples) == ["rain", "sun"] and data.labels.tolist() == [1, 0]
+    assert data.sources.tolist() == [0, 1]
+    (tmp_path / "wet").mkdir()
+    (tmp_path / "wet" / "a.txt").write_text("some rain\n\nmore rain\n")
+    (tmp_path / "t.jsonl").rename(tmp_path / "dry.txt")
+    folder = open_data(str(tmp_path))
+    assert folder.classes == ("dry", "wet") and folder.labels.tolist() == [0, 0, 1, 1]
+    assert folder.sources is None and "line 2: the text is empty" in folder.skipped[0]
+
+
+def test_a_folder_of_videos_is_as_many_cameras(film, tmp_path):
+    shutil.copy(film, tmp_path / "w.avi")
+    data = open_data(f"{tmp_path}?crops=2&half=first")
+    assert len(data.samples) == 2 * 2 * 125 == len(data.times_s)
+    assert np.bincount(data.sources).tolist() == [125] * 4
+    assert np.array_equal(data.samples[251], data.samples[1])

@@ -20,3 +20,14 @@ def test_locality_is_measured():
     for name in ("reuse_distance_p50", "reuse_distance_p90"):
         assert few[name] < everything[name]
     assert locality.reuse_distances(np.array([4, 7, 4, 4, 7])).tolist() == [2, 1, 3]
+
+
+def test_answers_are_compared_with_those_to_the_same_key():
+    answers, keys = np.array([1, 2, 1, 2, 1, 3]), np.array(["a", "b", "a", "b", "a", "b"])
+    assert locality.same_as_last(answers, keys).tolist() == [True, True, True, False]
+    assert not locality.same_as_last(answers).any()
+    measured = locality.measure(answers, np.array([7, 8, 9, 7, 7, 7]), answers, keys)
+    assert measured["same_as_keys_last"] == 0.75 and measured["same_as_last"] == 0
+    assert measured["items_seen_before"] == 0.5 and measured["item_reuse_distance_p50"] == 1
+    told = locality.describe(measured)
+    assert "same of 2 keys in 75.0%: it changes every 4.0 requests" in told

@@ -5,7 +5,7 @@ import pytest
 
 from workload.errors import ParameterError
 from workload.traffic import streams
-from workload.traffic.variation import NOISE, picture
+from workload.traffic.variation import NOISE, sample
 
 LABELS = np.random.default_rng(0).integers(0, 10, 5_000)
 
@@ -64,7 +64,7 @@ def test_noise_is_no_varied_copy():
     made = streams.make("foreign:at=100", 1000, LABELS, 0)
     assert (made.items == NOISE).sum() == 900
     assert made.varied == 0
-    noise = [picture(np.zeros((1, 8, 8, 1), np.uint8), -1, r) for r in made.rounds[100:]]
+    noise = [sample(np.zeros((1, 8, 8, 1), np.uint8), -1, r) for r in made.rounds[100:]]
     assert len({image.tobytes() for image in noise}) == 900
 
 

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from workload.traffic import streams
-from workload.traffic.variation import Pictures, picture, vary, wear
+from workload.traffic.copies import vary
+from workload.traffic.variation import Sent, sample, wear
 
 
 @pytest.mark.parametrize("kind", ["noise", "inverted", "digits", "gratings"])
 def test_foreign_images_are_of_the_datas_shape_and_never_alike(kind):
     images = np.random.default_rng(0).integers(0, 256, (90, 14, 12, 3), np.uint8)
     made = streams.make(f"foreign:classes=3,at=10,kind={kind}", 150, np.arange(90) % 3, 0)
-    sent = Pictures(images, made.items, made.rounds)
+    sent = Sent(images, made.items, made.rounds)
     assert {one.shape for one in sent} == {(14, 12, 3)}
     assert len({one.tobytes() for one in sent}) == 150
     assert made.varied == (50 if kind == "inverted" else 0)  # 140 negatives of 90 images
@@ -21,7 +22,7 @@ def test_no_picture_is_sent_twice():
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8)
     labels = np.arange(60) % 3
     made = streams.make("iid", 200, labels, 0)
-    sent = [picture(images, i, r) for i, r in zip(made.items, made.rounds, strict=True)]
+    sent = [sample(images, i, r) for i, r in zip(made.items, made.rounds, strict=True)]
     assert len({one.tobytes() for one in sent}) == 200
     assert made.varied == 200 - len(set(made.items))
 
@@ -54,8 +55,8 @@ def test_the_pictures_of_a_drift_differ_more_and_more_from_what_they_are_of():
     made = streams.make("drift:over=30", 60, np.zeros(60, int), 0)
     far = [
         np.abs(sent.astype(float) - images[item]).mean()
-        for sent, item in zip(made.pictures(images), made.items, strict=True)
+        for sent, item in zip(made.samples(images), made.items, strict=True)
     ]
     assert far[0] == 0 and np.mean(far[1:10]) < np.mean(far[11:20]) < np.mean(far[30:])
-    some = made.pictures(images, np.array([5, 40]))
-    assert np.array_equal(some[1], made.pictures(images)[40])
+    some = made.samples(images, np.array([5, 40]))
+    assert np.array_equal(some[1], made.samples(images)[40])

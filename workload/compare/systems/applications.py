@@ -4,13 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cache_models.data.samples import open_samples
+from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.store.versions import CacheVersion, Store
-from workload.compare.systems import front, graphs, stores
+from cache_models.network.description import ModelDescription
+from cache_models.store.version import CacheVersion
+from cache_models.store.versions import Store
+from workload.client.truth import base_answers
+from workload.compare.systems import front, graphs, int8, reuse, stores
 from workload.compare.systems.catalogue import SYSTEMS
 
 WHOLE_APPLICATION = "workload.compare.systems.one_deployment:build"
 CASCADE_APPLICATION = "deployments.app:build"
+FITS = 2_000
+"""Samples, to which the distance at which answers are reused is fitted."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,37 @@ def _one_deployment(name: str, settings: Settings) -> dict[str, Any]:
     if name == "cascade":
         front.make(settings.base, settings.version, settings.device)
         args["front"] = str(front.folder_of(settings.version.plan))
+    if name == "int8":
+        images = open_samples(*_data(settings)).images
+        args["int8"] = str(int8.graph_of(settings.base, images))
+    if (kind := reuse.KINDS.get(name)) is not None:
+        args |= {"reuse": kind, "limit": _near_enough(kind, settings)}
     deployments = [_deployment("Model", settings)]
     return {"import_path": WHOLE_APPLICATION, "args": args, "deployments": deployments}
+
+
+def _data(settings: Settings) -> tuple[str, ModelDescription, Path]:
+    plan = settings.version.plan
+    return plan.data, settings.base.description, settings.folder / "samples"
+
+
+def _near_enough(kind: reuse.Kind, settings: Settings) -> float:
+    """The distance of `reuse.Earlier` at which the plan's promise is kept on its first samples."""
+    samples = open_samples(*_data(settings))
+    order, keys = np.arange(len(samples.images)), [""] * len(samples.images)
+    if samples.streams is not None:
+        order = np.argsort(samples.streams.at, kind="stable")
+        keys = [str(key) for key in samples.streams.keys]
+    if kind == "hash" and samples.images.dtype != np.uint8:
+        raise DataError("only pictures have a perceptual hash")
+    rows = order[:FITS]
+    given = [samples.images[row] for row in rows]
+    answers = base_answers(settings.base, given, settings.device)
+    limits = settings.version.plan.promise.limits
+    found = reuse.fitting(kind, given, [keys[row] for row in rows], answers, limits)
+    if found is None:
+        raise DataError(f"{kind}: at no distance are few enough answers wrong")
+    return found
 
 
 def _late_binding(name: str, settings: Settings) -> dict[str, Any]:

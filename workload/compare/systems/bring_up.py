@@ -16,10 +16,9 @@ from typing import Any
 
 import click
 import httpx
-import numpy as np
 
 from cache_models.errors import CacheModelsError
-from workload.client.protocols import png
+from workload.client.protocols import raw_body
 from workload.compare.systems import mosec_server_names
 from workload.compare.systems.applications import Settings, application
 from workload.compare.systems.catalogue import OWN, RAY, SYSTEMS
@@ -33,6 +32,7 @@ from workload.compare.systems.processes import (
     wait_until_gone,
 )
 from workload.errors import StartError
+from workload.samples import Sample
 
 START_S = 300.0
 LAST_S = 150.0
@@ -51,13 +51,13 @@ RAY_ENVIRONMENT = {
 
 @contextmanager
 def bring_up(
-    names: Sequence[str], settings: Settings, probe: np.ndarray
+    names: Sequence[str], settings: Settings, probe: Sample
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """The URLs of those systems that are ready, and why others are not, by name. Everything is
     stopped at the end, whatever happens.
 
     Args:
-        probe: a picture; a system is ready when it answers it.
+        probe: a sample; a system is ready when it answers it.
     """
     missing: dict[str, str] = {}
     running: dict[str, Running] = {}
@@ -129,12 +129,14 @@ def wait_until_ready(
     return [name for name in urls if name in ready], failed
 
 
-def answers(name: str, url: str, probe: np.ndarray) -> str | None:
+def answers(name: str, url: str, probe: Sample) -> str | None:
     """Why a system does not answer yet; None when it does."""
     try:
         if SYSTEMS[name].late_binding:
             httpx.get(f"{url}/v2/health/ready", timeout=5).raise_for_status()
-        httpx.post(f"{url}/predict", content=png(probe), timeout=10).raise_for_status()
+        body = raw_body(probe)
+        asked = httpx.post(f"{url}/predict", content=body.content, headers=body.headers, timeout=10)
+        asked.raise_for_status()
     except httpx.HTTPError as error:
         return str(error) or type(error).__name__
     return None

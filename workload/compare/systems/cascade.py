@@ -62,7 +62,7 @@ class Cascade(Whole):
         self._size = Preprocessing(card.size)
         self._front = OnnxRuntime(front / GRAPH, THREADS)
 
-    def answer(self, body: bytes) -> dict[str, Any]:
+    def answer(self, body: bytes, stream: str = "") -> dict[str, Any]:
         image = decode(body, self.description)
         planes = self._size.resize(image).transpose(0, 3, 1, 2)
         probabilities, confidence = self._front(planes.astype(np.float32))

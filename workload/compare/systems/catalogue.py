@@ -53,6 +53,10 @@ SYSTEMS = {
         ),
         System("entropy", RAY, "this system, caches trusted by entropy", late_binding=True),
         System("cascade", RAY, "small CNN, then the whole base DNN, one deployment"),
+        System("int8", RAY, "whole base DNN in 8-bit integers, one deployment", by_default=False),
+        System("exact", RAY, "the very same input's answer, or plain", by_default=False),
+        System("hash", RAY, "an answer by perceptual hash, or plain", by_default=False),
+        System("difference", RAY, "the stream's last answer, or plain", by_default=False),
         System("in-process", NONE, "no server"),
     )
 }

@@ -27,7 +27,7 @@ from cache_models.network.engine.export import export
 from cache_models.promise.promise import calibrate
 from cache_models.store.checksums import sha256
 from cache_models.store.plan import Plan
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 from workload.compare.systems.cascade import CARD, GRAPH, WIDTH, Card, read
 
 

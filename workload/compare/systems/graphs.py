@@ -8,7 +8,7 @@ from cache_models.data.datasets import cache_home
 from cache_models.errors import ArtifactError
 from cache_models.store.exporting import ensure
 from cache_models.store.graphs import folder_of, sound
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 
 
 def give(version: CacheVersion, store: Path) -> None:

@@ -5,15 +5,17 @@ in one thread, so that the replica's event loop stays free.
 """
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:  # what a server does not serve it need not load
+    from workload.compare.systems.whole import Whole
 
 
 class Args(BaseModel, extra="forbid"):
@@ -22,6 +24,8 @@ class Args(BaseModel, extra="forbid"):
         store: of the base DNN without caches.
         eager: whether to run the base DNN's module as it is.
         front: folder of a model cascade's CNN; none serves the base DNN alone.
+        int8: graph of the base DNN in integers, to run in its place.
+        reuse, limit: which earlier answers are given once more, as of `reuse.Earlier`; none are.
     """
 
     store: Path
@@ -29,27 +33,41 @@ class Args(BaseModel, extra="forbid"):
     threads: int = 2
     eager: bool = False
     front: Path | None = None
+    int8: Path | None = None
+    reuse: Literal["exact", "hash", "difference"] | None = None
+    limit: float = 0.0
 
 
 class Model:
     def __init__(self, args: Args):
         self._thread = ThreadPoolExecutor(1)
-        self._answer: Callable[[bytes], dict[str, Any]] = self._thread.submit(_load, args).result()
+        self._model = self._thread.submit(_load, args).result()
 
     async def __call__(self, request: Request) -> JSONResponse:
         body = await request.body()
-        loop = asyncio.get_running_loop()
-        return JSONResponse(await loop.run_in_executor(self._thread, self._answer, body))
+        loop, stream = asyncio.get_running_loop(), request.headers.get("x-stream", "")
+        return JSONResponse(
+            await loop.run_in_executor(self._thread, self._model.answer, body, stream)
+        )
 
 
-def _load(args: Args) -> Callable[[bytes], dict[str, Any]]:
-    if args.front is None:
-        from workload.compare.systems.whole import Whole
+def _load(args: Args) -> "Whole":
+    common = args.store, args.device, args.threads
+    if args.front is not None:
+        from workload.compare.systems.cascade import Cascade
 
-        return Whole(args.store, args.device, args.threads, args.eager).answer
-    from workload.compare.systems.cascade import Cascade
+        return Cascade(*common, args.front)
+    if args.int8 is not None:
+        from workload.compare.systems.int8 import Int8
 
-    return Cascade(args.store, args.device, args.threads, args.front).answer
+        return Int8(*common, args.int8)
+    if args.reuse is not None:
+        from workload.compare.systems.reuse import Reuse
+
+        return Reuse(*common, args.reuse, args.limit)
+    from workload.compare.systems.whole import Whole
+
+    return Whole(*common, args.eager)
 
 
 deployment = serve.deployment(max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0.1})(Model)

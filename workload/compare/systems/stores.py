@@ -12,7 +12,8 @@ from cache_models.cache.learned_cache import LearnedCache, Selector
 from cache_models.cache.novelty import NoveltyGate
 from cache_models.follow.said import load_said
 from cache_models.promise.promise import calibrate
-from cache_models.store.versions import CacheVersion, Store
+from cache_models.store.version import CacheVersion
+from cache_models.store.versions import Store
 
 LOG = "traffic.sqlite"
 """Beside the versions, as the trainer calls it."""

@@ -1,6 +1,7 @@
 """The whole base DNN behind one function, as every system without late binding serves it: a store
 without caches has one partition, whose graph is the whole module's. Its servers need no PyTorch."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from cache_models.network.description import ModelDescription
 from cache_models.network.engine.interface import Engine
 from cache_models.network.pixels import open_picture, pixels
+from cache_models.network.tokens import Tokens
+from cache_models.network.waveform import Waveform
 from cache_models.store.graphs import partition_engine
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
@@ -28,9 +31,14 @@ def whole_engine(store: Path, device: str, threads: int) -> Engine:
 
 
 def decode(body: bytes, description: ModelDescription) -> np.ndarray:
-    """A picture as `(1, h, w, 1 or 3)` uint8."""
+    """A picture as `(1, h, w, 1 or 3)` uint8; a sound or a text as `(1, *input_shape)` float32."""
+    match description.reader:
+        case Waveform() as sounds:
+            return sounds.read(body)[None]
+        case Tokens() as texts:
+            return texts.read(json.loads(body)["text"])[None]
     preprocessing = description.preprocessing
-    assert preprocessing is not None, "systems are compared on pictures"
+    assert preprocessing is not None, "tensors are not sent to systems that are compared"
     picture = open_picture(body)
     return pixels(picture, len(preprocessing.mean), preprocessing.background)[None]
 
@@ -72,11 +80,15 @@ class Whole:
         for _ in range(WARM_UP):
             self._engine(zeros)
 
-    def answer(self, body: bytes) -> dict[str, Any]:
+    def answer(self, body: bytes, stream: str = "") -> dict[str, Any]:
+        """
+        Args:
+            stream: that the request names; empty for none.
+        """
         return self.about(decode(body, self.description))
 
     def about(self, image: np.ndarray) -> dict[str, Any]:
-        """The answer to a decoded picture `(1, h, w, 1 or C)` uint8."""
+        """The answer to a decoded picture `(1, h, w, 1 or C)` uint8, or a ready input."""
         class_ids, probabilities = self._engine(self.description.inputs(image))
         return reply(self.description, int(class_ids[0]), probabilities, "base")
 

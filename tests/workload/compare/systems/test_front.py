@@ -5,7 +5,7 @@ import numpy as np
 from cache_models.bench.evaluation import base_answers
 from cache_models.network.base_dnn import load
 from cache_models.promise.promise import Limits
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 from tests.plans import plan_for
 from tests.tiny import images
 from workload.client.protocols import png

@@ -12,7 +12,8 @@ from cache_models.network.base_dnn import load
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
 from cache_models.store import exporting
 from cache_models.store.graphs import folder_of
-from cache_models.store.versions import CacheVersion, Store
+from cache_models.store.version import CacheVersion
+from cache_models.store.versions import Store
 from tests.plans import plan_for
 from tests.tiny import images
 from workload.client.protocols import png
@@ -45,11 +46,11 @@ def whole(version, tmp_path_factory) -> Path:
 
 
 def in_one_deployment(whole, monkeypatch):
-    return one_deployment._load(one_deployment.Args(store=whole, threads=1))
+    return one_deployment._load(one_deployment.Args(store=whole, threads=1)).answer
 
 
 def eager(whole, monkeypatch):
-    return one_deployment._load(one_deployment.Args(store=whole, threads=1, eager=True))
+    return one_deployment._load(one_deployment.Args(store=whole, threads=1, eager=True)).answer
 
 
 def in_litserve(whole, monkeypatch):
