@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from cache_models.network.description import ModelDescription
 from cache_models.network.tokens import Tokens
 from cache_models.network.waveform import Waveform
+from cache_models.zoo.sentences import described
+from cache_models.zoo.sentences.network import SentenceClassifier, Size
 
 RATE = 8_000
 TONES = ("low", "middle", "high")
@@ -72,3 +74,10 @@ def weather() -> tuple[nn.Module, ModelDescription]:
 def tone(which: int, rate: int = 44_100) -> np.ndarray:
     """A second of it."""
     return (0.3 * np.sin(2 * np.pi * HERTZ[which] * np.arange(rate) / rate)).astype(np.float32)
+
+
+def sentences() -> tuple[nn.Module, ModelDescription]:
+    """The example's class, small, with random weights."""
+    torch.manual_seed(0)
+    size = Size(vocabulary=len(WORDS), positions=8, width=32, hidden=64, heads=4, layers=3)
+    return SentenceClassifier(3, size), described(Tokens(TOKENIZER, 8), WEATHERS)

@@ -37,8 +37,9 @@ class FakeLookup:
 
     def __init__(self, below: float, fail: bool = False, delay_s: float = 0):
         self.below, self.fail, self.delay_s, self.calls = below, fail, delay_s, 0
+        self.streams = []
 
-    async def run(self, features, version, threshold, resized):
+    async def run(self, features, version, threshold, resized, stream, at):
         self.calls += 1
         self.resized, self.asked_with = resized, (version, threshold)
         if self.delay_s:
@@ -47,7 +48,9 @@ class FakeLookup:
             raise RuntimeError("lost")
         n = len(features)
         sure = np.tile([1.0, 0.0], (n, 1))
-        return Verdict(features[:, 0] < self.below, np.zeros(n, int), sure, features[:, 0])
+        hits, vectors = features[:, 0] < self.below, features if stream else None
+        self.streams.append((stream, at))
+        return Verdict(hits, np.zeros(n, int), sure, features[:, 0], vectors)
 
     async def prepare(self, version):
         if self.fail:
@@ -59,7 +62,7 @@ class FakePlace:
     """Of caches at the cut points `names`."""
 
     def __init__(self, names, lookups):
-        self.lookups = list(lookups)
+        self.lookups, self.told = list(lookups), []
         self.partitions = [FakePartition() for name in names if name != "input"]
         self.partitions.append(FakePartition(last=True))
 
@@ -71,13 +74,17 @@ class FakePlace:
         async with asyncio.timeout(timeout_s):
             return await fake.run(*message)
 
+    def tell(self, stage, message):
+        self.told.append((stage.name, message))
+
     async def prepare(self, version):
         await asyncio.gather(*(lookup.prepare(version) for lookup in self.lookups))
 
 
-def cascade_for(names, place, lookup_timeout_s=None, speculation=None) -> Cascade:
-    """Of caches at the cut points `names` in version 7, with two classes."""
-    stages = plan_for(names).stages()
+def cascade_for(names, place, lookup_timeout_s=None, speculation=None, remember=()) -> Cascade:
+    """Of caches at the cut points `names` in version 7, with two classes; those at `remember` have
+    a memory of streams."""
+    stages = plan_for(names, remember=remember).stages()
     if lookup_timeout_s is None and any(lookup.delay_s > 1 for lookup in place.lookups):
         lookup_timeout_s = 0.05
     return Cascade(stages, 2, place, Control(7), lookup_timeout_s, speculation)

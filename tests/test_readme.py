@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from deployments.config import AppArgs
+from deployments.gati import cli
 
 ROOT = Path(__file__).parents[1]
 ROOMS = "cache_models", "deployments", "workload", "tests"
@@ -45,9 +46,11 @@ def table_of_keys(page: Path) -> dict[str, object]:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """Every `python -m <room> …` of a page, in code blocks and in code within a line."""
-    found = re.findall(r"python -m ((?:cache_models|deployments|workload) [a-z][^\n`]*)", text)
-    return (shlex.split(command, comments=True) for command in found)
+    """Every `python -m <room> …` and `gati …` of a page, in code blocks and in code within a
+    line."""
+    rooms = r"python -m ((?:cache_models|deployments|workload) [a-z][^\n`]*)"
+    found = re.findall(rf"{rooms}|(?:^|`|&& )(gati [a-z][^\n`]*)", text, re.M)
+    return (shlex.split("".join(command), comments=True) for command in found)
 
 
 def headings(text: str) -> set[str]:
@@ -108,11 +111,13 @@ def test_named_modules_and_what_is_in_them_exist(page):
 @of_every_page
 def test_commands_and_their_options_exist(page):
     for room, name, *arguments in commands(page.read_text()):
-        group = import_module(f"{room}.__main__").cli
-        command = group.commands.get(name)
-        assert command, f"python -m {room} has no {name}"
-        _, left, _ = command.make_parser(click.Context(command)).parse_args(arguments)
-        assert not left, f"python -m {room} {name} takes no {left}"
+        group = cli if room == "gati" else import_module(f"{room}.__main__").cli
+        command = group.get_command(click.Context(group), name)
+        assert command, f"{room} has no {name}"
+        context = click.Context(command, resilient_parsing=True)
+        _, left, _ = command.make_parser(context).parse_args(arguments)
+        positional = [p for p in command.params if isinstance(p, click.Argument)]
+        assert not left or positional, f"{room} {name} takes no {left}"
 
 
 @of_every_page

@@ -10,6 +10,7 @@ from cache_models.network.stages import INPUT
 from cache_models.promise.promise import Limits
 from cache_models.store.plan import HopCost
 from cache_models.store.versions import Store
+from tests.traces import finished  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A real `serve run` with a Ray of its own, into which tests deploy their applications.
 
-1. It starts with the first application that a test asks for, by the README's command, with
+1. It starts with the first application that a test asks for, as `gati serve` does, with
    `serve_config.yaml` but for the applications, on ports that nobody else uses.
 2. Later ones are deployed into it by Serve's REST API, and removed when their tests are over.
 3. In the end, whatever happened, it is interrupted as a user would do it, and then whatever it has
@@ -22,25 +22,22 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import yaml
+
+from deployments.starting import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "for-the-tests"
 STARTED_S, STOPPED_S = 120.0, 60.0
 READY_S = 300.0
 """Slices may have to be exported first."""
+UNTRACED = {"enabled": False}
 MARK = "GATI_HOME"
 """A variable that all processes of a server inherit, whose value tells them from all others."""
-
-
-def readme_flags() -> dict[str, str]:
-    """The variables that the README's command sets."""
-    lines = (ROOT / "README.md").read_text().splitlines()
-    command = next(line for line in lines if line.endswith("serve run serve_config.yaml"))
-    return dict(re.findall(r"(RAY_\w+)=(\S+)", command))
 
 
 class Server:
@@ -54,6 +51,9 @@ class Server:
         url: of the proxy.
         grpc: host and port of gRPC's.
         environment: of a program that is to meet this Ray.
+        discovery: file in which Ray says where its metrics are to be had.
+        traces: folder of files with spans.
+        logs: folder of Serve's logs.
     """
 
     def __init__(self, folder: Path):
@@ -66,14 +66,20 @@ class Server:
         self._config["http_options"]["port"] = http
         self._config["grpc_options"]["port"] = grpc
         self._applications: dict[str, dict] = {}
+        self._tracing = UNTRACED
         self._process: subprocess.Popen | None = None
+        self._joins = False  # rather than that it starts Ray
+        session = self._ray_folder / "ray" / "session_latest"
+        self.discovery = session / "prom_metrics_service_discovery.json"
+        self.traces, self.logs = Path(self._home) / "traces", session / "logs" / "serve"
         self.address = f"127.0.0.1:{gcs}"
         host = self._config["http_options"]["host"]
         self.url, self.grpc = f"http://{host}:{http}", f"{host}:{grpc}"
         self.environment = {
             **os.environ,
-            **readme_flags(),
+            **ENVIRONMENT,
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
+            "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_replica + 999),
             "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first_replica + 1000),
@@ -105,7 +111,7 @@ class Server:
             return subprocess.Popen(
                 [str(Path(sys.executable).with_name("serve")), "run", str(file)],
                 cwd=ROOT,
-                env={k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"},
+                env=self.environment if self._joins else without_address(self.environment),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # who interrupts the tests lets them end it in order
@@ -118,12 +124,16 @@ class Server:
         return "Submitted deploy config successfully" in log
 
     @contextmanager
-    def application(self, application: dict) -> Iterator[str]:
+    def application(self, application: dict, tracing: dict | None = None) -> Iterator[str]:
         """The URL of an entry of `applications` in `serve_config.yaml`, from when it is ready until
-        it is removed."""
+        it is removed.
+
+        Args:
+            tracing: `tracing_config`, which replicas read when they start.
+        """
         name, prefix = application["name"], application["route_prefix"]
         is_first = self._process is None
-        self._applications[name] = application
+        self._applications[name], self._tracing = application, tracing or UNTRACED
         self.start()
         try:
             if not is_first:
@@ -139,7 +149,10 @@ class Server:
             wait_until(lambda: name not in self._running(), f"{name} does not go, see {self._log}")
 
     def _configured(self) -> dict:
-        return self._config | {"applications": list(self._applications.values())}
+        return self._config | {
+            "applications": list(self._applications.values()),
+            "tracing_config": self._tracing,
+        }
 
     def _deploy(self) -> None:
         answer = self._dashboard.put("/api/serve/applications/", json=self._configured())
@@ -174,7 +187,7 @@ class Server:
         """Likewise, of the one that lives."""
         return self._living("Trainer", f"::{application}::")
 
-    def _living(self, class_name: str, in_name: str = "") -> dict[str, int]:
+    def _living(self, class_name: str, in_name: str = "", what: str = "pid") -> dict[str, Any]:
         wanted = {
             "filter_keys": "class_name",
             "filter_predicates": "=",
@@ -183,7 +196,7 @@ class Server:
         answer = self._dashboard.get("/api/v0/actors", params=wanted)
         assert answer.status_code == 200, answer.text
         return {
-            actor["actor_id"]: actor["pid"]
+            actor["actor_id"]: actor[what]
             for actor in answer.json()["data"]["result"]["result"]
             if actor["state"] == "ALIVE" and in_name in actor["name"]
         }
@@ -199,11 +212,17 @@ class Server:
                 self._process.kill()
         for file in Path("/proc").glob("[0-9]*/environ"):
             try:
-                if f"{MARK}={self._home}" in file.read_text(errors="replace").split("\0"):
+                environment = file.read_text(errors="replace").split("\0")
+                if any(entry.startswith(f"{MARK}={self._home}") for entry in environment):
                     os.kill(int(file.parent.name), signal.SIGKILL)
             except OSError:  # it has ended, or is another user's
                 continue
         shutil.rmtree(self._ray_folder, ignore_errors=True)
+
+
+def without_address(environment: dict[str, str]) -> dict[str, str]:
+    """Of a program that is to start a Ray of its own."""
+    return {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
 
 
 def free_ports(count: int) -> list[int]:
@@ -215,7 +234,7 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], bool], what: object, seconds: float = 120) -> None:
     """Returns as soon as the condition holds; fails, saying `what` is wrong, if it never does."""
     deadline = time.monotonic() + seconds
     while not condition():

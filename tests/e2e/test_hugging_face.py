@@ -5,32 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from cache_models.build.cold_start import cold_start
 from cache_models.network.base_dnn import load
-from cache_models.promise.promise import Limits
-from cache_models.store.plan import HopCost
-from cache_models.store.versions import Store
 from cache_models.zoo.hugging_face import TEXT_INPUTS
+from tests.e2e.conftest import cold_application
 from workload.client.protocols import png
 
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-def application(name, folder):
-    store = Store(folder / name)
-    cold_start(load(f"cache_models.zoo.hugging_face:{name}"), store, Limits(), HopCost())
-    return {
-        "name": name,
-        "route_prefix": f"/{name}",
-        "import_path": "deployments.app:build",
-        "args": {
-            "name": name,
-            "model": f"cache_models.zoo.hugging_face:{name}",
-            "store": str(store.folder),
-            "retraining": {"rounds": False},
-        },
-    }
 
 
 def answers(base, inputs) -> np.ndarray:
@@ -41,7 +22,7 @@ def answers(base, inputs) -> np.ndarray:
 def test_a_vit_classifies_pictures(server, tmp_path):
     base = load("cache_models.zoo.hugging_face:vit")
     pictures = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
-    with server.application(application("vit", tmp_path)) as url:
+    with server.application(cold_application("cache_models.zoo.hugging_face:vit", tmp_path)) as url:
         given = [
             httpx.post(f"{url}/predict", content=png(picture), timeout=60).json()["class_id"]
             for picture in pictures
@@ -61,7 +42,9 @@ def test_a_bert_takes_ids_and_mask(server, tmp_path):
         }
         for i, name in enumerate(TEXT_INPUTS)
     ]
-    with server.application(application("bert", tmp_path)) as url:
+    with server.application(
+        cold_application("cache_models.zoo.hugging_face:bert", tmp_path)
+    ) as url:
         reply = httpx.post(f"{url}/v2/models/bert/infer", json={"inputs": tensors}, timeout=60)
     outputs = {output["name"]: output["data"] for output in reply.json()["outputs"]}
     probabilities = np.reshape(outputs["probabilities"], (4, 5))

@@ -29,6 +29,7 @@ from workload.client.protocols import png
 
 KILLS = int(os.environ.get("GATI_KILLS", 2))
 NAME = "kills"
+EPSILON = 0.1
 EVERYWHERE_S = 10.0
 """From when the process that was killed has been replaced."""
 ROWS = 2
@@ -39,11 +40,15 @@ SEEDS = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
+    return learning_store(tmp_path_factory.mktemp("kills") / "store")
+
+
+def learning_store(folder) -> Store:
     """Of untrained caches, so that whatever a round learns is better; the base DNN seems slow."""
-    store = Store(tmp_path_factory.mktemp("kills") / "store")
+    store = Store(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cold_start, "survey", lambda *a: replace(survey(*a), base_ms=10_000.0))
-        limits = Limits(max_disagreement=0.1, max_class_disagreement=0.3)
+        limits = Limits(max_disagreement=EPSILON, max_class_disagreement=0.3)
         cold_start.cold_start(load("tests.tiny:tiny"), store, limits, HopCost(), [INPUT])
     return store
 

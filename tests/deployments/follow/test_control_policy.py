@@ -6,7 +6,7 @@ import numpy as np
 
 from cache_models.cascade import Control
 from cache_models.promise.promise import PATH
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 from deployments.config import AppArgs
 from deployments.follow.control_policy import ControlPolicy
 from tests.deployments.follow.observed import observation, report

@@ -127,3 +127,27 @@ def test_requests_are_sampled_at_the_rate_that_is_wanted():
 def test_nothing_is_sampled_where_caches_are_off_for_good():
     router = Router(wanted=Instructions("off", 1.0, judge=True, control=Control(7, on=False)))
     assert router.sampler.choose() == 0.0
+
+
+def test_every_sample_that_was_taken_is_finished_dropped_or_waits():
+    async def run():
+        router = Router(sampling={"rate": 1.0, "max_backlog": 1, "min_rate": 1.0})
+        router.client.instructions = router.client.instructions._replace(sample_rate=1.0)
+        for row in range(2):
+            assert router.sampler.choose() == 1.0
+            await router.answer(row, 1.0)
+        assert router.sampler.counts() == {"taken": 2, "finished": 0, "dropped": 0, "waiting": 2}
+        trace = Trace(False, control=Control(7))
+        answers = Answers(np.empty(0), np.empty((0, 2)), [], 7)
+        while router.sampler.choose():  # until there is no room
+            router.sampler.add(trace, answers, 1.0, 1)
+        assert router.sampler.counts()["dropped"] == 1
+        async with asyncio.timeout(10):
+            while router.sampler.counts()["waiting"]:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return router.sampler.counts()
+
+    counts = asyncio.run(run())
+    assert counts["finished"] >= 2 and counts["dropped"] >= 1
+    assert counts["taken"] == counts["finished"] + counts["dropped"]

@@ -23,6 +23,7 @@ from cache_models.store.versions import Store
 from deployments.config import AppArgs
 from deployments.follow import learner, schedule
 from deployments.follow import trainer as module
+from deployments.follow.ownership import Ownership
 from deployments.follow.trainer import Trainer
 from tests.deployments.follow.observed import observation, report
 from tests.tiny import images
@@ -55,6 +56,15 @@ def cold(tmp_path_factory):
 def copied(store, folder):
     shutil.copytree(store.folder, folder / "copy")
     return Store(folder / "copy")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def owner():
+    """A trainer that has crashed holds no store any more; here it does, for it was in this
+    process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ownership, "mine", lambda self: True)
+        yield
 
 
 @pytest.fixture
@@ -266,6 +276,9 @@ def test_the_guard_switches_a_version_off_and_that_survives_a_crash(learned):
         trainer = trainer_for(learned)
         wrong = observation(1, said=0, version=2, weight=10.0)
         now = await trainer.exchange(report([wrong] * 30, 300))
+        # Once it is written down: two trainers are never at work on one log.
+        await until(lambda: asyncio.sleep(0.05, trainer._state.watch), lambda w: w and w["alarms"])
+        await trainer.set_mode("serve")
         return now, await until(
             lambda: trainer_for(learned).exchange(report()), lambda again: not again.control.on
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cache_models.promise.promise import PATH
-from cache_models.store.versions import CacheVersion
+from cache_models.store.version import CacheVersion
 from deployments.config import GuardArgs, Sampling
 from deployments.follow.watch import Watch
 from tests.deployments.follow.observed import observation
@@ -47,7 +47,9 @@ def test_bad_caches_go_off_until_they_are_proven(watch):
     assert not observe(watch, 0.02, 3000)
     assert observe(watch, 0.0, 4000)
     assert watch.alarms == 1
-    assert watch.status()["recent"]["disagreement"] == 0
+    recent = watch.status()["recent"]
+    assert recent["disagreement"] == recent["disagreement_lower"] == 0
+    assert 0 < recent["disagreement_upper"] < watch.status()["max_disagreement"] == 0.01
 
 
 def test_too_few_samples_switch_caches_off(watch):

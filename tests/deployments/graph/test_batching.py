@@ -41,7 +41,7 @@ def gathered(slow, max_rows, *requests):
     replies = [batching.submit(np.array([[0]]))]
     assert slow.begun.wait(10)
     replies += [batching.submit(np.array(rows)[:, None], *args) for rows, *args in requests]
-    assert batching.ongoing == len(replies)
+    assert batching.queued == len(replies) - 1
     return batching, replies
 
 
@@ -52,7 +52,8 @@ def test_requests_that_wait_are_computed_together_and_each_gets_its_rows(slow):
     assert slow.calls == [([0], ()), ([1, 2, 3, 4], (0,))]
     assert [len(r.result().queued_ms) for r in replies] == [1, 1, 2, 1]
     wait(replies)
-    assert batching.ongoing == 0
+    assert (batching.queued, batching.batches, batching.rows) == (0, 2, 5)
+    assert batching.compute_s > 0
 
 
 def test_what_is_not_alike_is_computed_apart_in_order(slow):

@@ -15,8 +15,9 @@ def test_a_hop_is_told_apart_from_waiting_and_computing():
     with timeline.step("decode"):
         pass
     ones = np.ones(2, np.float32)
+    verdict = Verdict(ones, ones, ones, ones, queued_ms=0.5 * ones, compute_ms=ones)
     time.sleep(0.005)
-    timeline.hop("Lookup0", begin, Verdict(ones, ones, ones, ones, 0.5 * ones, ones), 2)
+    timeline.hop("Lookup0", begin, verdict, 2)
     timeline.hop("Lookup1", time.perf_counter(), None, 1)
     lookup, decode, failed = timeline.told()
     assert (lookup["step"], decode["step"], failed["step"]) == ("Lookup0", "decode", "Lookup1")

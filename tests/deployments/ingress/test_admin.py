@@ -1,9 +1,13 @@
 """Operators need the token; what they ask for wrongly is named."""
 
+import asyncio
+from collections import Counter
+
 import pytest
 
 from deployments.ingress import admin
 from deployments.ingress.errors import InvalidInput, NotFound
+from tests.deployments.ingress.test_endpoints import Client, FakeService
 
 
 def test_without_a_token_there_is_nothing_here():
@@ -20,6 +24,24 @@ def test_another_token_is_refused(header):
 
 def test_the_token_opens():
     admin.check_token("Bearer secret", "secret")
+
+
+def test_guessing_is_slow_and_does_not_lock_out_for_long(monkeypatch):
+    monkeypatch.setenv(admin.TOKEN, "secret")
+    monkeypatch.setattr(admin, "WRONG_S", 0.2)
+    client = Client(FakeService())
+
+    async def ask(token):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return (await client.ask("GET", "/admin/rounds", headers=headers)).status_code
+
+    async def guess():
+        guesses = await asyncio.gather(*(ask(f"secre{i}") for i in range(50)), ask(None))
+        return Counter(guesses), await ask("secret")
+
+    guesses, then = asyncio.run(guess())
+    assert guesses[401] <= admin.MOST_WRONG + 1 and guesses[429] >= 50 - admin.MOST_WRONG
+    assert then == 200
 
 
 @pytest.mark.parametrize(

@@ -41,19 +41,20 @@ class FakeBusy:
 class Served:
     """One cache, which hits below 10, and all around it."""
 
-    def __init__(self, max_rows=1000, timeout_s=60.0, delay_s=0.0):
+    def __init__(self, max_rows=1000, delay_s=0.0):
         self.lookup = FakeLookup(10, delay_s=delay_s)
         self.place = FakePlace(("early",), [self.lookup])
         self.sampling, self.stats = FakeSampling(), Stats()
         cascade = cascade_for(("early",), self.place, lookup_timeout_s=60.0)
         self.busy = FakeBusy()
         self.answering = Answering(
-            cascade, self.sampling, self.stats, lambda _: max_rows, timeout_s, self.busy
+            cascade, self.sampling, self.stats, lambda _: max_rows, self.busy
         )
 
     def answer(self, batch=BATCH, use_caches=True, stream=""):
         timeline = Timeline(time.perf_counter())
-        return asyncio.run(self.answering.answer(Input(batch), use_caches, timeline, stream))
+        given = Input(batch), use_caches, timeline, stream, 60.0
+        return asyncio.run(self.answering.answer(*given))
 
     @property
     def counted(self):
@@ -117,9 +118,9 @@ def test_the_first_error_is_raised_as_it_is(rows):
 
 
 def test_the_deadline_counts_from_the_requests_start():
-    served = Served(timeout_s=50.0)
+    served = Served()
     timeline = Timeline(time.perf_counter() - 20)
-    asyncio.run(served.answering.answer(Input(BATCH[:1]), False, timeline))
+    asyncio.run(served.answering.answer(Input(BATCH[:1]), False, timeline, "", 50.0))
     assert 29 < served.place.partitions[0].timeout_s < 30.1
 
 

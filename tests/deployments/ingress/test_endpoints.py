@@ -14,15 +14,17 @@ from PIL import Image
 from cache_models.cascade import Answers
 from cache_models.network.description import ModelDescription
 from cache_models.network.preprocessing import Preprocessing
-from deployments.config import HttpLimits
+from deployments.config import HttpLimits, LoadLimits
 from deployments.ingress.admin import TOKEN
 from deployments.ingress.endpoints import build
 from deployments.ingress.errors import NOTHING_HERE, Conflict, Unavailable
 from deployments.ingress.inputs import Inputs
+from deployments.ingress.load import Load
 from deployments.ingress.stats import Report, Stats, merge, traffic
 from deployments.ingress.workers import Workers
 from deployments.transport.errors import Failed, Lost, Refused
 from tests.deployments.ingress.test_decoding import encode
+from tests.plans import plan_for
 
 PICTURE = encode(Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)))
 TENSOR = {"name": "image", "shape": [2, 1, 1, 1], "datatype": "UINT8", "data": [1, 2]}
@@ -32,20 +34,25 @@ OPERATOR = {"Authorization": "Bearer secret"}
 class FakeService:
     """Says that everything is a dog, or raises `error`."""
 
-    def __init__(self, timeout_s: float = 60, **limits):
+    def __init__(self, timeout_s: float = 60, load: LoadLimits | None = None, **limits):
         self.name = "pets"
         self.limits = HttpLimits(timeout_s=timeout_s, **limits)
         self.description = ModelDescription((3, 8, 8), ("cat", "dog"), Preprocessing((8, 8)))
+        self.plan, self.leaving = plan_for(["input"], classes=("cat", "dog")), False
         self.workers = Workers()
         self.inputs = Inputs(self.description, self.limits, self.workers)
         self.error: Exception | None = None
+        self.load = Load(load or LoadLimits())
         self.streams: list[str] = []
+        self.timeouts_s: list[float] = []
         self.stats, self.asked, self.wait = Stats(), [], asyncio.Event()
         self.wait.set()
 
-    async def answer(self, given, use_caches, timeline, stream):
+    async def answer(self, given, use_caches, timeline, stream, timeout_s):
         self.streams.append(stream)
-        await self.wait.wait()
+        self.timeouts_s.append(timeout_s)
+        with self.load.admitted(stream):
+            await self.wait.wait()
         if self.error is not None:
             raise self.error
         rows = len(given.batch)
@@ -60,7 +67,14 @@ class FakeService:
     async def report(self):
         known = traffic(merge([self.stats.snapshot({}, {})])).model_dump(exclude_unset=True)
         return Report(
-            routers=1, **known, model="pets", guard={"caches": "on"}, cache_version=3, plan={}, x=1
+            routers=1,
+            stages={},
+            **known,
+            model="pets",
+            guard={"caches": "on"},
+            cache_version=3,
+            plan={},
+            x=1,
         )
 
     async def ask_trainer(self, method, *args):
@@ -68,6 +82,9 @@ class FakeService:
             raise self.error
         self.asked.append((method, *args))
         return [{"a": 1}] if method in ("versions", "rounds") else {"method": method}
+
+    async def forget_streams(self):
+        self.asked.append(("forget_streams",))
 
     def count_error(self, status):
         self.stats.count_error(status)
@@ -85,11 +102,11 @@ class Client:
         self._transport = httpx.ASGITransport(build(service), raise_app_exceptions=False)
 
     def request(self, method: str, path: str, **more) -> httpx.Response:
-        async def ask():
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://x") as client:
-                return await client.request(method, path, **more)
+        return asyncio.run(self.ask(method, path, **more))
 
-        return asyncio.run(ask())
+    async def ask(self, method: str, path: str, **more) -> httpx.Response:
+        async with httpx.AsyncClient(transport=self._transport, base_url="http://x") as client:
+            return await client.request(method, path, **more)
 
     def get(self, path: str, **more) -> httpx.Response:
         return self.request("GET", path, **more)
@@ -213,7 +230,7 @@ def test_a_replica_that_was_lost_at_the_deadline_was_too_late():
         ("PUT", "/nowhere", 404, NOTHING_HERE),
         ("POST", "/predict/", 404, f"{NOTHING_HERE}, without a slash at the end"),
         ("GET", "/v2/health/live/", 404, "without a slash at the end"),
-        ("GET", "//", 404, NOTHING_HERE),
+        ("POST", "/", 405, "POST is not for this path; it may be GET, HEAD"),
         ("GET", "/redoc", 404, NOTHING_HERE),
         ("GET", "/static-offline-docs/nothing", 404, NOTHING_HERE),
         ("DELETE", "/static-offline-docs/swagger-ui.css", 405, "it may be GET, HEAD"),

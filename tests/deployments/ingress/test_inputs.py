@@ -22,6 +22,7 @@ from deployments.ingress.inputs import (
     INLINE_TEXT_BYTES,
     Inputs,
 )
+from deployments.ingress.multipart import file_in
 from deployments.ingress.open_inference import rest
 from deployments.ingress.workers import Workers
 
@@ -141,8 +142,11 @@ def test_a_large_webp_is_decoded_in_another_process_and_looks_the_same(read, mon
     monkeypatch.delattr(inputs, "decode")
     form = {"content-type": "multipart/form-data; boundary=b"}
     head = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
+    parsed = []
+    monkeypatch.setattr(inputs, "file_in", lambda *args: parsed.append(1) or file_in(*args))
     for headers, sent in (({}, body), (form, head + body + b"\r\n--b--\r\n")):
         given, _ = read(lambda reader, h=headers, s=sent: reader.file(h, s))
+        assert parsed.pop() and not parsed  # once
         assert given.resized
         assert np.array_equal(given.batch, here.batch)
     with pytest.raises(RequestError, match="the image is damaged: ") as caught:

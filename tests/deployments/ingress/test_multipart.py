@@ -75,6 +75,20 @@ def test_headers_of_a_part_are_written_in_any_case_and_its_content_in_any_encodi
     assert file_in(*form((headers, base64.b64encode(IMAGE))), "image") == IMAGE
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 56, 57, 58, 5120, 200_000])
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_base64_has_line_breaks_as_mime_writes_it(length, end):
+    image = (IMAGE * 40)[:length]
+    written = base64.encodebytes(image).replace(b"\n", end)
+    named = part("image", written, "\r\nContent-Transfer-Encoding: base64")
+    assert file_in(*form(part("note", b"x"), named), "image") == image
+
+
+def test_quoted_printable_is_read_as_well():
+    named = part("image", b"a=3Db=\r\nc", "\r\nContent-Transfer-Encoding: quoted-printable")
+    assert file_in(*form(named), "image") == b"a=bc"
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "message"),
     [
@@ -87,9 +101,10 @@ def test_headers_of_a_part_are_written_in_any_case_and_its_content_in_any_encodi
         (({"content-type": "multipart/form-data; boundary=b"}, b""), 400, "cannot be read"),
         (({"content-type": "multipart/form-data; boundary=b"}, b"no form"), 400, "cannot be read"),
         ((form(part("image"))[0], form(part("image"))[1][:-20]), 400, "before its last boundary"),
-        (form(("X: y", IMAGE)), 400, "cannot be read"),
-        (form(part("image", b"%", "\r\nContent-Transfer-Encoding: base64")), 400, "read"),
-        (form(part("image", b"%", "\r\nContent-Transfer-Encoding: zip")), 400, "read"),
+        (form(("X: y", IMAGE)), 400, "cannot be read: its part 1 has no name"),
+        (form(part("image", b"%", "\r\nContent-Transfer-Encoding: base64")), 400, "as base64"),
+        (form(part("image", b"YWJ", "\r\nContent-Transfer-Encoding: base64")), 400, "as base64"),
+        (form(part("image", b"%", "\r\nContent-Transfer-Encoding: zip")), 400, "may be 7bit, 8bit"),
         (form(*[part("a", b"")] * 1001), 400, "more than 1000 parts"),
     ],
 )

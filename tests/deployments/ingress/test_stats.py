@@ -1,6 +1,6 @@
 """Stats of several routers add up."""
 
-from deployments.ingress.stats import Stats, merge, traffic
+from deployments.ingress.stats import Stats, merge, together, traffic
 
 
 def test_counts_and_latencies_of_all_routers_are_one():
@@ -31,3 +31,19 @@ def test_without_requests_there_is_no_hit_rate():
     nothing = traffic(merge([Stats().snapshot({}, {})])).model_dump(exclude_unset=True)
     assert nothing["hit_rate"] is None
     assert nothing["latency_ms"] == {"count": 0}
+
+
+def test_samples_queues_and_replicas_add_up():
+    samples = {"taken": 5, "finished": 3, "dropped": 1, "waiting": 1}
+    one = Stats().snapshot({}, {"Partition0": {"hops": 2, "hop_ms": 0.5}}, samples, ongoing=4)
+    both = traffic(merge([one, one]))
+    assert both.samples == {name: 2 * count for name, count in samples.items()}
+    assert both.ongoing == 8
+    assert both.hops == {"Partition0": {"hops": 4, "hop_ms": 1.0}}
+
+    replica = {"ongoing": 2, "queued": 1, "batches": 3, "rows": 7, "compute_ms": 1.5}
+    assert together([replica, replica]).model_dump(exclude_unset=True) == {
+        "replicas": 2,
+        **{name: 2 * value for name, value in replica.items()},
+    }
+    assert together([replica | {"streams": 3, "stream_bytes": 100}]).streams == 3
