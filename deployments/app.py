@@ -1,6 +1,8 @@
 """Build the application: one deployment per partition, one per lookup, and the router with its
 trainer."""
 
+import logging
+
 import ray
 from ray import serve
 from ray.serve.config import DeploymentActorConfig, RequestRouterConfig
@@ -22,6 +24,8 @@ from deployments.ingress import streams
 from deployments.ingress.router import Router
 from deployments.nodes import check_seen, count_nodes, on_nodes, warn_of_price
 from deployments.transport.zmq.key import make_key
+
+logger = logging.getLogger(__name__)
 
 BY_STREAM = RequestRouterConfig(
     request_router_class="ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
@@ -69,12 +73,13 @@ def build(args: AppArgs) -> serve.Application:
     check_shared(args, plan)
     warn_of_price(plan.hop, nodes)
     stages = plan.stages()
-    compute = {s.name: args.lookup if s.is_lookup else args.partition for s in stages}
+    compute = {stage.name: args.compute(stage) for stage in stages}
     if unknown := args.overrides.keys() - compute.keys():
         raise ValueError(
             f"args.overrides names {sorted(unknown)}; the plan has {', '.join(compute)}."
         )
-    compute |= args.overrides
+    if args.lookup.place == "router" and not any(map(args.asked_in_router, stages)):
+        logger.warning("no cache of the plan can be asked in routers; see args.lookup.place")
     if refused := [s.name for s in stages if s.is_lookup and compute[s.name].engine == "compile"]:
         raise ValueError(f"{', '.join(refused)}: only partitions may have `engine: compile`.")
     for name, record in ensure(store.where, version).partitions.items():

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from cache_models.network.activation import Precision
 from cache_models.network.engine.interface import EngineChoice
+from cache_models.network.stages import Stage
 from cache_models.store.remote import is_url, known_protocols
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
@@ -46,6 +47,20 @@ class Compute(Strict):
         if isinstance(given, dict) and "compile" in given:
             raise ValueError("there is no `compile`: write `engine: compile`, or leave it out")
         return given
+
+
+class LookupArgs(Compute):
+    """Of lookups.
+
+    Attributes:
+        place: where the cache at the input is asked: in its `deployment`; or in a copy of each
+            `router`'s own, as long as that keeps up. A cache that remembers streams stays in its
+            deployment, since one of its replicas has to see all of a stream.
+    """
+
+    device: Device = "cpu"
+    threads: int = Field(1, ge=1, le=256)
+    place: Literal["deployment", "router"] = "deployment"
 
 
 class LaneArgs(Strict):
@@ -219,7 +234,7 @@ class AppArgs(Strict):
     order: Literal["auto", "sequential", "speculative"] = "auto"
     lane: LaneArgs = LaneArgs()
     partition: Compute = Compute(threads=2)
-    lookup: Compute = Compute(device="cpu", threads=1)
+    lookup: LookupArgs = LookupArgs()
     overrides: dict[str, Compute] = {}
     http: HttpLimits = HttpLimits()
     load: LoadLimits = LoadLimits()
@@ -227,6 +242,15 @@ class AppArgs(Strict):
     streams: StreamArgs = StreamArgs()
     guard: GuardArgs = GuardArgs()
     retraining: Retraining = Retraining()
+
+    def compute(self, stage: Stage) -> Compute:
+        """How a stage's replicas compute."""
+        return self.overrides.get(stage.name, self.lookup if stage.is_lookup else self.partition)
+
+    def asked_in_router(self, stage: Stage) -> bool:
+        """Whether each router has a copy of its own."""
+        at_input = stage.is_lookup and stage.at_input and not stage.remembers
+        return at_input and self.lookup.place == "router"
 
     @property
     def activation_bytes_per_value(self) -> int:

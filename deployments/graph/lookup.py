@@ -33,8 +33,7 @@ class _Told:
         return self._cache.remember(self._message)
 
 
-@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
-class Lookup(Replica):
+class LookupReplica(Replica):
     """The learned cache of one stage, in the version that a request names.
 
     A version that is not in memory is loaded meanwhile, and the request waits for it; its timeout
@@ -49,10 +48,16 @@ class Lookup(Replica):
         compute: Compute,
         lane: LaneArgs,
         streams: StreamLimits | None = None,
+        limit: Callable[[], int] | None = None,
     ):
+        """
+        Args:
+            limit: as of `Endpoint`.
+        """
         self._device = resolve(compute.device)
         quick = self._device == "cpu" and compute.threads == 1
-        super().__init__(compute, lane, store, ComputeLoop() if quick else ComputeThread())
+        place = ComputeLoop() if quick else ComputeThread()
+        super().__init__(compute, lane, store, place, limit)
         self._stage, self._plan, self._configured = stage, plan, compute
         self._streams = streams
         self._versions = Store(store)
@@ -129,3 +134,8 @@ class Lookup(Replica):
             return self._versions.serving(self._plan).number
         except ArtifactError:  # somebody changes the store at this moment
             return None
+
+
+Lookup = serve.deployment(
+    LookupReplica, name="Lookup", max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1}
+)

@@ -24,6 +24,7 @@ class Replica:
     Args:
         store: where the key of the transport lies.
         place: where it computes; by default in a thread.
+        limit: as of `Endpoint`.
     """
 
     _compute: Callable[..., Reply]
@@ -35,10 +36,11 @@ class Replica:
         lane: LaneArgs,
         store: str,
         place: ComputeThread | ComputeLoop | None = None,
+        limit: Callable[[], int] | None = None,
     ):
         self._place = place or ComputeThread()
         self._batching = Batching(self._place, self._compute, compute.max_batch_rows)
-        self._endpoint = Endpoint(self._served)
+        self._endpoint = Endpoint(self._served, limit)
         self._name = ""
         self._lane, self._store = lane, store
 
@@ -67,9 +69,13 @@ class Replica:
 
     async def record_replica_metadata(self) -> dict[str, Any]:
         """Serve asks for it once, when the replica has started, and tells it to the routers."""
-        self._name = serve.get_replica_context().deployment
-        self._recording = record_for_ever(self.state, partial(record, Recorder(), self._name))
+        self.begin(serve.get_replica_context().deployment)
         return await self._endpoint.listen(self._lane, self._store)
+
+    def begin(self, name: str) -> None:
+        """Record metrics and traces by this name from now on, on the running event loop."""
+        self._name = name
+        self._recording = record_for_ever(self.state, partial(record, Recorder(), name))
 
     async def state(self) -> dict[str, float]:
         """For `/stats`: what is here now, and what has been computed since the start, but for what

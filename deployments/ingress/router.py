@@ -15,6 +15,7 @@ from cache_models.store.versions import Store
 from deployments.config import AppArgs
 from deployments.follow.control_client import ControlClient
 from deployments.follow.sampler import Sampler
+from deployments.graph.own_lookup import OwnLookup
 from deployments.graph.speculation import Speculation
 from deployments.graph.timeline import Timeline
 from deployments.ingress import trainer_client
@@ -51,7 +52,12 @@ class Router(Methods):
         self.inputs = Inputs(plan.description, args.http, self.workers)
 
         stages = plan.stages()
-        self._place = connect(stages, graph, args.lane, args.store, args.activation_bytes_per_value)
+        self._own = {
+            stage: OwnLookup(stage, plan, args.store, args.compute(stage))
+            for stage in filter(args.asked_in_router, stages)
+        }
+        value_bytes = args.activation_bytes_per_value
+        self._place = connect(stages, graph, args.lane, args.store, value_bytes, self._own)
         self.load = Load(args.load)
         speculation = Speculation(stages, args.order, lambda: self.load.is_high)
         self._cascade = Cascade(
@@ -81,6 +87,8 @@ class Router(Methods):
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve after the constructor."""
         self._client.start()
+        for stage, lookup in self._own.items():
+            lookup.begin(stage.name)
         self._recording = record_for_ever(self._now, partial(record, Recorder()))
         return build(self)
 
@@ -105,6 +113,8 @@ class Router(Methods):
         self._place.check_health()
         self._client.check_health()
         self._sampler.check_health()
+        for lookup in self._own.values():
+            await lookup.check_health()
 
     async def report(self) -> Report:
         """Of all router replicas."""
@@ -115,10 +125,13 @@ class Router(Methods):
             routers.broadcast("snapshot").results_async(timeout_s=5), self._place.states()
         )
         self.leaving = self._snapshots == before  # it was not asked for its own
+        whole = merge(snapshots)
+        for name, said in whole.own.items():
+            states[name] = [*states.get(name, []), *said]
         return Report(
             routers=len(snapshots),
             stages={name: together(said) for name, said in states.items() if said},
-            **traffic(merge(snapshots)).model_dump(exclude_unset=True),
+            **traffic(whole).model_dump(exclude_unset=True),
             model=self.name,
             **await self._trainer_status(),
             plan=self.plan.model_dump(mode="json", exclude={"description": {"classes"}}),
@@ -128,7 +141,8 @@ class Router(Methods):
         """This replica's share of the report."""
         self._snapshots += 1
         place, samples = self._place, self._sampler.counts()
-        return self._stats.snapshot(place.failures, place.by_way, samples, self._busy.active)
+        own = {stage.name: [await lookup.state()] for stage, lookup in self._own.items()}
+        return self._stats.snapshot(place.failures, place.by_way, samples, self._busy.active, own)
 
     async def _now(self) -> Now:
         """For metrics."""

@@ -28,6 +28,8 @@ class Snapshot:
         hops: by deployment, as `transport.place.Deployed.by_way` has it.
         samples: as `follow.sampler.Sampler.counts` has it.
         ongoing: requests that are being answered.
+        own: what copies of stages in routers say of themselves, by stage; values as of
+            `Replica.state`, one a copy.
     """
 
     latencies: Mapping[str, bytes]
@@ -36,6 +38,7 @@ class Snapshot:
     hops: Mapping[str, Mapping[str, float]]
     samples: Mapping[str, int] = field(default_factory=dict)
     ongoing: int = 0
+    own: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
 
 
 class Latency(BaseModel):
@@ -82,8 +85,8 @@ class Traffic(BaseModel):
 
 
 class StageState(BaseModel):
-    """Of all replicas of a partition or lookup together, since each started; of what somebody
-    waited for.
+    """Of all replicas of a partition or lookup together, and of routers' own copies, since each
+    started; of what somebody waited for.
 
     Attributes:
         ongoing: requests that they have now; `queued` of them wait to be computed.
@@ -146,11 +149,18 @@ class Stats:
         hops: Mapping[str, Mapping[str, float]],
         samples: Mapping[str, int] | None = None,
         ongoing: int = 0,
+        own: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
     ) -> Snapshot:
         """All of it, with what others have counted."""
         latencies = {name: histogram.encode() for name, histogram in self._latencies.items()}
         return Snapshot(
-            latencies, dict(self._errors), dict(lookup_failures), dict(hops), samples or {}, ongoing
+            latencies,
+            dict(self._errors),
+            dict(lookup_failures),
+            dict(hops),
+            samples or {},
+            ongoing,
+            own or {},
         )
 
 
@@ -161,6 +171,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
     failures: Counter[str] = Counter()
     hops: dict[str, Counter[str]] = defaultdict(Counter)
     samples: Counter[str] = Counter()
+    own: dict[str, list[Mapping[str, float]]] = defaultdict(list)
     for snapshot in snapshots:
         for name, encoded in snapshot.latencies.items():
             latencies.setdefault(name, _histogram()).decode_and_add(encoded)
@@ -169,6 +180,8 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         samples.update(snapshot.samples)
         for name, by_way in snapshot.hops.items():
             hops[name].update(by_way)
+        for name, states in snapshot.own.items():
+            own[name].extend(states)
     return Snapshot(
         {name: histogram.encode() for name, histogram in latencies.items()},
         errors,
@@ -176,6 +189,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         hops,
         samples,
         sum(snapshot.ongoing for snapshot in snapshots),
+        own,
     )
 
 

@@ -1,8 +1,8 @@
 """The one door from router to replicas: `Deployed.ask`.
 
-A stage is asked by ZeroMQ where a replica of it is connected, else by Serve's handle. What the
-errors mean is in `errors`: a lost question goes by handle once more, since Serve knows who runs,
-and waits for somebody who does.
+A stage is asked in this process where a copy of it is here and has room, else by ZeroMQ where a
+replica of it is connected, else by Serve's handle. What the errors mean is in `errors`: a lost
+question goes by handle once more, since Serve knows who runs, and waits for somebody who does.
 """
 
 import asyncio
@@ -22,8 +22,9 @@ from deployments.health import check
 from deployments.tracing import spans
 from deployments.transport import replicas
 from deployments.transport.breaker import Breaker
-from deployments.transport.errors import Lost, PlaceError
+from deployments.transport.errors import Lost, PlaceError, Refused
 from deployments.transport.handle import INLINE_BYTES, ByHandle
+from deployments.transport.local import Local
 from deployments.transport.zmq.client import Client
 from deployments.transport.zmq.key import load_key
 
@@ -43,6 +44,7 @@ def connect(
     args: LaneArgs,
     store: str | Path,
     bytes_per_value: int,
+    own: Mapping[Stage, Local] | None = None,
 ) -> "Deployed":
     """The stages of one application, to ask.
 
@@ -50,6 +52,7 @@ def connect(
         handles: by stage name.
         store: where the key lies; its folder, or its URL.
         bytes_per_value: of the activations that travel.
+        own: stages' copies in this process.
 
     Raises:
         KeyFileError: the key cannot be read.
@@ -60,7 +63,10 @@ def connect(
     for stage in stages:
         client = Client(key, node_id) if key is not None else None
         found[stage] = StageReplicas(
-            handles[stage.name], stage.reply_row_bytes(bytes_per_value), client
+            handles[stage.name],
+            stage.reply_row_bytes(bytes_per_value),
+            client,
+            (own or {}).get(stage),
         )
     return Deployed(found)
 
@@ -135,13 +141,17 @@ class Deployed:
         await asyncio.gather(*(self._deployments[s.name].by_handle.ping() for s in stages))
 
     async def prepare(self, version: int) -> None:
-        """Have every lookup replica load a version of the caches, before requests name it.
+        """Have every lookup replica, and every copy here, load a version of the caches, before
+        requests name it.
 
         Raises:
-            PlaceError: not all of them have.
+            Exception: not all of them have.
         """
-        lookups = [self._deployments[s.name].by_handle for s in self._stages if s.is_lookup]
-        await asyncio.gather(*(lookup.tell_all("prepare", version) for lookup in lookups))
+        lookups = [self._deployments[s.name] for s in self._stages if s.is_lookup]
+        await asyncio.gather(
+            *(lookup.by_handle.tell_all("prepare", version) for lookup in lookups),
+            *(lookup.here.prepare(version) for lookup in lookups if lookup.here),
+        )
 
     async def forget_streams(self) -> None:
         """Have every lookup replica forget what it remembers of streams.
@@ -193,17 +203,29 @@ class Deployed:
 
 
 class StageReplicas:
-    """One stage's replicas, by both ways."""
+    """One stage's replicas, by all ways.
 
-    def __init__(self, handle: DeploymentHandle, reply_row_bytes: int, client: Client | None):
+    Args:
+        here: its copy in this process, if there is one.
+    """
+
+    def __init__(
+        self,
+        handle: DeploymentHandle,
+        reply_row_bytes: int,
+        client: Client | None,
+        here: Local | None = None,
+    ):
         self.handle, self.reply_row_bytes, self.client = handle, reply_row_bytes, client
+        self.here = here
+        self._ways = ["lane", "handle"] if here is None else ["router", "lane", "handle"]
         self.by_handle = ByHandle(handle, reply_row_bytes)
         self._answered: Counter[str] = Counter()
         self._hops, self._hop_ms = 0, 0.0
 
     @property
     def by_way(self) -> dict[str, float]:
-        answered: dict[str, float] = {way: self._answered[way] for way in ("lane", "handle")}
+        answered: dict[str, float] = {way: self._answered[way] for way in self._ways}
         return answered | {
             "connected": self.client.connected if self.client else 0,
             "waiting": self.client.waiting if self.client else 0,
@@ -222,6 +244,12 @@ class StageReplicas:
         return reply
 
     async def _ask(self, message: Message, until: float | None) -> Reply:
+        if self.here is not None:
+            try:
+                timeout_s = None if until is None else max(0.0, until - time.monotonic())
+                return self._count("router", await self.here.ask(message, timeout_s))
+            except Refused:
+                logger.debug("there is enough to do here, so the deployment is asked")
         if self.client is not None and self.client.connected:
             try:
                 return self._count("lane", await self.client.ask(message, until))

@@ -41,6 +41,9 @@ def test_samples_queues_and_replicas_add_up():
     assert both.ongoing == 8
     assert both.hops == {"Partition0": {"hops": 4, "hop_ms": 1.0}}
 
+    copies = Stats().snapshot({}, {}, own={"Lookup0": [{"rows": 7}]})
+    assert merge([merge([copies]), one, copies]).own == {"Lookup0": [{"rows": 7}] * 2}
+
     replica = {"ongoing": 2, "queued": 1, "batches": 3, "rows": 7, "compute_ms": 1.5}
     assert together([replica, replica]).model_dump(exclude_unset=True) == {
         "replicas": 2,

@@ -10,7 +10,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from cache_models.network.stages import Answer, LookUp, Run
 from deployments.transport import breaker, replicas
-from deployments.transport.errors import Failed, Lost, Refused
+from deployments.transport.errors import Failed, Lost, PlaceError, Refused
 from deployments.transport.place import Deployed, StageReplicas
 from tests.plans import plan_for
 
@@ -115,6 +115,55 @@ def test_what_is_refused_is_not_tried_by_another_way():
     assert isinstance(came, Refused) and tries == [1, 0]
     came, *tries = ask(None, Handle(BackPressureError(3, 2)))
     assert isinstance(came, Refused) and tries == [0, 1]
+
+
+class Here(Way):
+    """A copy in this process."""
+
+    prepared = ()
+
+    async def prepare(self, version):
+        self.prepared += (version,)
+
+
+def ask_here(here):
+    """What came of it, and how often each way was tried."""
+    client, handle = Way(), Handle()
+    deployed = Deployed({LOOKUP: StageReplicas(handle, 0, client, here)})
+    try:
+        came = asyncio.run(deployed.ask(LOOKUP, LOOK_UP, 5.0))
+    except PlaceError as error:
+        came = error
+    (told,) = deployed.by_way.values()
+    return came, len(here.asked), len(client.asked), deployed.failures[LOOKUP.start], told
+
+
+def test_a_copy_in_this_process_is_asked_and_what_it_has_no_room_for_goes_to_the_deployment():
+    came, *tries, told = ask_here(here := Here())
+    assert (came, tries, told["router"], told["lane"]) == (ANSWER, [1, 0, 0], 1, 0)
+    assert 0 < here.asked[0] <= 5
+    came, *tries, told = ask_here(Here(Refused("full")))
+    assert (came, tries, told["router"], told["lane"]) == (ANSWER, [1, 1, 0], 0, 1)
+
+
+@pytest.mark.parametrize("error", [Failed("broken"), Lost("late")])
+def test_what_a_copy_in_this_process_cannot_answer_is_a_failed_lookup(error):
+    came, *tries, told = ask_here(Here(error))
+    assert (came, tries, told["router"]) == (error, [1, 0, 1], 0)
+
+
+def test_a_version_is_prepared_when_a_copy_in_this_process_has_it_too():
+    class Everywhere(Handle):
+        def broadcast(self, *told):
+            self.told = told
+            return self
+
+        async def results_async(self, timeout_s):
+            return []
+
+    handle, here = Everywhere(), Here()
+    asyncio.run(Deployed({LOOKUP: StageReplicas(handle, 0, None, here)}).prepare(3))
+    assert handle.told == ("prepare", 3) and here.prepared == (3,)
 
 
 def test_a_deployment_that_is_not_there_is_lost():
