@@ -28,10 +28,10 @@ class Compute(Strict):
     Attributes:
         device: `auto` (CUDA if the replica has it), `cpu`, `cuda` or `cuda:N`.
         engine: what computes. `auto`: on a CPU, ONNX Runtime, or PyTorch where that was quicker
-            when the slice was exported, or the slice has no graph; elsewhere PyTorch.
-            `onnxruntime`; `torch`: PyTorch as it is; `compile`: by torch.compile, which delays the
-            start of a partition by half a minute, and which a lookup may not be, since every new
-            cache version would wait for it.
+            when the slice was exported, or the slice has no graph; on a GPU `cuda_graphs`, which
+            launches PyTorch's kernels all at once. `onnxruntime`; `torch`: PyTorch as it is;
+            `compile`: by torch.compile, which delays the start of a partition by half a minute, and
+            which a lookup may not be, since every new cache version would wait for it.
         threads: of the engine within one operation, per replica.
         max_batch_rows: of requests that wait and are then computed together; 1 computes each alone.
     """

@@ -11,8 +11,10 @@ from cache_models.cache.asking import ask
 from cache_models.cache.recall import ENTRIES
 from cache_models.data.recording import Recording
 from cache_models.data.streams import Streams
+from cache_models.errors import DataError
+from cache_models.network.engine.interface import DType
 from cache_models.promise.path import index_of
-from cache_models.promise.promise import Limits, Promise, calibrate
+from cache_models.promise.promise import Limits, Promise, calibrate, most_disagreements
 
 
 class Tested(NamedTuple):
@@ -47,11 +49,12 @@ def tested(
             with and without: the stricter threshold of both tests passes both.
         kept: entries of a stream in a memory.
     """
+    given = None if recording.given is None else recording.given[apart]
     at = [recording.features[e.record.cut_point] for e in chosen]
     answers, classes = recording.answers, recording.probabilities.shape[1]
     said = [ask(e.cache, of, apart) for e, of in zip(chosen, at, strict=True)]
     labels, confidences, tops = ([of_cache[i] for of_cache in said] for i in range(3))
-    promise = calibrate(labels, confidences, answers[apart], classes, limits)
+    promise = calibrate(labels, confidences, answers[apart], classes, limits, given=given)
     if streams is None or all(e.cache.recall is None for e in chosen):
         return Tested(promise, labels, confidences, tops)
     parts = [heard(e.cache, of, samples, alone, kept) for e, of in zip(chosen, at, strict=True)]
@@ -59,7 +62,7 @@ def tested(
     places = np.searchsorted(samples, apart)
     labels = [part[:, places] for part in past.labels]
     confidences = [part[:, places] for part in past.confidences]
-    with_past = calibrate(labels, confidences, answers[apart], classes, limits)
+    with_past = calibrate(labels, confidences, answers[apart], classes, limits, given=given)
     if not alone or _is_looser(promise, with_past):
         promise = with_past
     place = 0 if promise.threshold is None else index_of(promise.threshold)
@@ -69,6 +72,26 @@ def tested(
         [part[place] for part in confidences],
         [part[place, places] for part in past.tops],
     )
+
+
+def check_dtype(recording: Recording, samples: np.ndarray, limits: Limits, dtype: DType) -> None:
+    """
+    Args:
+        samples: indices of those that calibrate.
+
+    Raises:
+        DataError: partitions that compute in `dtype` break the promise without any cache.
+    """
+    if recording.given is None:
+        return
+    flips = recording.given[samples] != recording.answers[samples]
+    most = most_disagreements(len(flips), limits.max_disagreement, 1 - limits.confidence)
+    if flips.sum() > most:
+        raise DataError(
+            f"computing in {dtype} changes {int(flips.sum())} of {len(flips)} of the base DNN's "
+            f"answers, more than {limits.max_disagreement:.2%} with {limits.confidence:.0%} "
+            f"confidence allow: build with --dtype float32, or raise --max-disagreement."
+        )
 
 
 def _is_looser(promise: Promise, other: Promise) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cache_models.build.base_flip import base_flips, told
-from cache_models.build.calibration import tested
+from cache_models.build.calibration import check_dtype, tested
 from cache_models.build.composition import compose
 from cache_models.build.dependence import dependence
 from cache_models.build.evidence import keep, most_useful, pick
@@ -27,6 +27,7 @@ from cache_models.build.survey import survey
 from cache_models.cache.recall import ENTRIES, SHARED_ENTRIES
 from cache_models.data.samples import Samples
 from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.engine.interface import DType
 from cache_models.network.features import feature_shape
 from cache_models.network.recorded import is_constant
 from cache_models.promise.promise import Limits, min_samples, on_path
@@ -54,6 +55,7 @@ def build(
     copies: int = 0,
     variants: Sequence[str] | None = None,
     shared_memory: bool = False,
+    dtype: DType = "float32",
 ) -> CacheVersion:
     """Learn caches for `base` from `samples` and publish them as the store's current version.
 
@@ -67,11 +69,13 @@ def build(
         variants: names of the kinds of predictor to try; by default all.
         shared_memory: whether all requests are to share one memory; the samples are requests in the
             order in which they came.
+        dtype: in which partitions compute. What that flips of the base DNN's answers counts in the
+            promise like what caches do.
         folder: for recording and trained caches; a build goes on with what it finds there.
 
     Raises:
         DataError: there are too few images for the promise, or a cut point is no candidate, or a
-            variant none.
+            variant none, or `dtype` alone flips more answers than may be.
     """
     check_variants(variants or ())
     entries = SHARED_ENTRIES if shared_memory else ENTRIES
@@ -86,10 +90,12 @@ def build(
         seed,
         cut_points,
         copies,
+        dtype,
     )
     model, recording = data.model, data.recording
     train, select, calibration = data.train, data.select, data.calibrate
     answers, classes = recording.answers, recording.probabilities.shape[1]
+    check_dtype(recording, data.calibrate, limits, dtype)
     constant = [name for name, features in recording.features.items() if is_constant(features)]
     trained = []
     if len(np.unique(answers)) > 1:
@@ -105,7 +111,13 @@ def build(
             device,
         )
     costs = survey(
-        base, model, samples.images, device, activation_bytes_per_value, list(recording.features)
+        base,
+        model,
+        samples.images,
+        device,
+        activation_bytes_per_value,
+        list(recording.features),
+        dtype,
     )
     streams = samples.streams
     explored = measure(trained, recording, costs, select, limits, streams is not None)
@@ -190,6 +202,7 @@ def build(
         expected=expected,
         hop=hop,
         device=device,
+        dtype=dtype,
         threads=torch.get_num_threads(),
         data=data_name,
         train_data=train_data,

@@ -19,6 +19,7 @@ from cache_models.data.samples import Samples
 from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import CutModel, cut
+from cache_models.network.engine.interface import DType
 from cache_models.promise.promise import Limits, min_samples
 
 SHARES = {"train": 0.5, "select": 0.2, "calibrate": 0.3}
@@ -59,12 +60,14 @@ def prepare(
     seed: int = 0,
     cut_points: Sequence[str] | None = None,
     copies: int = 0,
+    dtype: DType = "float32",
 ) -> LearningData:
     """Split the samples, by time if they are of streams, and record.
 
     Args:
         cut_points: the candidates to look at; by default all.
         copies: so many altered copies of every sample that trains.
+        dtype: in which partitions will compute.
 
     Raises:
         DataError: there are too few samples for the promise, or a cut point is no candidate.
@@ -82,7 +85,7 @@ def prepare(
     model = cut(base)
     names = candidate_names(model, cut_points)
     images = Augmented(samples.images, train, copies, seed, base.description.of_tokens)
-    recording = record(base, model, names, images, folder, device)
+    recording = record(base, model, names, images, folder, device, dtype=dtype)
     return LearningData(model, recording, train, select, calibrate, images.added)
 
 

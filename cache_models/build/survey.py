@@ -9,6 +9,7 @@ from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import BATCHES, median_ms, slice_costs, slice_flops
 from cache_models.network.cutting import CutModel
+from cache_models.network.engine.interface import DType
 from cache_models.network.features import input_features
 from cache_models.network.slice_engines import slice_engines
 from cache_models.network.stages import INPUT
@@ -46,15 +47,18 @@ def survey(
     device: str = "cpu",
     activation_bytes_per_value: int = 2,
     only: Sequence[str] | None = None,
+    dtype: DType = "float32",
 ) -> Survey:
     """Measure `model`, which was cut from `base`, on `device`.
 
     Args:
         images: samples of the input, `(N, h, w, C)` uint8 or `(N, *input_shape)` float32.
         only: of these candidates.
+        dtype: in which partitions will compute.
     """
     points = [model[name] for name in candidate_names(model, only)]
-    engines = slice_engines(base, model, [point.name for point in points], device=device)
+    names = [point.name for point in points]
+    engines = slice_engines(base, model, names, None, device, "auto", dtype)
     costs = slice_costs(engines, base.description)
     reached = np.cumsum([cost[1] for cost in costs])
     return Survey(

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from cache_models.commands.options import device_option, model_option, work_folder
+from cache_models.commands.options import (
+    device_option,
+    dtype_option,
+    hop_cost,
+    hop_option,
+    model_option,
+    work_folder,
+)
+from cache_models.network.engine.interface import DType
 from cache_models.paths import UserPath
 
 
@@ -73,6 +81,47 @@ def architectures(
     click.echo(architectures.summary(rows))
 
 
+@click.command("late-binding")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--share",
+    default=0.25,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Of the operations, before the cut point.",
+)
+@click.option("--side", default=224, show_default=True, help="Of torchvision's inputs, at least.")
+@hop_option
+@device_option
+@dtype_option
+@click.option("--out", type=UserPath(), help="The lines as JSON.")
+def late_binding(
+    names: tuple[str, ...],
+    share: float,
+    side: int,
+    hop: Path | None,
+    device: str,
+    dtype: DType,
+    out: Path | None,
+) -> None:
+    """Say what a hit and a miss take here beside the base DNN, and from how many hits on a cache
+    pays; for classifiers such as resnet50 or timm:convnext_large, random weights."""
+    from cache_models.bench import late_binding as bench
+    from cache_models.bench import libraries
+    from cache_models.network.device import resolve
+
+    for name in names:
+        libraries.check(name)
+    click.echo(bench.heading())
+    lines = []
+    for name in names:
+        row = bench.late_binding(name, share, hop_cost(hop), resolve(device), dtype, side)
+        click.echo(bench.describe(row))
+        lines.append(row.model_dump_json() + "\n")
+        if out:
+            out.write_text("".join(lines))
+
+
 @click.command("base-flip")
 @model_option
 @click.option("--data", default="sample", show_default=True, help="As for build.")
@@ -95,4 +144,4 @@ def base_flip(model: str, data: str, samples: int, device: str) -> None:
         click.echo(describe(base_flips(base, cut(base), given, rows, folder, on, samples)))
 
 
-COMMANDS = (engines, architectures, base_flip)
+COMMANDS = (engines, architectures, late_binding, base_flip)

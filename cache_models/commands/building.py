@@ -10,6 +10,7 @@ import click
 from cache_models.commands.options import (
     data_option,
     device_option,
+    dtype_option,
     false_hit_cost_option,
     hop_cost,
     hop_option,
@@ -20,6 +21,7 @@ from cache_models.commands.options import (
     work_folder,
     work_option,
 )
+from cache_models.network.engine.interface import DType
 from cache_models.paths import StorePath, UserPath
 from cache_models.promise.promise import Limits
 
@@ -83,6 +85,7 @@ def pretrain(out: Path | None, seed: int, grow: str | None) -> None:
     "little altered. The samples are then requests in the order in which they came.",
 )
 @device_option
+@dtype_option
 def build(
     model: str,
     data: str,
@@ -97,6 +100,7 @@ def build(
     false_hit_cost: float,
     shared_memory: bool,
     device: str,
+    dtype: DType,
 ) -> None:
     """Learn, compose and calibrate caches, and publish them to a store."""
     from cache_models.bench.describe import describe_plan
@@ -126,6 +130,7 @@ def build(
             copies=copies,
             variants=variants.split(",") if variants else None,
             shared_memory=shared_memory,
+            dtype=dtype,
         )
     click.echo(f"cache version {version.number} in {store.where}")
     click.echo(describe_plan(version.plan))

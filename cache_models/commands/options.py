@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from pydantic import ValidationError
 
+from cache_models.network.engine.interface import DType
 from cache_models.paths import StorePath, UserPath
 from cache_models.promise.promise import Limits
 
@@ -66,6 +67,14 @@ false_hit_cost_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs, not for people.")
 device_option = click.option("--device", default="cpu", show_default=True)
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(get_args(DType)),
+    default="float32",
+    show_default=True,
+    help="In which partitions compute. What that changes of the base DNN's answers counts in the "
+    "promise.",
+)
 
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:

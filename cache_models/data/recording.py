@@ -7,7 +7,7 @@ the number of samples: at most 16 KB a sample and cut point on disk.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +16,27 @@ from tqdm import tqdm
 from cache_models.data.augmentation import Augmented
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import CutModel
+from cache_models.network.engine.interface import DType
 from cache_models.network.features import feature_shape, input_features
 from cache_models.network.slice_engines import slice_engines
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Of N inputs: features `(N, *feature_shape)` fp16 by cut point, and the base DNN's
-    probabilities `(N, K)` float32. `digest` names the model, the cut points and the inputs."""
+    """Of N inputs.
+
+    Attributes:
+        features: `(N, *feature_shape)` fp16 by cut point.
+        probabilities: the base DNN's, `(N, K)` float32.
+        digest: names the model, the cut points and the inputs.
+        given: the labels `(N,)` that partitions answer, where they compute in another dtype than
+            float32; features are then those of that dtype, too.
+    """
 
     features: dict[str, np.ndarray]
     probabilities: np.ndarray
     digest: str
+    given: np.ndarray | None = None
 
     @property
     def answers(self) -> np.ndarray:
@@ -43,14 +52,34 @@ def record(
     folder: Path,
     device: str = "cpu",
     batch: int = 50,
+    dtype: DType = "float32",
 ) -> Recording:
     """Run the base DNN over `images` and keep features at the cut points `names`.
 
     Args:
+        dtype: in which partitions will compute; the base DNN's own answers are in float32.
         images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32 that needs no preprocessing.
         folder: for the memory-mapped files. A recording of the same model, cut points and images
             that lies there is gone on with; anything else is overwritten.
     """
+    if dtype != "float32":
+        exact = record(base, model, [], images, folder / "float32", device, batch)
+        served = _record_in(base, model, names, images, folder / dtype, device, batch, dtype)
+        return replace(served, probabilities=exact.probabilities, given=served.answers)
+    return _record_in(base, model, names, images, folder, device, batch, dtype)
+
+
+def _record_in(
+    base: BaseDNN,
+    model: CutModel,
+    names: Sequence[str],
+    images: np.ndarray | Augmented,
+    folder: Path,
+    device: str,
+    batch: int,
+    dtype: DType,
+) -> Recording:
+    """As of `record`, probabilities as computed in `dtype`, too."""
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(f"{base.fingerprint()} {list(names)} {images.shape}".encode())
     copies, given = images.recipe if isinstance(images, Augmented) else (b"", images)
@@ -70,7 +99,9 @@ def record(
     }
     classes = len(base.description.classes)
     probabilities = memmap("probabilities.npy", np.float32, (classes,))
-    engines = slice_engines(base, model, names, device=device) if done < len(images) else []
+    engines = (
+        slice_engines(base, model, names, None, device, "auto", dtype) if done < len(images) else []
+    )
     with tqdm(total=len(images), initial=done, desc="record", unit="image") as bar:
         for start in range(done, len(images), batch):
             rows = slice(start, start + batch)

@@ -16,6 +16,7 @@ class Slice:
         stage: the partition.
         engine: of its slice, as `network.partition_module` describes what it takes and returns.
         precision: of the activations that it takes and hands on.
+        packed: whether the engine takes and returns activations as they travel.
     """
 
     def __init__(
@@ -24,26 +25,27 @@ class Slice:
         description: ModelDescription,
         engine: Engine,
         precision: Precision = "float32",
+        packed: bool = False,
     ):
         self._stage, self._description = stage, description
-        self._engine, self._precision = engine, precision
+        self._engine, self._precision, self._packed = engine, precision, packed
 
     def __call__(self, batch: np.ndarray, resized: bool = False) -> Activation | Answer:
         """Arguments as of `Run`."""
         first, second = self._engine(self._inputs(batch, resized))
         if self._stage.is_last:
             return Answer(first, second)
-        return Activation(first, pack(second, self._precision))
+        return Activation(first, second if self._packed else pack(second, self._precision))
 
     def in_background(self) -> Self:
         """The same, for another thread: as of `Engine`."""
         engine = self._engine.in_background()
-        return type(self)(self._stage, self._description, engine, self._precision)
+        return type(self)(self._stage, self._description, engine, self._precision, self._packed)
 
     def _inputs(self, batch: np.ndarray, resized: bool) -> np.ndarray:
         if self._stage.at_input:
             return self._description.inputs(batch, resized)
-        return unpack(batch)
+        return batch if self._packed else unpack(batch)
 
     def zeros(self, rows: int) -> np.ndarray:
         """Something to run, of the shape and form that requests have."""

@@ -178,6 +178,7 @@ def calibrate(
     samples: int | None = None,
     blocks: np.ndarray | None = None,
     weights: np.ndarray | None = None,
+    given: np.ndarray | None = None,
 ) -> Promise:
     """The loosest threshold of `path` that keeps the promise on these calibration samples.
 
@@ -189,6 +190,8 @@ def calibrate(
         samples: as for `allowed_disagreements`, of all answers.
         blocks, weights: `(N,)`, as for `units`; by default every sample is a block of its own, and
             all weigh the same.
+        given: the labels `(N,)` that requests are answered which miss everywhere; by default
+            `answers`.
 
     Returns:
         The promise; its threshold is None if the strictest fails already, and caches stay off.
@@ -210,6 +213,9 @@ def calibrate(
     passed = None
     wrong = np.zeros(count, bool)
     if len(predictions):
+        if given is not None:  # what partitions answer is then right or wrong as a cache's hit is
+            predictions = [*predictions, given]
+            confidences = [*confidences, np.ones(count)]
         for place, threshold in enumerate(path):
             _, candidate = exits_and_mistakes(
                 [on_path(said, place) for said in predictions],

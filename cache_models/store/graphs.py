@@ -19,7 +19,9 @@ from pydantic import BaseModel, ValidationError
 from cache_models.cache.lookup import CacheLookup, Past
 from cache_models.cache.stream_memory import StreamLimits
 from cache_models.errors import ArtifactError, EngineError
-from cache_models.network.engine.interface import Engine, EngineChoice, EngineName
+from cache_models.network.activation import Precision
+from cache_models.network.engine.interface import DType, Engine, EngineChoice, EngineName
+from cache_models.network.slice import Slice
 from cache_models.network.stages import Stage
 from cache_models.store.checksums import sha256
 from cache_models.store.plan import Plan
@@ -138,36 +140,76 @@ def check(folder: Path, record: GraphRecord) -> None:
             )
 
 
-def choose(record: GraphRecord, choice: EngineChoice, device: str) -> EngineName:
+def choose(
+    record: GraphRecord, choice: EngineChoice, device: str, dtype: DType = "float32"
+) -> EngineName:
     """
     Raises:
-        EngineError: ONNX Runtime was asked for, and the slice has no graph.
+        EngineError: ONNX Runtime was asked for, and the slice has no graph, or computes in another
+            dtype; or CUDA graphs, and there is no GPU.
     """
     if choice == "auto":
-        return record.quickest if device == "cpu" else "torch"
-    if choice == "onnxruntime" and record.file is None:
+        if device != "cpu":
+            return "cuda_graphs"
+        return record.quickest if dtype == "float32" else "torch"
+    if choice == "onnxruntime" and (record.file is None or dtype != "float32"):
+        why = record.refused if record.file is None else f"the caches were built for {dtype}"
         raise EngineError(
-            f"`engine: onnxruntime` is impossible here: {record.refused}. Leave `engine: auto`, "
-            f"or set `torch`."
+            f"`engine: onnxruntime` is impossible here: {why}. Leave `engine: auto`, or set "
+            f"`torch`."
+        )
+    if choice == "cuda_graphs" and device == "cpu":
+        raise EngineError(
+            "`engine: cuda_graphs` is impossible on a CPU: set `device: cuda`, or leave "
+            "`engine: auto`."
         )
     return choice
 
 
+def partition_slice(
+    store: Path | str,
+    plan: Plan,
+    stage: Stage,
+    choice: EngineChoice,
+    threads: int,
+    device: str,
+    precision: Precision,
+) -> Slice:
+    """What a partition of `plan` computes; other arguments and errors as of `partition_engine`.
+
+    Args:
+        precision: of the activations that it takes and hands on.
+    """
+    packed = device != "cpu" and choice != "onnxruntime"
+    engine = partition_engine(
+        store, plan, stage, choice, threads, device, precision if packed else None
+    )
+    return Slice(stage, plan.description, engine, precision, packed)
+
+
 def partition_engine(
-    store: Path | str, plan: Plan, stage: Stage, choice: EngineChoice, threads: int, device: str
+    store: Path | str,
+    plan: Plan,
+    stage: Stage,
+    choice: EngineChoice,
+    threads: int,
+    device: str,
+    precision: Precision | None = None,
 ) -> Engine:
     """Of the slice that a partition of `plan` runs.
 
     Args:
         threads: within one operation.
         device: `cpu`, `cuda` or `cuda:N`.
+        precision: in which activations come and go as they travel, not as ONNX Runtime takes them;
+            by default they are float32.
 
     Raises:
         ArtifactError: the graphs are missing or damaged, or the base DNN has changed.
         EngineError: the engine cannot be had here.
     """
     record = read(store, plan).partitions[stage.name]
-    name = choose(record, choice, device)
+    name = choose(record, choice, device, plan.dtype)
     if name == "onnxruntime":
         from cache_models.network.engine.onnx_runtime import OnnxRuntime
 
@@ -175,7 +217,7 @@ def partition_engine(
         folder = folder_of(store, plan)
         check(folder, record)
         return OnnxRuntime(folder / record.file, threads, device)
-    return _in_pytorch(plan, stage, threads, device, compiled=name == "compile")
+    return _in_pytorch(plan, stage, threads, device, name, precision)
 
 
 def lookup_engine(
@@ -187,10 +229,14 @@ def lookup_engine(
     Raises:
         ArtifactError: the cache cannot be loaded.
     """
-    if choice == "torch" or (choice == "auto" and device != "cpu"):
+    if choice == "torch":
         from cache_models.network.engine.pytorch import PyTorch
 
         return PyTorch(version.load(index), threads, device)
+    if choice == "cuda_graphs" or (choice == "auto" and device != "cpu"):
+        from cache_models.network.engine.cuda_graphs import CudaGraphs
+
+        return CudaGraphs(version.load(index), device)
     from cache_models.network.engine.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime(version.graph(index), threads, device)
@@ -218,13 +264,23 @@ def cache_lookup(
     return CacheLookup(stage, plan.description, engine, plan.promise.threshold, past)
 
 
-def _in_pytorch(plan: Plan, stage: Stage, threads: int, device: str, compiled: bool) -> Engine:
+def _in_pytorch(
+    plan: Plan,
+    stage: Stage,
+    threads: int,
+    device: str,
+    name: EngineName,
+    precision: Precision | None,
+) -> Engine:
     from cache_models.network.base_dnn import load
     from cache_models.network.cutting import cut
-    from cache_models.network.engine.pytorch import PyTorch
-    from cache_models.network.partition_module import partition_modules
+    from cache_models.network.engine.making import engine
+    from cache_models.network.partition_module import Travelling, partition_modules
 
     base = load(plan.model)
     plan.check_base(base)
-    modules = partition_modules(cut(base), plan.cut_points, base.description)
-    return PyTorch(modules[stage.slice_index], threads, device, compiled)
+    modules = partition_modules(cut(base), plan.cut_points, base.description, plan.dtype)
+    module = modules[stage.slice_index]
+    if precision is not None:
+        module = Travelling(module, precision)
+    return engine(module, [], threads, device, name, plan.dtype)

@@ -10,6 +10,7 @@ from cache_models.cache.recall import ENTRIES
 from cache_models.cache.variant import Variant
 from cache_models.errors import ArtifactError
 from cache_models.network.description import ModelDescription
+from cache_models.network.engine.interface import DType
 from cache_models.network.stages import INPUT, Stage
 from cache_models.promise.promise import Promise
 
@@ -110,6 +111,8 @@ class Plan(BaseModel):
     expected: Expected
     hop: HopCost
     device: str
+    dtype: DType = "float32"
+    """In which partitions compute, as the promise was tested."""
     threads: int
     data: str
     train_data: str | None = None

@@ -7,7 +7,7 @@ from cache_models.network.activation import Precision
 from cache_models.network.device import resolve
 from cache_models.network.slice import Slice
 from cache_models.network.stages import Activation, Answer, Message, Reply, Run, Stage
-from cache_models.store.graphs import partition_engine
+from cache_models.store.graphs import partition_slice
 from cache_models.store.plan import Plan
 from deployments.config import Compute, LaneArgs
 from deployments.graph.background import Background
@@ -56,10 +56,9 @@ def _warm_slice(
     stage: Stage, plan: Plan, compute: Compute, precision: Precision, store: str
 ) -> Slice:
     """Every size of batch has been computed once, and that of most requests often."""
-    engine = partition_engine(
-        store, plan, stage, compute.engine, compute.threads, resolve(compute.device)
+    warm = partition_slice(
+        store, plan, stage, compute.engine, compute.threads, resolve(compute.device), precision
     )
-    warm = Slice(stage, plan.description, engine, precision)
     for rows in [*range(compute.max_batch_rows, 1, -1), *[1] * 5]:
         warm(warm.zeros(rows))
     return warm

@@ -5,10 +5,15 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-EngineName = Literal["onnxruntime", "torch", "compile"]
-"""ONNX Runtime; a PyTorch module as it is; one that torch.compile has made something of."""
-EngineChoice = Literal["auto", "onnxruntime", "torch", "compile"]
-"""`auto`: on a CPU the one that was quickest when it was measured, elsewhere `torch`."""
+EngineName = Literal["onnxruntime", "torch", "compile", "cuda_graphs"]
+"""ONNX Runtime; a PyTorch module as it is; one that torch.compile has made something of; its
+kernels, recorded."""
+EngineChoice = Literal["auto", "onnxruntime", "torch", "compile", "cuda_graphs"]
+"""`auto`: on a CPU the one that was quickest when it was measured, on a GPU `cuda_graphs`."""
+
+DType = Literal["float32", "tfloat32", "float16", "bfloat16"]
+"""To compute in. `tfloat32`: float32, but for products on a GPU, whose factors have 10 bits of
+fraction."""
 
 
 class Engine(Protocol):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cache_models.network.stages import Run
+from cache_models.store import graphs
 from deployments.config import Compute, LaneArgs
-from deployments.graph import partition as module
 from deployments.graph.partition import Partition
 from deployments.transport import endpoint
 from deployments.transport.endpoint import MAX_IN_BACKGROUND
@@ -52,7 +52,7 @@ class StandIn:
 @pytest.fixture
 def engine(monkeypatch):
     engine = StandIn(background=StandIn())
-    monkeypatch.setattr(module, "partition_engine", lambda *_: engine)
+    monkeypatch.setattr(graphs, "partition_engine", lambda *_: engine)
     return engine
 
 

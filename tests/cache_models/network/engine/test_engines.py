@@ -16,7 +16,7 @@ from cache_models.network.cutting import cut
 from cache_models.network.description import ModelDescription
 from cache_models.network.engine.making import engine
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
-from cache_models.network.engine.pytorch import PyTorch, _copied
+from cache_models.network.engine.pytorch import PyTorch, copied
 from cache_models.network.preprocessing import Preprocessing
 from cache_models.network.slice_engines import slice_engines
 
@@ -154,8 +154,8 @@ def test_what_asks_for_contiguous_memory_gets_it(kind, choice):
 
 def test_on_another_device_a_copy_of_the_module_shares_nothing_with_it():
     module = Viewed().eval()
-    copied = _copied(module, torch.device("meta"))
-    assert all(value.is_meta for value in copied.state_dict().values())
+    there = copied(module, torch.device("meta"))
+    assert all(value.is_meta for value in there.state_dict().values())
     assert not any(value.is_meta for value in module.state_dict().values())
 
 
