@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.e2e.conftest import server  # noqa: F401  a fixture
+from tests.e2e.conftest import asked, server  # noqa: F401  fixtures
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,9 +4,6 @@ import httpx
 import numpy as np
 import pytest
 
-from cache_models.bench.evaluation import base_answers
-from cache_models.network.base_dnn import load
-from cache_models.zoo.fashion import sample
 from tests.e2e.conftest import shipped_application, stats
 from workload.client.protocols import png
 
@@ -22,12 +19,6 @@ def url(server):
             deployment["ray_actor_options"] = {"num_cpus": 0.1, "num_gpus": 0.4}
     with server.application(application) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def asked():
-    images = sample()[0][:700]
-    return images, base_answers(load("default"), images)
 
 
 def test_without_caches_it_answers_as_the_base_dnn_on_a_cpu(url, asked):
