@@ -84,12 +84,16 @@ def tune(
         EngineError: torch.compile does not work on this machine.
     """
     ensure(store, version)
-    settings = [Setting(n, rank) for n in thread_counts(cores()) for rank in range(2 + compiled)]
+    left_out = set() if compiled else {"compile"}
+    if device == "cpu":
+        left_out.add("cuda_graphs")
+    ranks = [rank for rank, engine in enumerate(ENGINES) if engine not in left_out]
+    settings = [Setting(n, rank) for n in thread_counts(cores()) for rank in ranks]
     steps = [
         (stage, setting)
         for stage in version.plan.stages()
         for setting in settings
-        if not (stage.is_lookup and setting.engine == "compile")
+        if not (stage.is_lookup and setting.engine in ("compile", "cuda_graphs"))
     ]
     measured: dict[str, Measured] = {}
     for stage, setting in tqdm(steps, desc="tune", unit="setting"):

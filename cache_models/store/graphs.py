@@ -146,7 +146,7 @@ def choose(
     """
     Raises:
         EngineError: ONNX Runtime was asked for, and the slice has no graph, or computes in another
-            dtype; or CUDA graphs, and there is no GPU.
+            dtype.
     """
     if choice == "auto":
         if device != "cpu":
@@ -157,11 +157,6 @@ def choose(
         raise EngineError(
             f"`engine: onnxruntime` is impossible here: {why}. Leave `engine: auto`, or set "
             f"`torch`."
-        )
-    if choice == "cuda_graphs" and device == "cpu":
-        raise EngineError(
-            "`engine: cuda_graphs` is impossible on a CPU: set `device: cuda`, or leave "
-            "`engine: auto`."
         )
     return choice
 

@@ -16,7 +16,7 @@ from deployments.config import AppArgs
         ({"devise": "cpu"}, "devise\n.*not permitted"),
         ({"partition": {"device": "gpu"}}, r"partition.device\n.*auto\|cpu\|cuda"),
         ({"partition": {"threads": 0}}, r"partition.threads\n.*greater than or equal to 1"),
-        ({"partition": {"engine": "tvm"}}, "'auto', 'onnxruntime', 'torch' or 'compile'"),
+        ({"partition": {"engine": "tvm"}}, "'onnxruntime', 'torch', 'compile' or 'cuda_graphs'"),
         ({"partition": {"compile": True}}, r"partition\n.*write `engine: compile`"),
         ({"activation_dtype": "int8"}, "'float32', 'float16' or 'bfloat16'"),
         ({"store": "my_store"}, "store\n.*absolute path"),

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cache_models.errors import EngineError
 from cache_models.network.engine.interface import DType
 from cache_models.network.engine.numerics import numerics
 from cache_models.network.engine.pytorch import copied
@@ -40,10 +41,18 @@ class CudaGraphs:
         module: in evaluation mode; returns a tuple of tensors.
         device: `cuda` or `cuda:N`.
         dtype: to compute in.
+
+    Raises:
+        EngineError: `device` is no GPU.
     """
 
     def __init__(self, module: nn.Module, device: str, dtype: DType = "float32"):
         self._device, self._dtype = torch.device(device), dtype
+        if self._device.type != "cuda":
+            raise EngineError(
+                f"`engine: cuda_graphs` is impossible on {device}: set `device: cuda`, or leave "
+                f"`engine: auto`."
+            )
         self._module = copied(module, self._device, dtype)
         self._enter(MOST, HIGH)
 

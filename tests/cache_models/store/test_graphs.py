@@ -10,6 +10,7 @@ from cache_models.errors import ArtifactError, EngineError
 from cache_models.network.base_dnn import load
 from cache_models.network.description import ModelDescription
 from cache_models.network.engine import export as exporter
+from cache_models.network.engine.cuda_graphs import CudaGraphs
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
 from cache_models.network.engine.pytorch import PyTorch
 from cache_models.network.slice import Slice
@@ -155,7 +156,7 @@ def test_a_slice_without_a_graph_runs_in_pytorch_and_says_why(tmp_path):
         choose(records["Partition0"], "onnxruntime", "cpu")
 
 
-def test_auto_is_the_quickest_on_a_cpu_and_pytorch_elsewhere():
+def test_auto_is_the_quickest_on_a_cpu_and_cuda_graphs_on_a_gpu():
     def record(onnxruntime: float) -> GraphRecord:
         return GraphRecord(file="a.onnx", ms={"onnxruntime": onnxruntime, "torch": 10.0})
 
@@ -163,5 +164,17 @@ def test_auto_is_the_quickest_on_a_cpu_and_pytorch_elsewhere():
         choose(record(9.0), "auto", "cpu") == choose(record(10.4), "auto", "cpu") == "onnxruntime"
     )
     assert choose(record(11.0), "auto", "cpu") == "torch"
-    assert choose(record(9.0), "auto", "cuda:0") == "torch"
+    assert choose(record(9.0), "auto", "cuda:0") == "cuda_graphs"
     assert choose(record(99.0), "onnxruntime", "cpu") == "onnxruntime"
+
+
+def test_graphs_are_of_float32():
+    record = GraphRecord(file="a.onnx", ms={"onnxruntime": 1.0, "torch": 10.0})
+    assert choose(record, "auto", "cpu", "bfloat16") == "torch"
+    with pytest.raises(EngineError, match="were built for bfloat16"):
+        choose(record, "onnxruntime", "cpu", "bfloat16")
+
+
+def test_cuda_graphs_need_a_gpu():
+    with pytest.raises(EngineError, match="set `device: cuda`"):
+        CudaGraphs(nn.Identity(), "cpu")
