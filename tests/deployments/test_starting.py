@@ -3,6 +3,8 @@
 import os
 import shlex
 import socket
+import subprocess
+import sys
 
 import click
 import pytest
@@ -40,7 +42,8 @@ def test_serve_run_gets_what_must_be_set_before_ray_starts(started, tmp_path, mo
     file = write(tmp_path)
     assert gati(file).exit_code == 0
     ((program, arguments, environment),) = started
-    assert os.access(program, os.X_OK) and arguments == [program, "run", str(file)]
+    assert program == sys.executable
+    assert arguments == [program, "-m", "deployments.serve_run", str(file)]
     assert environment["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
     assert environment["RAY_SERVE_ENABLE_HA_PROXY"] == "0"
 
@@ -103,3 +106,27 @@ def test_examples_are_commands_that_there_are(name):
         context = click.Context(command, resilient_parsing=True)
         _, left, _ = command.make_parser(context).parse_args(arguments)
         assert not left or name == "serve", left
+
+
+def test_an_haproxy_whose_ray_is_gone_is_ended_and_no_other(tmp_path, capsys):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    program = tmp_path / "haproxy"
+    program.symlink_to(sys.executable)
+
+    def haproxy(raylet: int) -> subprocess.Popen:
+        command = [str(program), "-c", "import time; print(flush=True); time.sleep(600)"]
+        environment = {**os.environ, starting.RAYLET: str(raylet)}
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        return process
+
+    with haproxy(gone.pid) as left_behind, haproxy(os.getpid()) as used:
+        try:
+            starting.end_orphans()
+            left_behind.wait(5)
+            assert used.poll() is None
+        finally:
+            left_behind.kill()
+            used.kill()
+    assert capsys.readouterr().out.count("is ended") == 1

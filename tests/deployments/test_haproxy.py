@@ -1,0 +1,99 @@
+"""HAProxy as Serve starts it: no router is 503, and nobody notices a start after a kill."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.starting import HAPROXY, haproxy
+from tests.e2e.server import free_ports, wait_until
+
+CONFIG = """
+global
+    stats socket {folder}/admin.sock mode 666 level admin expose-fd listeners
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 5s
+    timeout server 5s
+    errorfile 503 {folder}/500.http
+frontend http_frontend
+    bind 127.0.0.1:{port}
+    {rules}
+"""
+ROUTER = """acl is_router path_beg /
+    use_backend router if is_router
+backend router
+    {answer}
+"""
+NO_ROUTERS = """use_backend lists if FALSE
+    default_backend nothing
+backend lists
+backend nothing
+    http-request return status 404
+"""
+"""As the first configurations of a manager are."""
+
+
+class Started:
+    """The processes that a manager would have started."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.port = folder, free_ports(1)[0]
+        self.processes: list[subprocess.Popen] = []
+
+    def start(self, rules: str, *more: str) -> subprocess.Popen:
+        config = self.folder / "haproxy.cfg"
+        config.write_text(CONFIG.format(folder=self.folder, port=self.port, rules=rules))
+        command = [str(HAPROXY), "-db", "-f", str(config), "-dR", *more]
+        self.processes.append(subprocess.Popen(command, env=os.environ | haproxy()))
+        return self.processes[-1]
+
+    def status(self) -> int | None:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/predict").status_code
+        except httpx.TransportError:
+            return None
+
+
+@pytest.fixture
+def started(tmp_path):
+    started = Started(tmp_path)
+    yield started
+    for process in started.processes:
+        process.kill()
+        process.wait()
+
+
+def test_where_no_router_is_there_clients_are_told_to_come_again(started):
+    started.start(ROUTER.format(answer="server gone 127.0.0.1:1"))
+    wait_until(lambda: started.status() is not None, "HAProxy does not listen")
+    answer = httpx.get(f"http://127.0.0.1:{started.port}/predict")
+    assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
+    assert "try again" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("orphaned", [True, False])
+def test_a_start_after_a_kill_goes_on_with_the_routers_known(started, orphaned):
+    first = started.start(ROUTER.format(answer="http-request return status 200"))
+    wait_until(lambda: started.status() == 200, "HAProxy does not listen")
+    if not orphaned:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    (started.folder / "manager").write_text("another")  # all are this process's children here
+    second = started.start(NO_ROUTERS)
+    wait_until(lambda: not orphaned or first.poll() is not None, "the orphan does not go")
+    wait_until(lambda: started.status() == 200, "the routers known before are not asked")
+    third = started.start(NO_ROUTERS, "-sf", str(second.pid))
+    second.wait(30)
+    assert started.status() == 200 and third.poll() is None
+
+
+def test_when_the_last_application_has_gone_there_is_nothing(started):
+    first = started.start(ROUTER.format(answer="http-request return status 200"))
+    wait_until(lambda: started.status() == 200, "HAProxy does not listen")
+    started.start(NO_ROUTERS, "-sf", str(first.pid))
+    wait_until(lambda: started.status() == 404, "the application has not gone")
