@@ -1,28 +1,23 @@
 """`gati demo`: how much quicker a server answers with its caches than without, in a minute."""
 
 import json
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import click
-import httpx
 import numpy as np
 from tqdm import tqdm
 
 from workload.client.client import send
 from workload.client.protocols import raw
-from workload.errors import ServerError, StartError
+from workload.errors import ServerError
 from workload.options import data_option, seed_option, stream_option, url_option
 from workload.run.ratios import Ratio, of_turns
 from workload.samples import Sample
+from workload.serving import is_ready, serving
 
 IN_A_ROW = 20
-STARTED_S, STOPPED_S = 300.0, 60.0
 NEEDS_REQUESTS = click.IntRange(2 * IN_A_ROW)
 
 
@@ -122,36 +117,5 @@ def running(url: str) -> Iterator[bool]:
         yield True
         return
     click.echo(f"nobody answers at {url}: `gati serve` starts, which takes half a minute", err=True)
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deployments", "serve"], stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            _wait(process, url, log)
-            yield False
-        finally:
-            process.terminate()  # serve run then ends what it has started
-            try:
-                process.wait(STOPPED_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def is_ready(url: str) -> bool:
-    """Whether a server answers there, and can serve."""
-    try:
-        return httpx.get(f"{url}/v2/health/ready", timeout=5).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def _wait(process: subprocess.Popen, url: str, log: IO[bytes]) -> None:
-    deadline = time.monotonic() + STARTED_S
-    while not is_ready(url):
-        if process.poll() is not None:
-            log.seek(0)
-            last = log.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise StartError(f"gati serve has ended: {''.join(last)}")
-        if time.monotonic() > deadline:
-            raise StartError(f"gati serve is not ready at {url} after {STARTED_S:.0f} s")
-        time.sleep(0.5)
+    with serving(url):
+        yield False

@@ -28,7 +28,7 @@ import httpx
 import pytest
 import yaml
 
-from deployments.starting import ENVIRONMENT
+from deployments.starting import ENVIRONMENT, haproxy
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "for-the-tests"
@@ -78,6 +78,7 @@ class Server:
         self.environment = {
             **os.environ,
             **ENVIRONMENT,
+            **haproxy(),
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.01",
             "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica),
@@ -147,6 +148,20 @@ class Server:
             del self._applications[name]
             self._deploy()
             wait_until(lambda: name not in self._running(), f"{name} does not go, see {self._log}")
+
+    def update(self, name: str) -> None:
+        """Deploy what the application is configured as now, and wait until it runs so."""
+        self._deploy()
+        wait_until(lambda: self._status(name) == "RUNNING", f"{name} does not run")
+
+    def failed_update(self, name: str) -> str:
+        """Why what the application is configured as now cannot be deployed."""
+        self._deploy()
+        wait_until(lambda: self._status(name) == "DEPLOY_FAILED", f"{name} does not fail")
+        return self._running()[name]["message"]
+
+    def _status(self, name: str) -> str:
+        return self._running()[name]["status"]
 
     def _configured(self) -> dict:
         return self._config | {

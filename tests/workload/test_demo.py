@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from workload import demo
 from workload.client.answers import Answers
 from workload.demo import ask_in_turn
-from workload.errors import ServerError
+from workload.errors import ServerError, StartError
 
 
 def answers(count, latency_ms, exits, class_ids):
@@ -49,6 +49,6 @@ def test_a_server_that_fails_is_no_result(monkeypatch):
 def test_a_server_that_does_not_start_is_said_in_a_line(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # where there is no serve_config.yaml
     result = CliRunner().invoke(demo.demo, ["--url", "http://127.0.0.1:9"])
-    assert isinstance(result.exception, demo.StartError)
+    assert isinstance(result.exception, StartError)
     assert "gati serve has ended" in str(result.exception)
     assert "serve_config.yaml cannot be read" in str(result.exception)
