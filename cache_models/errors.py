@@ -1,5 +1,9 @@
 """What can go wrong in this room. Every message says what was found and what to do about it."""
 
+from pathlib import Path
+
+from pydantic import ValidationError
+
 
 class CacheModelsError(Exception):
     """Base of all errors that a user can cause and mend."""
@@ -39,3 +43,23 @@ class ArtifactError(CacheModelsError):
 
 class StoreUnreachableError(ArtifactError):
     """A store elsewhere that does not answer now."""
+
+
+def briefly(error: Exception) -> str:
+    """What it says, in one line.
+
+    >>> briefly(ValueError("first\\n  second"))
+    'first second'
+    """
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return " ".join(str(error).split())
+
+
+def unwritable(what: Path | str, error: Exception) -> ArtifactError:
+    """Of a file or folder that cannot be written, and what to do about it."""
+    return ArtifactError(
+        f"{what} cannot be written: {briefly(error)}. Free space there, or give this user leave to "
+        f"write, and try again."
+    )

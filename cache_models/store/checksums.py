@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,6 +23,22 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_file(file: Path, data: bytes, mode: int = 0o644) -> None:
+    """In one step: whoever reads it, also after a crash, sees it as it was, or as it is."""
+    descriptor, made = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    partial = Path(made)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+        partial.chmod(mode)
+        sync(partial)
+        partial.replace(file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync(file.parent)
 
 
 def remove_abandoned(folder: Path) -> None:

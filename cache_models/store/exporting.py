@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from cache_models.errors import ArtifactError
+from cache_models.errors import ArtifactError, unwritable
 from cache_models.store.checksums import remove_abandoned, sync
 from cache_models.store.files import SAMPLES
 from cache_models.store.graphs import MANIFEST, ROWS, Graphs, folder_of, sound, within
@@ -55,13 +55,19 @@ def make(store: Path | str, plan: Plan, base: BaseDNN, inputs: np.ndarray | None
         base: that the plan was made for.
         inputs: to compare graphs and modules on, as `ModelDescription.inputs` takes them; noise,
             if there are none.
+
+    Raises:
+        ArtifactError: they cannot be written.
     """
     from cache_models.store.slice_graphs import export_slices
 
     target = folder_of(store, plan)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(target.parent)
-    partial = Path(tempfile.mkdtemp(prefix=".partial.", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(target.parent)
+        partial = Path(tempfile.mkdtemp(prefix=".partial.", dir=target.parent))
+    except OSError as error:
+        raise unwritable(target, error) from error
     try:
         graphs = Graphs(
             fingerprint=plan.fingerprint,
@@ -82,8 +88,10 @@ def make(store: Path | str, plan: Plan, base: BaseDNN, inputs: np.ndarray | None
             partial.rename(target)
         except OSError:  # somebody else was quicker, and has made the same
             shutil.rmtree(partial)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise unwritable(target, error) from error
         raise
     sync(target.parent)
     return graphs

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from cache_models.cache.lookup import CacheLookup, Past
 from cache_models.cache.stream_memory import StreamLimits
-from cache_models.errors import ArtifactError, EngineError
+from cache_models.errors import ArtifactError, EngineError, briefly
 from cache_models.network.activation import Precision
 from cache_models.network.engine.interface import DType, Engine, EngineChoice, EngineName
 from cache_models.network.slice import Slice
@@ -101,8 +101,8 @@ def read(store: Path | str, plan: Plan) -> Graphs:
         return Graphs.model_validate_json(file.read_text())
     except (OSError, ValidationError) as error:
         raise ArtifactError(
-            f"{file} cannot be read: {error}. Make the graphs with `python -m cache_models export "
-            f"--store {store}`."
+            f"{file} cannot be read: {briefly(error)}. Make the graphs with `python -m "
+            f"cache_models export --store {store}`."
         ) from error
 
 

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cache_models.data.datasets import cache_home
-from cache_models.errors import ArtifactError, StoreUnreachableError
-from cache_models.store.checksums import remove_abandoned, sha256, sync
-from cache_models.store.publication import CURRENT, MANIFEST, VERSIONS, there
+from cache_models.errors import ArtifactError, StoreUnreachableError, unwritable
+from cache_models.store.checksums import remove_abandoned, replace_file, sha256, sync
+from cache_models.store.publication import CURRENT, MANIFEST, VERSIONS, number_in, there
 from cache_models.store.remote import Remote
 
 MEND = "publish again, or make an older version current"
@@ -69,7 +68,10 @@ class Mirror:
                 return
             with self._alone():
                 if told != _read(target / manifest):  # nobody else has brought it meanwhile
-                    self._bring(folder, manifest, told, checksums)
+                    try:
+                        self._bring(folder, manifest, told, checksums)
+                    except OSError as error:
+                        raise unwritable(target, error) from error
         except ArtifactError as error:
             if here is None:
                 raise
@@ -127,14 +129,17 @@ class Mirror:
         """Bring what names the version to serve, if it can be read."""
         try:
             told = self.remote.read(CURRENT)
-            int(json.loads(told)["version"])
+            number_in(told)
         except FileNotFoundError:
             return
-        except (StoreUnreachableError, ValueError, KeyError, TypeError) as error:
+        except (StoreUnreachableError, ValueError) as error:
             logger.warning("%s/%s: %s; the copy is used", self.url, CURRENT, error)
             return
         if told != _read(self.folder / CURRENT):
-            _replace(self.folder / CURRENT, told, 0o644)
+            try:
+                replace_file(self.folder / CURRENT, told)
+            except OSError as error:
+                logger.error("%s; the copy is used", unwritable(self.folder, error))
 
     def versions(self) -> list[int]:
         """Numbers of those that are there whole; of those that are here, if it does not answer."""
@@ -155,7 +160,7 @@ class Mirror:
             logger.warning("%s; the copy is used", error)
             return
         if told != _read(self.folder / name):
-            _replace(self.folder / name, told, 0o600)
+            replace_file(self.folder / name, told, 0o600)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -196,11 +201,3 @@ def _read(file: Path) -> bytes | None:
         return file.read_bytes()
     except OSError:
         return None
-
-
-def _replace(file: Path, data: bytes, mode: int) -> None:
-    descriptor, partial = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-    os.chmod(partial, mode)
-    os.replace(partial, file)

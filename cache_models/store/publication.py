@@ -95,12 +95,25 @@ def make_current(remote: Remote, number: int, given: Claim | None = None) -> Non
     Raises:
         ArtifactError: somebody else has named another meanwhile, which stays.
     """
-    told = (json.dumps({"version": number}) + "\n").encode()
+    told = naming(number)
     if given is not None and _current(remote) != given.current:
         raise _overtaken(remote, number)
     remote.write(CURRENT, told)
     if _current(remote) != told:
         raise _overtaken(remote, number)
+
+
+def naming(number: int) -> bytes:
+    """What `current` says of a version."""
+    return (json.dumps({"version": number}) + "\n").encode()
+
+
+def number_in(told: bytes) -> int:
+    """Of the version that `current` names; ValueError: it does not say one."""
+    try:
+        return int(json.loads(told)["version"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"it names no version: {error!r}") from error
 
 
 def remove_version(remote: Remote, number: int) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from cache_models.errors import unwritable
 from cache_models.store.versions import Store
 
 
@@ -17,7 +18,7 @@ def make_once(store: Path | str, name: str, make: Callable[[], str]) -> None:
         make: a new one.
 
     Raises:
-        ArtifactError: the store lies elsewhere, and does not answer.
+        ArtifactError: it cannot be written, or the store lies elsewhere, and does not answer.
     """
     mirror = Store(store).mirror
     if mirror is not None:
@@ -26,8 +27,11 @@ def make_once(store: Path | str, name: str, make: Callable[[], str]) -> None:
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):
                 mirror.remote.create(name, make().encode(), private=True)
-    elif not (Path(store) / name).exists():
-        _write_once(Path(store) / name, make())
+    elif not (file := Path(store) / name).exists():
+        try:
+            _write_once(file, make())
+        except OSError as error:
+            raise unwritable(file, error) from error
 
 
 def secret(store: Path | str, name: str) -> str:
@@ -48,6 +52,8 @@ def _write_once(file: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(text)
+            stream.flush()
+            os.fsync(descriptor)
         os.link(partial, file)  # unlike a rename, never over another's
     except FileExistsError:
         pass

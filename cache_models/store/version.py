@@ -129,6 +129,23 @@ class CacheVersion:
             raise ArtifactError(f"{self.folder / name} cannot be read: {error}") from error
 
 
+def check_format(number: int, plan: str) -> None:
+    """
+    Args:
+        plan: as JSON.
+
+    Raises:
+        ArtifactError: it was written by a newer release.
+    """
+    told, known = json.loads(plan), Plan.model_fields["format"].default
+    found = told.get("format") if isinstance(told, dict) else None
+    if isinstance(found, int) and found > known:
+        raise ArtifactError(
+            f"cache version {number} is of format {found}, and this release reads {known}: update "
+            f"gati, or make an older version current"
+        )
+
+
 def check(number: int, folder: Path, *names: str) -> None:
     """
     Raises:
@@ -137,7 +154,9 @@ def check(number: int, folder: Path, *names: str) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     for name in names:
         if name not in manifest:
-            raise ArtifactError(f"cache version {number}: its manifest has no {name}")
+            raise ArtifactError(
+                f"cache version {number}: its manifest has no {name}: restore it, or build again"
+            )
         if sha256(folder / name) != manifest[name]:
             raise ArtifactError(
                 f"cache version {number} is damaged: {folder / name} differs from its checksum. "

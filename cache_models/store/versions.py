@@ -14,23 +14,26 @@ A store may lie elsewhere, under a URL. Then this folder is the node's copy of i
 what is published goes there first (`publication`); whoever has a `Store` need not know.
 """
 
+import errno
 import json
 import logging
-import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
-from cache_models.errors import ArtifactError
+from cache_models.errors import ArtifactError, briefly, unwritable
 from cache_models.store import publication
-from cache_models.store.checksums import remove_abandoned, sha256, sync
+from cache_models.store.checksums import remove_abandoned, replace_file, sha256, sync
 from cache_models.store.mirror import Mirror
 from cache_models.store.plan import Plan
 from cache_models.store.remote import is_url
-from cache_models.store.version import CacheVersion, check
+from cache_models.store.version import CacheVersion, check, check_format
 
 if TYPE_CHECKING:  # not needed to look what there is
     from torch import Tensor
@@ -63,13 +66,23 @@ class Store:
         return Store(f"{self.where}/{name}")
 
     def versions(self) -> list[int]:
-        """Numbers of all versions in the store, oldest first."""
+        """Numbers of all versions in the store, oldest first.
+
+        Raises:
+            ArtifactError: its folder cannot be read.
+        """
         if self.mirror:
             return self.mirror.versions()
         folder = self.folder / "versions"
-        if not folder.is_dir():
+        try:
+            names = [entry.name for entry in folder.iterdir()]
+        except FileNotFoundError:
             return []
-        return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+        except OSError as error:
+            raise ArtifactError(
+                f"{folder} cannot be read: {error}. Give this user leave to read it."
+            ) from error
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def publish(
         self,
@@ -86,24 +99,51 @@ class Store:
             tensors: for the trainer, by file name, likewise.
 
         Raises:
-            ArtifactError: it lies elsewhere, and somebody else publishes at the same time, or it
-                does not answer.
+            ArtifactError: somebody else publishes at the same time, or it cannot be written, or
+                does not answer; what was current still is.
         """
+        claim = publication.claim(self.mirror.remote) if self.mirror else None
+        number = claim.number if claim else max(self.versions(), default=0) + 1
+        with self._writing(number):
+            self._write(number, claim, plan, caches, tables or {}, tensors or {})
+            self._set_current(number, claim)
+        return self.open(number)
+
+    @contextmanager
+    def _writing(self, number: int) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            if getattr(error, "errno", None) in (errno.EEXIST, errno.ENOTEMPTY):
+                raise ArtifactError(
+                    f"somebody else has published cache version {number} to {self.where} at this "
+                    f"moment, so this one is not published: try again"
+                ) from error
+            raise unwritable(f"cache version {number} in {self.where}", error) from error
+
+    def _write(
+        self,
+        number: int,
+        claim: publication.Claim | None,
+        plan: Plan,
+        caches: "dict[str, LearnedCache]",
+        tables: dict[str, str],
+        tensors: "dict[str, dict[str, Tensor]]",
+    ) -> None:
+        """All files of a version, in its place, as a whole or not at all."""
         from safetensors.torch import save_file
 
         from cache_models.cache.learned_cache import save_cache
 
-        claim = publication.claim(self.mirror.remote) if self.mirror else None
-        number = claim.number if claim else max(self.versions(), default=0) + 1
         target = self.folder / "versions" / str(number)
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(target.parent)
         partial = Path(tempfile.mkdtemp(prefix=f".{number}.", dir=target.parent))
         try:
             (partial / "plan.json").write_text(plan.model_dump_json(indent=2) + "\n")
-            for file, text in (tables or {}).items():
+            for file, text in tables.items():
                 (partial / file).write_text(text)
-            for file, named in (tensors or {}).items():
+            for file, named in tensors.items():
                 save_file(named, partial / file)
             for file, cache in caches.items():
                 save_cache(cache, partial / file)
@@ -123,8 +163,6 @@ class Store:
                 publication.withdraw(self.mirror.remote, claim)
             raise
         sync(target.parent)
-        self._set_current(number, claim)
-        return self.open(number)
 
     def current(self) -> CacheVersion:
         """The version to serve: `current`, or, where that is damaged, the newest that is not.
@@ -135,11 +173,11 @@ class Store:
         if self.mirror:
             self.mirror.bring_current()
         try:
-            first = int(json.loads((self.folder / "current").read_text())["version"])
+            first = publication.number_in((self.folder / publication.CURRENT).read_bytes())
             problems = []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             first = None
-            problems = [f"{self.folder / 'current'}: {error}"]
+            problems = [f"{self.folder / publication.CURRENT}: {briefly(error)}"]
         others = [number for number in reversed(self.versions()) if number != first]
         for number in ([] if first is None else [first]) + others:
             try:
@@ -176,11 +214,18 @@ class Store:
         folder = self.folder / "versions" / str(number)
         try:
             check(number, folder, "plan.json")
-            plan = Plan.model_validate_json((folder / "plan.json").read_text())
+            text = (folder / "plan.json").read_text()
+            check_format(number, text)
+            plan = Plan.model_validate_json(text)
             check(number, folder, *(cache.file for cache in plan.caches))
+        except PermissionError as error:
+            raise ArtifactError(
+                f"cache version {number} cannot be read: {error}. Give this user leave to read it."
+            ) from error
         except (OSError, ValueError, TypeError, ValidationError) as error:
             raise ArtifactError(
-                f"cache version {number} in {self.where} is missing or half-written: {error}"
+                f"cache version {number} in {self.where} is missing or half-written: "
+                f"{briefly(error)}. Restore it, or build again."
             ) from error
         return CacheVersion(number, plan, folder)
 
@@ -225,17 +270,14 @@ class Store:
             ArtifactError: it cannot be opened; or as of `publish`.
         """
         version = self.open(number)
-        self._set_current(number)
+        with self._writing(number):
+            self._set_current(number)
         return version
 
     def _set_current(self, number: int, claim: publication.Claim | None = None) -> None:
         if self.mirror:
             publication.make_current(self.mirror.remote, number, claim)
-        partial = self.folder / f".current.{os.getpid()}"
-        partial.write_text(json.dumps({"version": number}) + "\n")
-        sync(partial)
-        partial.replace(self.folder / "current")
-        sync(self.folder)
+        replace_file(self.folder / publication.CURRENT, publication.naming(number))
 
 
 def fits(plan: Plan, deployed: Plan) -> bool:

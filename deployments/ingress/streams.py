@@ -18,7 +18,7 @@ from deployments.ingress.errors import RequestError
 HEADER, PARAMETER = "X-Stream", "sequence_id"
 """The second is Triton's name for it in the Open Inference Protocol."""
 MOST_CHARACTERS = 256
-FILE = "stream.key"
+FILE, BYTES = "stream.key", 32
 EVERYBODYS = "everybody"
 """The stream of all requests, where they share one memory; no hash, and so nobody's."""
 
@@ -28,8 +28,13 @@ def make_key(store: Path | str) -> None:
 
     Args:
         store: its folder, or its URL.
+
+    Raises:
+        ArtifactError: it cannot be written.
+        RuntimeError: what is there is no key.
     """
-    make_once(store, FILE, lambda: secrets.token_hex(32))
+    make_once(store, FILE, lambda: secrets.token_hex(BYTES))
+    Streams(store)
 
 
 class Streams:
@@ -46,6 +51,8 @@ class Streams:
         self._shared = shared
         try:
             self._key = bytes.fromhex(secret(store, FILE))
+            if len(self._key) != BYTES:  # a shorter one could be guessed
+                raise ValueError(f"it has {len(self._key)} bytes, not {BYTES}")
         except (OSError, ArtifactError, ValueError) as error:
             raise RuntimeError(
                 f"the key {store}/{FILE} cannot be read ({error}); delete it and restart the "

@@ -32,8 +32,13 @@ def make_key(store: Path | str) -> None:
 
     Args:
         store: its folder, or its URL.
+
+    Raises:
+        ArtifactError: it cannot be written.
+        KeyFileError: what is there is no key.
     """
     make_once(store, FILE, _pair)
+    load_key(store)
 
 
 def _pair() -> str:
@@ -48,10 +53,15 @@ def load_key(store: Path | str) -> Key:
     Raises:
         KeyFileError: there is none, or something else lies there.
     """
+    import zmq
+
     try:
         found = json.loads(secret(store, FILE))
-        return Key(found["public"].encode(), found["secret"].encode())
-    except (OSError, ArtifactError, ValueError, KeyError, TypeError, AttributeError) as error:
+        key = Key(found["public"].encode(), found["secret"].encode())
+        if zmq.curve_public(key.secret) != key.public:
+            raise ValueError("its halves are not of one pair")
+        return key
+    except (OSError, ArtifactError, zmq.ZMQError, ValueError, KeyError, TypeError) as error:
         raise KeyFileError(
             f"the key {store}/{FILE} cannot be read ({error}); delete it and restart the "
             f"application, or set `lane: {{enabled: false}}` in serve_config.yaml"
