@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cache_models.errors import ArtifactError, unwritable
+
 WAIT_S = 30.0
 """For another thread's transaction; they last milliseconds."""
 LOG_BYTES = 16 * 2**20
@@ -22,33 +24,47 @@ logger = logging.getLogger(__name__)
 class Database:
     """
     Args:
-        file: made if it is not there; one that cannot be read is put aside, and begun anew.
+        file: made if it is not there; one that is damaged is put aside, and begun anew.
         prepare: makes the tables that are not there.
+
+    Raises:
+        ArtifactError: here and below: it cannot be read or written now, as on a full disk.
     """
 
     def __init__(self, file: Path, prepare: Callable[[sqlite3.Connection], None]):
         self._file = file
         self._of_thread = threading.local()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        except OSError as error:
+            raise unwritable(file, error) from error
         with contextlib.suppress(PermissionError):  # another's, who has decided that
             file.chmod(0o600)  # for what is in it is the traffic's
         try:
             self._prepare(prepare)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the second of its messages
+            if not _is_damage(error):
+                raise unwritable(file, error) from error
             aside = file.with_name(f"{file.name}.damaged-{int(time.time())}")
             logger.error("%s cannot be read (%s); kept as %s, and begun anew", file, error, aside)
-            file.rename(aside)
-            for left in ("-wal", "-shm"):
-                file.with_name(file.name + left).unlink(missing_ok=True)
+            for end in ("", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    file.with_name(file.name + end).rename(aside.with_name(aside.name + end))
+            file.touch(0o600)
             self._prepare(prepare)
 
     def _prepare(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
         db = self._connect()
         try:
-            if (found := db.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+            if (found := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(found)
-            prepare(db)
+            try:
+                prepare(db)
+            except sqlite3.OperationalError as error:
+                if _code(error) in (None, sqlite3.SQLITE_ERROR):  # it has other tables
+                    raise sqlite3.DatabaseError(str(error)) from error
+                raise
             if db.execute("PRAGMA auto_vacuum").fetchone()[0] != 2:
                 db.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 db.execute("VACUUM")  # from which on it holds
@@ -102,13 +118,21 @@ class Database:
         if db.in_transaction:
             yield
             return
-        db.execute(begin)
         try:
+            db.execute(begin)
             yield
-        except BaseException:
-            db.rollback()
+            db.commit()
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.OperationalError):
+                db.rollback()
+            if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
+                raise ArtifactError(
+                    f"{self._file} is damaged: {error}. Restart the application, which puts the "
+                    f"file aside."
+                ) from error
+            if isinstance(error, sqlite3.OperationalError):
+                raise unwritable(self._file, error) from error
             raise
-        db.commit()
 
     def used_bytes(self) -> int:
         """Of the file, without pages that are free to be written again."""
@@ -128,3 +152,16 @@ class Database:
 
     def _pragma(self, name: str) -> int:
         return self.connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def _is_damage(error: Exception) -> bool:
+    """Of the file itself, rather than of the disk, or of who may read it."""
+    if (code := _code(error)) is None:  # Python cannot decode it, or we have found it
+        return type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError, UnicodeDecodeError)
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(error: Exception) -> int | None:
+    """SQLite's, if it comes from there."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

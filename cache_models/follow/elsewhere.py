@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 from cache_models.errors import ArtifactError
 from cache_models.follow.database import Database
 from cache_models.follow.journal import Journal
-from cache_models.follow.tables import prepare
+from cache_models.follow.tables import ENDED, prepare
 from cache_models.store.checksums import sha256
 from cache_models.store.remote import Remote
 from cache_models.store.versions import Store
@@ -34,7 +34,7 @@ from cache_models.store.versions import Store
 TOLD, COPIES = "trainer.json", "trainer"
 IDS, MOST_IDS = "told", 100
 """Name in the file's state of the ids that it has written, and how many are kept."""
-OF_SAMPLES = "build", "tests"
+OF_SAMPLES = "build", "tests", ENDED
 """State that is of samples: without them it would be wrong, or in vain."""
 
 logger = logging.getLogger(__name__)

@@ -38,7 +38,11 @@ class Journal:
 
     def transaction(self) -> AbstractContextManager[None]:
         """What this thread writes within is there as a whole or not at all; see `Database`. A call
-        that writes is a transaction of its own, or a part of the one that it is within."""
+        that writes is a transaction of its own, or a part of the one that it is within.
+
+        Raises:
+            ArtifactError: it cannot be written now, as on a full disk; nothing of it is there.
+        """
         return self._database.transaction()
 
     def snapshot(self) -> AbstractContextManager[None]:
@@ -52,7 +56,8 @@ class Journal:
 
     def set_state(self, name: str, value) -> None:
         """Keep a JSON value."""
-        self._db.execute("REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
+        with self.transaction():
+            self._db.execute("REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
 
     def states(self) -> dict[str, Any]:
         """All of it, by name."""
@@ -82,7 +87,8 @@ class Journal:
 
     def add_round(self, record: str) -> None:
         """Keep a round's record, as JSON."""
-        self._db.execute("INSERT INTO rounds (record) VALUES (?)", (record,))
+        with self.transaction():
+            self._db.execute("INSERT INTO rounds (record) VALUES (?)", (record,))
         if self.elsewhere is not None:
             self.elsewhere.soon()
 

@@ -25,10 +25,13 @@ class SpentTests(Journal):
         """The newest sample that was there at each test."""
         read = self.state("tests", [])
         if isinstance(read, int):  # once they were counted for ever
-            (newest,) = self._db.execute("SELECT ifnull(max(id), 0) FROM samples").fetchone()
-            read = [newest] * read
+            read = [self._newest_id()] * read
             self.set_state("tests", read)
         return read
+
+    def _newest_id(self) -> int:
+        """Of all samples; 0 where there are none."""
+        return self._db.execute("SELECT ifnull(max(id), 0) FROM samples").fetchone()[0]
 
     def spend_test(self) -> None:
         """Before any test sample is read: from now on this test's share of the error probability is
@@ -38,8 +41,7 @@ class SpentTests(Journal):
             ArtifactError: it cannot be told elsewhere, where another trainer would not know of it.
         """
         with self.transaction():
-            (newest,) = self._db.execute("SELECT ifnull(max(id), 0) FROM samples").fetchone()
-            tests = self.tests
+            newest, tests = self._newest_id(), self.tests
             self.set_state("tests", [*self._newest_read()[-tests:], newest] if tests else [newest])
         self.tell()
 
@@ -48,5 +50,5 @@ class SpentTests(Journal):
         """Condition for the samples in the window, and in `_ended` its parameters."""
         raise NotImplementedError
 
-    def _ended(self) -> dict[str, float]:
+    def _ended(self) -> dict[str, int]:
         raise NotImplementedError

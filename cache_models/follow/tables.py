@@ -1,8 +1,10 @@
 """The tables of the trainer's file, and what is kept of them."""
 
+import json
 import logging
 import sqlite3
 
+from cache_models.errors import ArtifactError
 from cache_models.store.strata import WANTED
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,41 @@ COMMIT;
 """Once every sample had a role of its own, whatever its neighbours had."""
 
 
+ENDED = "window_end"
+"""Name in the state of the last sample before the traffic last changed: not of a time, for clocks
+go back."""
+
+FROM_TIME_OF_CHANGE = f"""
+UPDATE state SET name = '{ENDED}', value =
+    (SELECT ifnull(max(id), 0) FROM samples WHERE at <= CAST(value AS REAL))
+WHERE name = 'window_ended';
+"""
+
+ODD_SAMPLE = """
+SELECT id FROM samples WHERE typeof(at) || typeof(role) || typeof(apart_s) || typeof(class) ||
+    typeof(priority) || typeof(weight) || typeof(stream)
+    != 'realintegerrealintegerrealrealinteger' LIMIT 1
+"""
+"""One whose row is damaged, which SQLite cannot tell."""
+
+FORMAT = 1
+"""Of the file, as SQLite's `user_version`; 0 of files from before it was counted."""
+
+
 def prepare(db: sqlite3.Connection) -> None:
-    """Make the tables that are not there, and bring up older ones."""
+    """Make the tables that are not there, and bring up older ones.
+
+    Raises:
+        ArtifactError: they are a newer release's.
+        DatabaseError: a row is damaged.
+    """
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found > FORMAT:
+        (_, _, file) = db.execute("PRAGMA database_list").fetchone()
+        raise ArtifactError(
+            f"{file} is of format {found}, and this release reads {FORMAT}: update gati, or move "
+            f"the file away, after which caches are learned and tested anew"
+        )
 
     def columns() -> set[str]:
         return {column[1] for column in db.execute("PRAGMA table_info(samples)")}
@@ -64,6 +99,16 @@ def prepare(db: sqlite3.Connection) -> None:
         db.execute("ALTER TABLE samples ADD COLUMN input BLOB")
         db.execute("ALTER TABLE samples ADD COLUMN form TEXT")
     db.executescript(SCHEMA)
+    db.execute(FROM_TIME_OF_CHANGE)
+    db.execute(f"PRAGMA user_version = {FORMAT}")
+    if db.execute(ODD_SAMPLE).fetchone() is not None:
+        raise sqlite3.DatabaseError("a sample has values of other types")
+    for (text,) in db.execute("SELECT value FROM state UNION ALL SELECT record FROM rounds"):
+        try:
+            json.loads(text)
+        except (ValueError, TypeError) as error:
+            raise sqlite3.DatabaseError(f"what should be JSON is none: {error}") from error
+    db.execute("DELETE FROM samples WHERE 0")  # also reads the trigger
 
 
 def reservoir(most: int) -> str:
@@ -78,8 +123,9 @@ def reservoir(most: int) -> str:
 
 
 def window(most: int) -> str:
-    """Condition for the samples of the traffic since it last changed, `:ended`: the newest `most`
-    that were chosen independently, and those beside them that were not, at most as many."""
+    """Condition for the samples of the traffic since it last changed, after that of the id
+    `:ended`: the newest `most` that were chosen independently, and those beside them that were not,
+    at most as many."""
     sample, chosen, other = "build_row IS NULL", "weight > 0", "weight = 0"
 
     def newest(which: str) -> str:
@@ -90,6 +136,6 @@ def window(most: int) -> str:
         )
 
     return (
-        f"({sample} AND at > :ended AND id > {newest(chosen)} "
+        f"({sample} AND id > :ended AND id > {newest(chosen)} "
         f"AND (weight > 0 OR id > {newest(other)}))"
     )

@@ -29,7 +29,7 @@ from cache_models.follow.database import Database
 from cache_models.follow.roles import Roles
 from cache_models.follow.rows import COLUMNS, CONTENTS, INSERT, bytes_of, row_of, traffic_of
 from cache_models.follow.spent_tests import SpentTests
-from cache_models.follow.tables import prepare, reservoir, window
+from cache_models.follow.tables import ENDED, prepare, reservoir, window
 from cache_models.follow.traffic import Sample, Traffic
 from cache_models.network.description import ModelDescription
 from cache_models.promise.blocks import LEAST, block_numbers, stream_number
@@ -55,6 +55,7 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
         max_bytes: of the file; better more than window and reservoir take together.
         reservoir_bytes: of the features and probabilities of the reservoir's samples.
         description: of the base DNN, where samples come with inputs.
+        fingerprint: of its weights; another's answers are not learned from.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
         reservoir_bytes: int = 2**28,
         seed: int | None = None,
         description: ModelDescription | None = None,
+        fingerprint: str = "",
     ):
         self._shapes, self._classes = [tuple(shape) for shape in shapes], classes
         self._newest, self._expire_s, self._max_bytes = window, expire_s, max_bytes
@@ -78,16 +80,22 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
             reservoir(reservoir_bytes // self._sample_bytes),
             np.random.default_rng(seed),
         )
-        layout = {"shapes": [list(shape) for shape in self._shapes], "classes": classes}
+        layout = {
+            "shapes": [list(shape) for shape in self._shapes],
+            "classes": classes,
+            "fingerprint": fingerprint,
+        }
         with self.transaction():
-            if self.state("layout", layout) != layout:
-                logger.warning("%s holds samples of other cut points, which are deleted", file)
+            if layout | self.state("layout", {}) != layout:  # older files do not say all of it
+                logger.warning("%s holds samples of another base DNN or cut points: deleted", file)
                 self._db.execute("DELETE FROM samples")
                 self.set_state("build", None)
             self.set_state("layout", layout)
             seed = self.state("roles", {}).get("seed", int(self._rng.integers(2**32)))
             self.set_state("roles", {"seed": seed, **self.state("roles", {})})
             self._newest_read()
+            # what was told of it elsewhere may be newer than the samples that came from there
+            self.set_state(ENDED, min(self.state(ENDED, 0), self._newest_id()))
 
     # --- samples come -----------------------------------------------------------------------------
 
@@ -154,8 +162,9 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
         is not enough, the oldest samples. To be called every minute or so."""
         with self.transaction():
             self._db.execute(
-                "DELETE FROM samples WHERE build_row IS NULL AND at < ?",
-                (time.time() - self._expire_s,),
+                # or dated as far ahead, by a clock that has since gone back
+                "DELETE FROM samples WHERE build_row IS NULL AND abs(at - ?) > ?",
+                (time.time(), self._expire_s),
             )
             self._measure([])
             self._prune()
@@ -205,8 +214,8 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
     def _window(self) -> str:
         return window(self._newest)
 
-    def _ended(self) -> dict[str, float]:
-        return {"ended": self.state("window_ended", 0.0)}
+    def _ended(self) -> dict[str, int]:
+        return {"ended": self.state(ENDED, 0)}
 
     def window(self) -> Traffic:
         """The newest samples of the traffic, oldest first."""
@@ -286,4 +295,5 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
 
     def end_window(self) -> None:
         """The traffic is another from now on; what has come so far tests nothing for it."""
-        self.set_state("window_ended", time.time())
+        with self.transaction():
+            self.set_state(ENDED, self._newest_id())

@@ -28,6 +28,7 @@ def open_log(args: AppArgs, plan: Plan) -> TrafficLog:
         retraining.max_log_bytes,
         retraining.reservoir_bytes,
         description=plan.description,
+        fingerprint=plan.fingerprint,
     )
     if store.mirror is not None:
         log.elsewhere = KeptElsewhere(store, log, file, retraining.save_s)

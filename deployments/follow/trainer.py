@@ -79,10 +79,9 @@ class Trainer:
             self._policy.watch.restore(self._state.watch)
         self._schedule = Schedule(self._args.retraining, has_caches=self._plan.learns)
         self._queue: list[Observation] = []
-        self._rounds = Rounds()
         self._answered, self._idle = 0, True
         self._learner: Learner | None = None
-        self._build_recorded = False
+        self._rounds, self._build_recorded = Rounds(), False
         self._writing = ThreadPoolExecutor(1, "write")
         self._learning = ThreadPoolExecutor(1, "learn", initializer=lowest_priority)
         self._ticking: asyncio.Task[None] | None = None
@@ -184,12 +183,15 @@ class Trainer:
 
     async def _tick_for_ever(self) -> None:
         self._recording = record_for_ever(self._now, partial(record, recorder()))
+        said = ""
         while True:
             await asyncio.sleep(TICK_S)
             try:
                 await self._tick()
-            except Exception:  # the next tick may do better; serving does not wait for it
-                logger.exception("the trainer's work failed")
+                said = ""
+            except Exception as error:  # the next tick may do better; serving does not wait for it
+                if said != (said := str(error)):
+                    logger.exception("the trainer's work failed")
 
     async def _tick(self) -> None:
         self._idle, self._answered = not self._answered, 0
@@ -202,12 +204,18 @@ class Trainer:
         if self._queue and not self._waits:
             learner = await self._have_learner()
             queue, self._queue = self._queue, []
-            self._policy.watch.block_s = await self._write(self._write_down, learner, queue)
+            try:
+                self._policy.watch.block_s = await self._write(self._write_down, learner, queue)
+            except ArtifactError:  # as on a full disk
+                self._queue = [*queue, *self._queue][:QUEUED]
+                raise
             self._schedule.new_samples += len(queue)
         self._state.watch = watch  # after what was seen before an alarm, which ends the window
         await self._write(self._state.keep)
         if self._work is None or self._work.done():
-            self._work = asyncio.get_running_loop().create_task(self._next_work())
+            last, self._work = self._work, asyncio.create_task(self._do_what_is_due())
+            if last is not None:
+                last.result()  # or why there was none
 
     @property
     def _waits(self) -> bool:
@@ -217,12 +225,6 @@ class Trainer:
     def _write_down(self, learner: "Learner", queue: list[Observation]) -> float:
         self._log.add(map(learner.sample, queue))
         return self._log.block_or_unknown_s
-
-    async def _next_work(self) -> None:
-        try:
-            await self._do_what_is_due()
-        except Exception:
-            logger.exception("the trainer's work failed")
 
     async def _do_what_is_due(self) -> None:
         if self._waits:
@@ -289,9 +291,9 @@ class Trainer:
         return self._learner
 
     async def _write(self, function: Callable[..., Result], *args: Any) -> Result:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writing, partial(function, *args))
+        call = partial(function, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._writing, call)
 
     async def _learn(self, function: Callable[..., Result], *args: Any) -> Result:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._learning, partial(function, *args))
+        call = partial(function, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._learning, call)

@@ -204,6 +204,33 @@ def test_what_operators_said_survives_a_crash(store):
     assert status["mode"] == "shadow" and status["pinned"]
 
 
+def test_on_a_full_disk_samples_wait_and_one_line_says_so(learned, caplog):
+    async def run():
+        trainer = trainer_for(learned)
+        (pages,) = trainer._log._db.execute("PRAGMA page_count").fetchone()
+        add, full = trainer._log.add, True
+
+        def on_a_full_disk(samples):
+            limit = pages if full else 100 * pages
+            trainer._log._db.execute(f"PRAGMA max_page_count = {limit}")
+            add(samples)
+
+        trainer._log.add = on_a_full_disk
+        before = (await trainer.status())["retraining"]["stored_samples"]
+        await trainer.exchange(report(observations(1_500)))
+        for _ in range(10):
+            said = await trainer.exchange(report())
+            await asyncio.sleep(2 * module.TICK_S)
+        full = False
+        status = await found(trainer, lambda now: now["retraining"]["stored_samples"] > before)
+        return said, status
+
+    said, status = asyncio.run(run())
+    assert said.control.on and status["retraining"]["queued"] == 0
+    (line,) = (str(r.exc_info[1]) for r in caplog.records if r.exc_info)
+    assert "traffic.sqlite" in line and "Free space there" in line
+
+
 def test_switched_off_by_an_operator_is_not_for_want_of_samples(learned):
     async def run():
         trainer = trainer_for(learned)
