@@ -10,11 +10,12 @@ converts, but not while it copies or composites, so that is done in bands.
 """
 
 import io
+import math
 import struct
 
 import numpy as np
 from PIL import ExifTags, Image
-from PIL import TiffImagePlugin as _tiff  # noqa: F401
+from PIL import TiffImagePlugin as _tiff
 from PIL import WebPImagePlugin as _webp  # noqa: F401  unless imported, Pillow imports 40 others
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -24,6 +25,9 @@ MOST_SIDE_PIXELS = 65_535
 MOST_SCANS = 200
 """Of a progressive JPEG, which has about ten. A dozen bytes are enough for one, and each costs as
 much time as all pixels."""
+MOST_TILE_PIXELS = 2_048**2
+"""Of a TIFF's tiles, which are decoded whole, however little of one the picture is; most have 256
+pixels a side."""
 WHITE = (255, 255, 255)
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -76,6 +80,10 @@ def open_picture(data: bytes) -> Image.Image:
     if "progressive" in image.info and data.count(_SCAN) > MOST_SCANS:
         raise UnsupportedPicture(
             f"the JPEG image goes over its pixels more than {MOST_SCANS} times; save it again"
+        )
+    if image.format == "TIFF" and _tile_pixels(image) > MOST_TILE_PIXELS:
+        raise PictureTooLarge(
+            f"the TIFF image is of tiles of more than {MOST_TILE_PIXELS} pixels each; save it again"
         )
     if max(image.size) > MOST_SIDE_PIXELS:
         raise PictureTooLarge(
@@ -142,6 +150,13 @@ def _without_notes(data: bytes) -> bytes:
             start = end
         at = end
     return b"".join([*kept, data[start:]]) if kept else data
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """0 where there are no tiles."""
+    tags = getattr(image, "tag_v2", {})
+    sides = (tags.get(each, 0) for each in (_tiff.TILEWIDTH, _tiff.TILELENGTH))
+    return math.prod(side if isinstance(side, int) else max(side) for side in sides)
 
 
 def _upright(image: Image.Image) -> Image.Image:
