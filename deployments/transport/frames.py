@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-KINDS = "biuf"
-"""Of dtypes that may travel: numbers and truth values."""
+DTYPES = {np.dtype(code).newbyteorder(order).str for code in "?bhilqBHILQefd" for order in "<>"}
+"""That may travel: numbers and truth values, by name. No other name is looked into: NumPy reads
+some as Python."""
 
 
 class FrameError(ValueError):
@@ -50,7 +51,6 @@ def from_frames(frames: Sequence[bytes | memoryview]) -> list:
 
 
 def _array(dtype: str, shape: list[int], buffer: bytes | memoryview) -> np.ndarray:
-    of = np.dtype(dtype)
-    if of.kind not in KINDS or min(shape, default=0) < 0:
+    if dtype not in DTYPES or min(shape, default=0) < 0:
         raise ValueError(f"no array of {dtype} and shape {shape} may travel")
-    return np.ndarray(tuple(shape), of, buffer)
+    return np.ndarray(tuple(shape), np.dtype(dtype), buffer)

@@ -42,6 +42,9 @@ def test_arrays_and_plain_values_arrive_as_they_were():
         [json.dumps([["|O", [1]]]).encode(), bytes(8)],
         [json.dumps([["<f4", [-1]]]).encode(), bytes(8)],
         [json.dumps([["nonsense", [1]]]).encode(), bytes(8)],
+        [json.dumps([["(1,f4", [1]]]).encode(), bytes(8)],  # a syntax error, of Python
+        [json.dumps([[["<f4"], [1]]]).encode(), bytes(8)],
+        [b"[" * 100_000],
     ],
 )
 def test_other_frames_are_refused(frames):
