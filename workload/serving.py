@@ -54,6 +54,7 @@ def serving(
                 process.wait(STOPPED_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 def _wait(process: subprocess.Popen, url: str, log: IO[bytes]) -> None:

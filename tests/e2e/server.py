@@ -225,6 +225,7 @@ class Server:
                 self._process.wait(STOPPED_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+                self._process.wait()
         for file in Path("/proc").glob("[0-9]*/environ"):
             try:
                 environment = file.read_text(errors="replace").split("\0")
