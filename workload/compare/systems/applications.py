@@ -106,7 +106,7 @@ def _near_enough(kind: reuse.Kind, settings: Settings) -> float:
 def _late_binding(name: str, settings: Settings) -> dict[str, Any]:
     version, folder = settings.version, settings.folder / name
     match name:
-        case "gati" | "gati-unbatched":
+        case "gati" | "gati-unbatched" | "gati-router":
             stores.copy_of(version, folder)
         case "gati-retraining":
             stores.whole_copy(settings.store, folder)
@@ -118,6 +118,8 @@ def _late_binding(name: str, settings: Settings) -> dict[str, Any]:
     if name == "gati-unbatched":
         partition["max_batch_rows"] = 1
         args["lookup"] = {"device": "cpu", "threads": 1, "max_batch_rows": 1}
+    if name == "gati-router":
+        args["lookup"] = {"device": "cpu", "threads": 1, "place": "router"}
     if not SYSTEMS[name].retrains:
         args["retraining"] = {"rounds": False}
     deployments = [

@@ -51,6 +51,13 @@ SYSTEMS = {
             late_binding=True,
             by_default=False,
         ),
+        System(
+            "gati-router",
+            RAY,
+            "this system, the cache at the input in the router",
+            late_binding=True,
+            by_default=False,
+        ),
         System("entropy", RAY, "this system, caches trusted by entropy", late_binding=True),
         System("cascade", RAY, "small CNN, then the whole base DNN, one deployment"),
         System("int8", RAY, "whole base DNN in 8-bit integers, one deployment", by_default=False),
