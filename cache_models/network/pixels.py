@@ -110,6 +110,8 @@ def flat(
         OSError, ValueError, SyntaxError: the file behind the image is damaged.
     """
     image.load()
+    if image.im.mode != image.mode:  # as Pillow leaves a GIF whose frame has another palette
+        raise ValueError(f"its pixels are of the mode {image.im.mode!r}, not {image.mode!r}")
     image = _upright(image)
     deep = image.mode.startswith("I")
     transparent = image.has_transparency_data

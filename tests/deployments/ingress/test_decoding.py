@@ -64,3 +64,13 @@ def test_what_cannot_be_decoded_is_named(data, status, message):
     with pytest.raises(RequestError, match=message) as caught:
         decode(data)
     assert caught.value.status == status
+
+
+def test_a_gif_whose_frame_has_another_palette_is_refused():
+    grey = encode(Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)), "GIF")
+    head, palette, rest = grey[:13], grey[13:781], grey[781:]
+    at = rest.index(b",") + 10
+    frame = rest[: at - 1] + b"\x87" + palette + rest[at:]
+    image = decoding.open_image(head + bytes(3) + palette[:-3] + frame, 1_000)
+    with pytest.raises(RequestError, match="the GIF image is damaged: its pixels are of the mode"):
+        decoding.decode(image, Preprocessing((8, 8)))
