@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from deployments.graph.timeline import Timeline
 from deployments.ingress.caller import HEADERS, caller
 from deployments.ingress.decoding import read_body
+from deployments.ingress.direct import make_direct
 from deployments.ingress.documents import INFERENCE, REFERENCE, parameter, problems, takes_content
 from deployments.ingress.errors import NotFound, UnsupportedMedia
 from deployments.ingress.failures import REFUSALS, named_failures
@@ -70,3 +71,5 @@ def add(app: FastAPI, service: Service) -> None:
             response = await respond(service, asked, given, asker, timeline, timeout_s)
             told = await written(service, rest.write, response)
         return Response(told.body, headers=rest.headers(told))
+
+    make_direct(app, infer)

@@ -13,6 +13,7 @@ from deployments.graph.timeline import Timeline
 from deployments.ingress import streams
 from deployments.ingress.caller import HEADERS, caller
 from deployments.ingress.decoding import read_body
+from deployments.ingress.direct import make_direct
 from deployments.ingress.documents import INFERENCE, parameter, problems, takes_content
 from deployments.ingress.errors import InvalidInput
 from deployments.ingress.failures import REFUSALS, named_failures
@@ -121,3 +122,5 @@ def add(app: FastAPI, service: Service) -> None:
         )
         content = prediction.model_dump_json(exclude_unset=True)
         return Response(content, media_type="application/json")
+
+    make_direct(app, predict)
