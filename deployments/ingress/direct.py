@@ -24,6 +24,9 @@ def make_direct(app: FastAPI, endpoint: Callable[..., Awaitable[Response]]) -> N
         response = await endpoint(request, **request.path_params)
         await response(scope, receive, send)
 
-    for route in app.routes:
+    routes = app.router.routes
+    for route in list(routes):
         if isinstance(route, APIRoute) and route.endpoint is endpoint:
             route.app = call
+            routes.remove(route)  # and be the first that is tried, here and by Serve
+            routes.insert(0, route)

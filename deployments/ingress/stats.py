@@ -132,13 +132,13 @@ class Stats:
     """Counts and latency histograms by exit; a batch counts once a row."""
 
     def __init__(self):
-        self._latencies: dict[str, HdrHistogram] = {}
+        self._latencies: dict[str, HdrHistogram] = defaultdict(_histogram)
         self._errors: Counter[int] = Counter()
 
     def count(self, exits: Sequence[str], latency_ms: float) -> None:
         for name, rows in Counter(exits).items():
-            histogram = self._latencies.setdefault(name, _histogram())
-            histogram.record_value(min(max(int(latency_ms * 1e3), 1), MAX_LATENCY_US), rows)
+            latency_us = min(max(int(latency_ms * 1e3), 1), MAX_LATENCY_US)
+            self._latencies[name].record_value(latency_us, rows)
 
     def count_error(self, status: int) -> None:
         self._errors[status] += 1
@@ -166,7 +166,7 @@ class Stats:
 
 def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
     """Their sum."""
-    latencies: dict[str, HdrHistogram] = {}
+    latencies: dict[str, HdrHistogram] = defaultdict(_histogram)
     errors: Counter[int] = Counter()
     failures: Counter[str] = Counter()
     hops: dict[str, Counter[str]] = defaultdict(Counter)
@@ -174,7 +174,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
     own: dict[str, list[Mapping[str, float]]] = defaultdict(list)
     for snapshot in snapshots:
         for name, encoded in snapshot.latencies.items():
-            latencies.setdefault(name, _histogram()).decode_and_add(encoded)
+            latencies[name].decode_and_add(encoded)
         errors.update(snapshot.errors)
         failures.update(snapshot.lookup_failures)
         samples.update(snapshot.samples)
