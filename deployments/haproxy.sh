@@ -1,6 +1,6 @@
 #!/bin/sh
 # HAProxy for Serve, which starts it by RAY_SERVE_HAPROXY_BINARY_PATH. GATI_HAPROXY is the program
-# itself, by default the one of Ray's package. Three things that Serve has no settings for:
+# itself, by default the one of Ray's package. Four things that Serve has no settings for:
 #
 # 1. What HAProxy has no answer to, since no router is there, gets 503 with Retry-After: come again.
 #    Serve's page says 500.
@@ -8,6 +8,9 @@
 #    Until it is told who they are, the last ones are asked that were known on this node.
 # 3. An HAProxy whose manager was killed goes on, in a session of its own, where Ray does not end it
 #    with its manager. Its successor takes its sockets over, so that nobody is refused.
+# 4. A router has GATI_ROUTER_REQUESTS at once, and what waits for 50 ms gets 503: to refuse costs
+#    HAProxy a hundredth of what it costs a router, which under too much would do little else. Nor
+#    is one that is slow taken for one that is lost. Who asks whether it is ready goes first.
 
 config='' taken_over='' before=''
 for argument; do
@@ -18,7 +21,7 @@ done
 
 if [ -n "$config" ]; then
     folder=${config%/*}
-    body='{"error":"no router is there to answer: try again"}'
+    body='{"error":"no router can answer now: try again"}'
     printf 'HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: %d\r\n\r\n%s' \
         "${#body}" "$body" > "$folder/500.http"
     last="$folder/last.cfg" manager="$folder/manager"
@@ -30,6 +33,14 @@ if [ -n "$config" ]; then
     elif [ -f "$last" ]; then
         cp "$last" "$config"
     fi
+    sed -i "/^    balance /a\\
+    timeout check 2s\\
+    timeout queue 50ms\\
+    default-server maxconn ${GATI_ROUTER_REQUESTS:-128}
+/^frontend http_frontend/,/^    bind /{
+/^    bind /a\\
+    http-request set-priority-class int(-1) if { path_sub /v2/health/ }
+}" "$config"
     if [ -z "$taken_over" ]; then
         # as a pattern that this script's own command line is not like
         orphans=$(pgrep -d ' ' -f -- "haproxy -db -f $config")

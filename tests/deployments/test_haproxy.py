@@ -19,6 +19,7 @@ defaults
     timeout connect 1s
     timeout client 5s
     timeout server 5s
+    balance leastconn
     errorfile 503 {folder}/500.http
 frontend http_frontend
     bind 127.0.0.1:{port}

