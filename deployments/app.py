@@ -7,7 +7,6 @@ import ray
 from ray import serve
 from ray.serve.config import DeploymentActorConfig, RequestRouterConfig
 
-from cache_models.cache.stream_memory import StreamLimits
 from cache_models.data.datasets import cache_home
 from cache_models.store.copies import working_copy
 from cache_models.store.exporting import ensure
@@ -95,9 +94,8 @@ def build(args: AppArgs) -> serve.Application:
         more = compute[stage.name], args.lane
         if stage.is_lookup:
             routed = {"request_router_config": BY_STREAM} if stage.remembers else {}
-            limits = StreamLimits(args.streams.max_streams, args.streams.ttl_s)
             bound = Lookup.options(name=stage.name, **routed).bind(
-                stage, plan, args.store, *more, limits
+                stage, plan, args.store, *more, args.streams.limits
             )
         else:
             bound = Partition.options(name=stage.name).bind(

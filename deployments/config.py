@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from cache_models.cache.stream_memory import StreamLimits
 from cache_models.network.activation import Precision
 from cache_models.network.engine.interface import EngineChoice
 from cache_models.network.stages import Stage
@@ -194,6 +195,10 @@ class StreamArgs(Strict):
     max_streams: int = Field(10_000, ge=0)
     ttl_s: float = Field(600, gt=0)
 
+    @property
+    def limits(self) -> StreamLimits:
+        return StreamLimits(self.max_streams, self.ttl_s)
+
 
 class GuardArgs(Strict):
     """When caches go off by themselves, and come back.
@@ -249,8 +254,7 @@ class AppArgs(Strict):
 
     def asked_in_router(self, stage: Stage) -> bool:
         """Whether each router has a copy of its own."""
-        at_input = stage.is_lookup and stage.at_input and not stage.remembers
-        return at_input and self.lookup.place == "router"
+        return stage.is_lookup and stage.at_input and self.lookup.place == "router"
 
     @property
     def activation_bytes_per_value(self) -> int:

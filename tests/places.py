@@ -63,6 +63,7 @@ class FakePlace:
 
     def __init__(self, names, lookups):
         self.lookups, self.told = list(lookups), []
+        self.forgot = 0
         self.partitions = [FakePartition() for name in names if name != "input"]
         self.partitions.append(FakePartition(last=True))
 
@@ -76,6 +77,9 @@ class FakePlace:
 
     def tell(self, stage, message):
         self.told.append((stage.name, message))
+
+    async def forget_here(self):
+        self.forgot += 1
 
     async def prepare(self, version):
         await asyncio.gather(*(lookup.prepare(version) for lookup in self.lookups))

@@ -33,9 +33,10 @@ PREPARE_S = 10.0
 
 
 class Lookups(Protocol):
-    """All replicas of all lookups."""
+    """All replicas of all lookups, and copies here."""
 
     async def prepare(self, version: int) -> None: ...
+    async def forget_here(self) -> None: ...
 
 
 def find_trainer() -> Any:
@@ -121,6 +122,8 @@ class ControlClient:
                 self._cascade.control = self._cascade.control._replace(on=False)
         else:
             self._heard_at = self._clock()
+            if told.forgotten != self.instructions.forgotten:
+                await self._lookups.forget_here()
             self._follow(told)
         self._asked.set()
 

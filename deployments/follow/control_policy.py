@@ -30,6 +30,7 @@ class ControlPolicy:
         version: in service; changed by `serve`.
         watch: at which threshold its caches may answer.
         served: what it has done.
+        forgotten: as of `Instructions`.
     """
 
     def __init__(self, args: AppArgs, version: CacheVersion, processors: float):
@@ -37,6 +38,7 @@ class ControlPolicy:
         self.version = version
         self.watch = Watch(version, args.guard, args.sampling)
         self.served = Served(version)
+        self.forgotten = 0
         self._recent = Recent(np.array(plan.class_shares), plan.expected.hit_rate)
         self._hits_fell = args.retraining.hits_fell
         sample_s = plan.expected.base_compute_ms * plan.threads / 1e3
@@ -74,7 +76,7 @@ class ControlPolicy:
         """
         on = mode == "serve" and self.may_answer
         control = Control(self.version.number, on, self.watch.threshold)
-        return Instructions(mode, self.sample_rate, self.trained, control)
+        return Instructions(mode, self.sample_rate, self.trained, control, self.forgotten)
 
     @property
     def trained(self) -> bool:

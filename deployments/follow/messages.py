@@ -73,9 +73,11 @@ class Instructions(NamedTuple):
         judge: whether there is anything to judge, by asking the caches of a sampled request that
             the base DNN has answered.
         control: what requests are answered with, once every lookup has its version.
+        forgotten: how often operators have had streams forgotten.
     """
 
     mode: Mode
     sample_rate: float
     judge: bool
     control: Control
+    forgotten: int = 0

@@ -141,6 +141,10 @@ class Trainer:
         self._state.pinned = pinned
         await self._write(self._state.keep)
 
+    async def forget_streams(self) -> None:
+        """What routers remember of streams is forgotten with their next exchange."""
+        self._policy.forgotten += 1
+
     async def retrain(self) -> None:
         """Run a round as soon as there is time; ValueError: these caches are not retrained."""
         if self._plan.remembers:

@@ -55,7 +55,7 @@ class Router(Methods):
 
         stages = plan.stages()
         self._own = {
-            stage: OwnLookup(stage, plan, args.store, args.compute(stage))
+            stage: OwnLookup(stage, plan, args.store, args.compute(stage), args.streams.limits)
             for stage in filter(args.asked_in_router, stages)
         }
         value_bytes = args.activation_bytes_per_value
@@ -169,6 +169,8 @@ class Router(Methods):
 
     async def forget_streams(self) -> None:
         await self._place.forget_streams()
+        if any(stage.remembers for stage in self._own):  # other routers have such copies, too
+            await self.ask_trainer("forget_streams")
 
     def count_error(self, status: int) -> None:
         self._stats.count_error(status)

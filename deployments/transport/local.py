@@ -17,6 +17,14 @@ class Local(Protocol):
         """
         ...
 
+    async def forget(self) -> None:
+        """All that it remembers of streams."""
+        ...
+
+    async def state(self) -> dict[str, float]:
+        """As of a replica."""
+        ...
+
     async def prepare(self, version: int) -> None:
         """Have a version of the caches loaded.
 

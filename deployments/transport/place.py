@@ -153,17 +153,24 @@ class Deployed:
             *(lookup.here.prepare(version) for lookup in lookups if lookup.here),
         )
 
+    async def forget_here(self) -> None:
+        """Have the copies here forget what they remember of streams."""
+        own = [d.here for d in self._deployments.values() if d.here is not None]
+        await asyncio.gather(*(lookup.forget() for lookup in own))
+
     async def forget_streams(self) -> None:
-        """Have every lookup replica forget what it remembers of streams.
+        """Have every lookup replica, and every copy here, forget what it remembers of streams.
 
         Raises:
             PlaceError: not all of them have.
         """
         lookups = [self._deployments[s.name].by_handle for s in self._stages if s.remembers]
-        await asyncio.gather(*(lookup.tell_all("forget") for lookup in lookups))
+        told = (lookup.tell_all("forget") for lookup in lookups)
+        await asyncio.gather(self.forget_here(), *told)
 
     async def states(self) -> dict[str, list[dict[str, float]]]:
-        """What every replica says of itself, by stage; nothing of a stage that does not answer."""
+        """What every replica says of itself, and the copy here, by stage; nothing of a stage that
+        does not answer."""
         told = await asyncio.gather(
             *(d.by_handle.tell_all("state", timeout_s=STATE_S) for d in self._deployments.values()),
             return_exceptions=True,
@@ -174,6 +181,9 @@ class Deployed:
                 logger.warning("%s does not say how it is: %r", name, states)
             else:
                 found[name] = states
+        for name, deployment in self._deployments.items():
+            if deployment.here is not None:
+                found.setdefault(name, []).append(await deployment.here.state())
         return found
 
     def max_rows(self, row_bytes: int) -> int:

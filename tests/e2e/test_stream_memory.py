@@ -91,3 +91,35 @@ def test_streams_of_a_lookup_that_was_killed_begin_anew_and_are_answered_rightly
 def test_such_caches_are_not_retrained(url):
     reply = admin(url, "POST", "retrain")
     assert reply.status_code == 409 and "Build again" in reply.json()["error"]
+
+
+@pytest.fixture
+def in_routers(server, remembering):
+    """With copies of the lookup in two routers."""
+    application = remembering | {"name": "in-routers", "route_prefix": "/in-routers"}
+    application["args"] = remembering["args"] | {"lookup": {"threads": 1, "place": "router"}}
+    application["deployments"] = [
+        deployment | ({"num_replicas": 2} if deployment["name"] == "Router" else {})
+        for deployment in remembering["deployments"]
+    ]
+    with server.application(application) as url:
+        wait_until(lambda: stats(url)["guard"]["caches"] == "serve", "caches are not on")
+        yield url
+
+
+def test_routers_that_ask_a_copy_of_their_own_remember_and_forget(in_routers):
+    pictures, streams = scenes(FRAMES * CAMERAS, seed=9)
+    keys = [f"camera-{key}" for key in streams.keys]
+    truth = base_answers(load(MODEL), pictures)
+    labels, exits = ask(in_routers, pictures, keys)
+    assert (np.array(labels) != truth).mean() < 3 * LIMITS.max_disagreement
+    assert stats(in_routers)["hops"]["Lookup0"]["router"] > 0
+    _, without = ask(in_routers, pictures, None)
+    assert np.mean(np.array(exits) != "base") > np.mean(np.array(without) != "base")
+
+    assert admin(in_routers, "DELETE", "streams").status_code == 200
+    time.sleep(1)  # two exchanges
+    again = pictures[-CAMERAS:]
+    _, forgotten = ask(in_routers, again, keys[-CAMERAS:])
+    _, unknown = ask(in_routers, again, [f"nobody-{i}" for i in range(CAMERAS)])
+    assert forgotten == unknown

@@ -20,12 +20,13 @@ class FakeTrainer:
     def __init__(self):
         self.control: Control | None = Control(7)
         self.observations, self.answered = [], 0
+        self.forgotten = 0
         self.exchange = self
 
     async def remote(self, report):
         self.observations += report.observations
         self.answered += report.answered
-        return Instructions("serve", 0.5, True, self.control)
+        return Instructions("serve", 0.5, True, self.control, self.forgotten)
 
     def find(self):
         if self.control is None:
@@ -42,11 +43,11 @@ class Router:
 
     def __init__(self, lookups=(), **args):
         self.now, self.trainer = 0.0, FakeTrainer()
-        self.cascade = cascade_for((), FakePlace((), []))
+        self.cascade, self.place = cascade_for((), FakePlace((), [])), FakePlace((), lookups)
         self.client = ControlClient(
             AppArgs.model_validate(args),
             self.cascade,
-            FakePlace((), lookups),
+            self.place,
             self.trainer.find,
             lambda: self.now,
         )
@@ -173,3 +174,13 @@ def test_a_router_whose_exchange_has_ended_is_not_healthy(monkeypatch):
         raise MemoryError
 
     asyncio.run(run())
+
+
+def test_copies_of_lookups_forget_streams_once_operators_have_said_so():
+    router = Router()
+    router.told(CAREFUL)
+    assert router.place.forgot == 0
+    router.trainer.forgotten += 1
+    router.told(CAREFUL)
+    router.told(CAREFUL)
+    assert router.place.forgot == 1

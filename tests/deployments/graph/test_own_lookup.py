@@ -72,9 +72,9 @@ def test_a_version_that_is_not_there_is_no_other_ones_answer(asked):
         ("router", ["input"], [], ["Lookup0"]),
         ("router", ["input", "layer1.0"], [], ["Lookup0"]),
         ("router", ["layer1.0"], [], []),
-        ("router", ["input"], ["input"], []),
+        ("router", ["input"], ["input"], ["Lookup0"]),
     ],
-    ids=["as by default", "the input's", "no other", "none at the input", "none that remembers"],
+    ids=["as by default", "the input's", "no other", "none at the input", "one that remembers"],
 )
 def test_which_are_asked_in_routers(place, cut_points, remember, own):
     args = AppArgs(lookup={"place": place})
