@@ -1,6 +1,6 @@
 #!/bin/sh
 # HAProxy for Serve, which starts it by RAY_SERVE_HAPROXY_BINARY_PATH. GATI_HAPROXY is the program
-# itself, by default the one of Ray's package. Four things that Serve has no settings for:
+# itself, by default the one of Ray's package. Five things that Serve has no settings for:
 #
 # 1. What HAProxy has no answer to, since no router is there, gets 503 with Retry-After: come again.
 #    Serve's page says 500.
@@ -11,6 +11,7 @@
 # 4. A router has GATI_ROUTER_REQUESTS at once, and what waits for 50 ms gets 503: to refuse costs
 #    HAProxy a hundredth of what it costs a router, which under too much would do little else. Nor
 #    is one that is slow taken for one that is lost. Who asks whether it is ready goes first.
+# 5. Statistics and metrics are on all interfaces. They are where HTTP is, so on loopback if that is.
 
 config='' taken_over='' before=''
 for argument; do
@@ -41,6 +42,8 @@ if [ -n "$config" ]; then
 /^    bind /a\\
     http-request set-priority-class int(-1) if { path_sub /v2/health/ }
 }" "$config"
+    host=$(sed -n 's/^ *bind \([^:* ][^ ]*\):[0-9]*$/\1/p' "$config" | head -n 1)
+    [ -n "$host" ] && sed -i "s/^\( *bind \)\**:\([0-9]*\)$/\1$host:\2/" "$config"
     if [ -z "$taken_over" ]; then
         # as a pattern that this script's own command line is not like
         orphans=$(pgrep -d ' ' -f -- "haproxy -db -f $config")
