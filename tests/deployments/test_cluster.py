@@ -1,12 +1,15 @@
 """The manifest is what KubeRay takes and this project serves; several nodes are no surprise."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ray.serve.schema import ServeDeploySchema
 
 from cache_models.store.plan import HopCost, MemoryRecord
@@ -77,6 +80,17 @@ def test_every_pod_has_what_must_be_set_before_ray_starts_and_this_ray(manifest)
     version = manifest["spec"]["rayClusterConfig"]["rayVersion"]
     assert f"ray[serve]=={version}" in wanted
     assert f"rayproject/ray:{version}-" in (CLUSTER / "Dockerfile").read_text()
+
+
+def test_the_image_has_what_is_wanted_each_by_its_version_and_checksum():
+    lock = (CLUSTER / "requirements.lock").read_text()
+    found = re.findall(r"^([\w.-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", lock, re.M)
+    versions = {canonicalize_name(name): version for name, version, _ in found}
+    assert len(found) == lock.count("==")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"] + project["optional-dependencies"]["tracing"]:
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), text
 
 
 def test_a_store_of_one_node_is_refused_on_several():
