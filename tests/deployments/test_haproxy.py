@@ -1,11 +1,11 @@
 """HAProxy as Serve starts it: no router is 503, and nobody notices a start after a kill."""
 
 import os
-import signal
 import subprocess
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from deployments.starting import HAPROXY, haproxy
@@ -44,13 +44,15 @@ class Started:
 
     def __init__(self, folder: Path):
         self.folder, self.port = folder, free_ports(1)[0]
-        self.processes: list[subprocess.Popen] = []
+        self.raylet = subprocess.Popen(["sleep", "600"])
+        self.processes: list[subprocess.Popen] = [self.raylet]
 
     def start(self, rules: str, *more: str) -> subprocess.Popen:
         config = self.folder / "haproxy.cfg"
         config.write_text(CONFIG.format(folder=self.folder, port=self.port, rules=rules))
         command = [str(HAPROXY), "-db", "-f", str(config), "-dR", *more]
-        self.processes.append(subprocess.Popen(command, env=os.environ | haproxy()))
+        environment = os.environ | haproxy() | {"RAY_RAYLET_PID": str(self.raylet.pid)}
+        self.processes.append(subprocess.Popen(command, env=environment))
         return self.processes[-1]
 
     def status(self) -> int | None:
@@ -64,9 +66,10 @@ class Started:
 def started(tmp_path):
     started = Started(tmp_path)
     yield started
+    started.raylet.kill()
     for process in started.processes:
-        process.kill()
-        process.wait()
+        process.wait(30)  # none outlives its Ray
+    wait_until(lambda: started.status() is None, "somebody still listens")
 
 
 def test_where_no_router_is_there_clients_are_told_to_come_again(started):
@@ -77,20 +80,39 @@ def test_where_no_router_is_there_clients_are_told_to_come_again(started):
     assert "try again" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("orphaned", [True, False])
-def test_a_start_after_a_kill_goes_on_with_the_routers_known(started, orphaned):
+def test_one_whose_manager_was_killed_is_taken_over_from_with_the_routers_it_knows(started):
     first = started.start(ROUTER.format(answer="http-request return status 200"))
     wait_until(lambda: started.status() == 200, "HAProxy does not listen")
-    if not orphaned:
-        first.send_signal(signal.SIGKILL)
-        first.wait()
     (started.folder / "manager").write_text("another")  # all are this process's children here
     second = started.start(NO_ROUTERS)
-    wait_until(lambda: not orphaned or first.poll() is not None, "the orphan does not go")
+    wait_until(lambda: first.poll() is not None, "the orphan does not go")
     wait_until(lambda: started.status() == 200, "the routers known before are not asked")
     third = started.start(NO_ROUTERS, "-sf", str(second.pid))
     second.wait(30)
     assert started.status() == 200 and third.poll() is None
+
+
+def test_for_one_that_was_killed_another_stands_in_until_there_is_a_new_one(started):
+    rules = ROUTER.format(answer="http-request return status 200")
+    first = started.start(rules)
+    wait_until(lambda: started.status() == 200, "HAProxy does not listen")
+    first.kill()
+    first.wait()
+    wait_until(lambda: started.status() == 200, "nobody stands in")
+    second = started.start(rules)
+    stand_in = str(started.folder / "stand-in.cfg")
+    wait_until(lambda: not running(stand_in), "it still stands in")
+    assert started.status() == 200 and second.poll() is None
+
+
+def running(config: str) -> list[psutil.Process]:
+    """Every HAProxy of a configuration."""
+    found = psutil.process_iter(["name", "cmdline"])
+    return [
+        one
+        for one in found
+        if one.info["name"] == "haproxy" and config in (one.info["cmdline"] or ())
+    ]
 
 
 def test_when_the_last_application_has_gone_there_is_nothing(started):
