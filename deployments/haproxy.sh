@@ -9,7 +9,7 @@
 # 3. An HAProxy whose manager was killed goes on, in a session of its own, where Ray does not end it
 #    with its manager. Its successor takes its sockets over, so that nobody is refused.
 # 4. A router has GATI_ROUTER_REQUESTS at once, and what waits for 50 ms gets 503: to refuse costs
-#    HAProxy a hundredth of what it costs a router, which under too much would do little else. Nor
+#    HAProxy far less than a router, which under too much would do little else. Nor
 #    is one that is slow taken for one that is lost. Who asks whether it is ready goes first.
 # 5. For an HAProxy that was killed another stands in, until the manager, which takes seconds to
 #    miss it, and has to be started again itself, starts a new one.
