@@ -1,6 +1,7 @@
-"""What somebody finds who has no business here: keys in logs, Ray's ports, and what the port of
-HTTP makes of bytes that are no HTTP."""
+"""What somebody finds who has no business here: what listens where, what keys are in logs, and what
+the port of HTTP makes of bytes that are no HTTP."""
 
+import ipaddress
 import json
 import os
 import random
@@ -16,14 +17,52 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
-from tests.e2e.server import MARK, TOKEN
+from tests.e2e.server import MARK, TOKEN, wait_until
 from tests.fuzz.test_surfaces import changed
 from workload.client.protocols import png
 
 COUNT = int(os.environ.get("GATI_FUZZ", "300"))
 SENDERS, WAIT_S = 16, 0.5
+OPEN = ("ray::", "raylet", "gcs_server", "python", "serve")
+"""Who may listen beyond loopback, as the table in `deployments/README.md` has it: Ray, and what
+runs in its workers, among that routers and Serve's own proxy. Not HAProxy."""
+
+
+def of_server(server) -> list[psutil.Process]:
+    mark, found = server.environment[MARK], []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def listening(server) -> dict[tuple[str, int], str]:
+    """Address and port, and the name of the process."""
+    found = {}
+    for process in of_server(server):
+        with suppress(psutil.Error):
+            for each in process.net_connections("tcp"):
+                if each.status == psutil.CONN_LISTEN:
+                    found[each.laddr.ip, each.laddr.port] = process.name()
+    return found
+
+
+def test_what_listens_beyond_loopback_is_in_the_table(server, shipped):
+    addresses = [url.removeprefix("http://").split(":") for url in (server.url, server.grpc)]
+    wanted = {(host, int(port)) for host, port in addresses}
+    # a new HAProxy may be taking over from one at this moment
+    wait_until(lambda: wanted <= listening(server).keys(), "HTTP and gRPC are not on loopback")
+    far = {
+        where: who
+        for where, who in listening(server).items()
+        if not ipaddress.ip_address(where[0]).is_loopback
+    }
+    print(far)
+    assert [who for who in far.values() if not who.startswith(OPEN)] == []
 
 
 def test_keys_and_tokens_are_in_no_log(server, shipped):
