@@ -4,11 +4,13 @@ Serve's own accepts requests until it is gone, and those are lost; on SIGTERM it
 in order. So:
 
 1. HAProxy is told to accept no more, and to end once all is answered.
-2. Serve is shut down, and with this process the Ray that it has started.
+2. The Ray that this process has started ends with it. One that was there before goes on, and Serve
+   is shut down in it, which takes half a minute.
 """
 
 import signal
 import sys
+from collections.abc import Set
 from pathlib import Path
 
 import psutil
@@ -30,13 +32,15 @@ def main(config: str) -> None:
     try:
         cli.main(["run", config], standalone_mode=False)
     finally:
-        drain()
-        serve.shutdown()
+        signal.alarm(0)  # Ray's, which would abort this process three seconds after SIGTERM
+        raylets = {child.pid for child in psutil.Process().children() if child.name() == "raylet"}
+        drain(raylets)
+        if not raylets:
+            serve.shutdown()
 
 
-def drain() -> None:
-    """Returns once every HAProxy of the Ray that this process has started has answered."""
-    raylets = {process.pid for process in psutil.Process().children()}
+def drain(raylets: Set[int]) -> None:
+    """Returns once every HAProxy of these has answered."""
     ours = [haproxy for haproxy, raylet in haproxies() if raylet in raylets]
     for haproxy in ours:
         command = haproxy.cmdline()
