@@ -21,10 +21,6 @@ class Local(Protocol):
         """All that it remembers of streams."""
         ...
 
-    async def state(self) -> dict[str, float]:
-        """As of a replica."""
-        ...
-
     async def prepare(self, version: int) -> None:
         """Have a version of the caches loaded.
 

@@ -169,8 +169,7 @@ class Deployed:
         await asyncio.gather(self.forget_here(), *told)
 
     async def states(self) -> dict[str, list[dict[str, float]]]:
-        """What every replica says of itself, and the copy here, by stage; nothing of a stage that
-        does not answer."""
+        """What every replica says of itself, by stage; nothing of a stage that does not answer."""
         told = await asyncio.gather(
             *(d.by_handle.tell_all("state", timeout_s=STATE_S) for d in self._deployments.values()),
             return_exceptions=True,
@@ -181,9 +180,6 @@ class Deployed:
                 logger.warning("%s does not say how it is: %r", name, states)
             else:
                 found[name] = states
-        for name, deployment in self._deployments.items():
-            if deployment.here is not None:
-                found.setdefault(name, []).append(await deployment.here.state())
         return found
 
     def max_rows(self, row_bytes: int) -> int:
