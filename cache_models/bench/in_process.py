@@ -36,7 +36,8 @@ class InProcess:
     ):
         plan = version.plan
         plan.check_base(base)
-        engines = slice_engines(base, cut(base), plan.cut_points, threads, device, choice)
+        model, names = cut(base), plan.cut_points
+        engines = slice_engines(base, model, names, threads, device, choice, plan.dtype)
         self.slices: dict[str, Slice] = {}
         self.lookups: dict[str, CacheLookup] = {}
         about = base.description
