@@ -233,8 +233,7 @@ class Trainer:
     async def _do_what_is_due(self) -> None:
         if self._waits:
             return
-        seen = self._policy.seen()
-        due = self._schedule.round_due(seen)
+        due = self._schedule.round_due(self._policy.seen())
         if due is None and self._learner is None:
             return  # nothing to learn from yet
         learner = await self._have_learner()
@@ -295,9 +294,7 @@ class Trainer:
         return self._learner
 
     async def _write(self, function: Callable[..., Result], *args: Any) -> Result:
-        call = partial(function, *args)
-        return await asyncio.get_running_loop().run_in_executor(self._writing, call)
+        return await asyncio.get_running_loop().run_in_executor(self._writing, function, *args)
 
     async def _learn(self, function: Callable[..., Result], *args: Any) -> Result:
-        call = partial(function, *args)
-        return await asyncio.get_running_loop().run_in_executor(self._learning, call)
+        return await asyncio.get_running_loop().run_in_executor(self._learning, function, *args)
