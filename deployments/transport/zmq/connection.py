@@ -1,7 +1,15 @@
-"""A router's connection to one replica."""
+"""A router's connection to one replica.
+
+ZeroMQ connects again by itself after some faults and not after others: one byte that was altered on
+the way ends a connection for ever, and what waits to be sent when one breaks is sent by the next,
+when it has long been asked elsewhere. So a socket here is good for one connection. When that
+breaks, what was in flight is lost, and after a moment a new socket connects.
+"""
 
 import asyncio
+import contextlib
 import itertools
+import logging
 import time
 from collections.abc import Callable
 
@@ -17,9 +25,11 @@ from deployments.transport.zmq.key import Key
 from deployments.transport.zmq.server import MAX_MESSAGE_BYTES, TRACED, configure
 from deployments.transport.zmq.wire import Frames, Wire
 
+logger = logging.getLogger(__name__)
+
 RECONNECT_MS, MAX_RECONNECT_MS = 100, 5_000
-"""A replica that is not there is tried again, each time after twice as long, until Serve says that
-it does not run."""
+"""After which a replica is tried again that is not there, or with which the connection broke; each
+time in a row after twice as long, until Serve says that it does not run."""
 PAUSE_S, MAX_PAUSE_S = 0.01, 0.5
 """For which a replica that has refused is left alone, each time in a row twice as long."""
 
@@ -36,22 +46,20 @@ class Connection:
     """
 
     def __init__(self, context: zmq.Context, address: str, key: Key, changed: Callable[[], None]):
+        self._context, self._address, self._key = context, address, key
         self._changed = changed
-        self._socket = socket = context.socket(zmq.DEALER)
-        socket.curve_serverkey = key.public
-        socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
-        socket.maxmsgsize = MAX_MESSAGE_BYTES
-        socket.linger = 0
-        socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS, MAX_RECONNECT_MS
-        configure(socket)
-        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-        socket.connect(address)
         self._numbers = itertools.count()
         self._waiting: dict[bytes, asyncio.Future[Frames]] = {}
-        self.up, self.in_flight, self.limit = False, 0, 1
-        self._retired = False
+        self.in_flight, self.limit = 0, 1
+        self._established = self._retired = False
         self._pause_s, self._paused_until = PAUSE_S, 0.0
-        self._wire, self._events = Wire(socket, self._received), Wire(monitor, self._happened)
+        self._reconnect_ms = RECONNECT_MS
+        self._reconnecting: asyncio.TimerHandle | None = None
+        self._connect()
+
+    @property
+    def up(self) -> bool:
+        return self._established and not self._retired
 
     @property
     def free(self) -> bool:
@@ -93,6 +101,8 @@ class Connection:
         reply = self._waiting[number] = loop.create_future()
         answered = False
         try:
+            if not self._established:
+                raise Lost("the connection broke")
             self._wire.send([number, *traced, type(message).__name__.encode(), *values])
             kind, *frames = await reply
             answered = True
@@ -100,8 +110,9 @@ class Connection:
             raise Lost(repr(error)) from error
         finally:
             del self._waiting[number]
-            if not answered and self.up:
-                self._wire.send([number])  # not wanted any more
+            if not answered and self._established:
+                with contextlib.suppress(zmq.ZMQError):  # who would have to know is gone
+                    self._wire.send([number])  # not wanted any more
         try:
             name, values = bytes(kind).decode(), from_frames(frames)
             if name in KINDS:
@@ -116,30 +127,62 @@ class Connection:
         if reply is not None and not reply.done():
             reply.set_result(frames[1:])
 
+    def _connect(self) -> None:
+        socket = self._context.socket(zmq.DEALER)
+        socket.curve_serverkey = self._key.public
+        socket.curve_publickey, socket.curve_secretkey = self._key.public, self._key.secret
+        socket.maxmsgsize = MAX_MESSAGE_BYTES
+        socket.linger = 0
+        socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS, MAX_RECONNECT_MS
+        configure(socket)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        socket.connect(self._address)
+        self._socket = socket
+        self._wire, self._events = Wire(socket, self._received), Wire(monitor, self._happened)
+
     def _happened(self, frames: Frames) -> None:
         """Whether the replica is there: until a connection is up nothing is sent, and when it
-        breaks, nobody waits for what was."""
+        breaks, or is not admitted, nobody waits for what was."""
         event = parse_monitor_message([bytes(frame) for frame in frames])["event"]
-        self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED and not self._retired
-        if event == zmq.EVENT_DISCONNECTED:
-            self._lose("the connection broke")
+        self._established = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        if self._established:
+            self._reconnect_ms = RECONNECT_MS
+        else:
+            self._disconnect("the connection broke")
+            if not self._retired:
+                self._reconnect_later()
         self._changed()
 
-    def _lose(self, why: str) -> None:
+    def _reconnect_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._reconnecting = loop.call_later(self._reconnect_ms / 1e3, self._reconnect)
+        self._reconnect_ms = min(2 * self._reconnect_ms, MAX_RECONNECT_MS)
+
+    def _reconnect(self) -> None:
+        try:
+            self._connect()
+        except zmq.ZMQError as error:
+            logger.warning("no socket to connect to %s: %s", self._address, error)
+            self._reconnect_later()
+
+    def _disconnect(self, why: str) -> None:
+        self._established = False
         for reply in self._waiting.values():
             if not reply.done():
                 reply.set_exception(Lost(why))
-
-    def retire(self) -> None:
-        """Ask nothing more; close once requests in flight have been answered."""
-        self.up, self._retired = False, True
-        if not self.in_flight:
-            self.close()
-
-    def close(self) -> None:
-        self.up = False
-        self._lose("the connection is closed")
         if not self._socket.closed:
             self._socket.disable_monitor()
         self._events.close()
         self._wire.close()
+
+    def retire(self) -> None:
+        """Ask nothing more; close once requests in flight have been answered."""
+        self._retired = True
+        if not self.in_flight:
+            self.close()
+
+    def close(self) -> None:
+        self._retired = True
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+        self._disconnect("the connection is closed")

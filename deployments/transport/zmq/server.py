@@ -42,7 +42,8 @@ PING_S = 10.0
 """An answer that takes longer does not come."""
 HEARTBEAT_MS = 1_000
 HEARTBEAT_TIMEOUT_MS = 5_000
-"""A node that is gone without a word is known to be after this."""
+"""A node that is gone without a word, or says nothing from the beginning, is known to be after
+this."""
 
 
 class Server:
@@ -156,4 +157,5 @@ class _Only:
 def configure(socket: zmq.Socket) -> None:
     """What both ends have in common."""
     socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
+    socket.handshake_ivl = HEARTBEAT_TIMEOUT_MS
     socket.sndhwm = socket.rcvhwm = 0  # what is in flight is bounded by the router
