@@ -17,7 +17,7 @@ from cache_models.data.augmentation import Augmented
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import CutModel
 from cache_models.network.engine.interface import DType
-from cache_models.network.features import feature_shape, input_features
+from cache_models.network.features import KIND, feature_shape, input_features
 from cache_models.network.slice_engines import slice_engines
 
 
@@ -81,7 +81,8 @@ def _record_in(
 ) -> Recording:
     """As of `record`, probabilities as computed in `dtype`, too."""
     folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(f"{base.fingerprint()} {list(names)} {images.shape}".encode())
+    about = f"{base.fingerprint()} {list(names)} {images.shape} {KIND}"
+    digest = hashlib.sha256(about.encode())
     copies, given = images.recipe if isinstance(images, Augmented) else (b"", images)
     digest.update(copies)
     for start in range(0, len(given), batch):

@@ -5,16 +5,20 @@ learns from inputs and who serves them, so that both see the same.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
 from cache_models.network.activation import pack
 from cache_models.network.description import ModelDescription
+from cache_models.network.preprocessing import Preprocessing
 
 MAX_VALUES = 8192
 """16 KB in fp16."""
 MAX_SIDE = 32
 """Of a map: finer ones, which only inputs have, are slow to look at and tell little more."""
+KIND = 2
+"""Another number, where features of the same samples are made in another way."""
 GRIDS = (32, 16, 8, 4, 3, 2)
 
 
@@ -51,7 +55,9 @@ def input_features(
     """Of what requests bring, `(B, *feature_shape(input_shape))` float16.
 
     Pixels are pooled before they are scaled, since few are left then, and those of a grey image
-    once for all channels.
+    once for all channels. To resize and to pool are both products with a matrix for each side of a
+    picture, so they are one; features differ from those of a resized picture by its rounding, about
+    a level of 255 at most. Where resizing is no such product, it comes first.
 
     Args:
         given: decoded images `(B, h, w, 1 or C)` uint8, or inputs `(B, *input_shape)` float32.
@@ -60,10 +66,31 @@ def input_features(
     preprocessing = description.preprocessing
     if given.dtype != np.uint8 or preprocessing is None:
         return pack(_pooled(given.astype(np.float32, copy=False)), "float16")
-    images = given if resized else preprocessing.resize(given)
-    _, *size = feature_shape(description.input_shape)
-    pooled = _mean(_mean(images, 1, size[0]), 2, size[1]).transpose(0, 3, 1, 2)
+    _, *pooled_size = feature_shape(description.input_shape)
+    height, width, channels = given.shape[1:]
+    sides = None if resized else _sides(preprocessing, (height, width), tuple(pooled_size))
+    if sides is None:
+        images = given if resized else preprocessing.resize(given)
+        pooled = _mean(_mean(images, 1, pooled_size[0]), 2, pooled_size[1]).transpose(0, 3, 1, 2)
+    else:
+        rows, columns = sides
+        of_rows = rows @ given.reshape(len(given), height, width * channels).astype(np.float32)
+        planes = of_rows.reshape(len(given), len(rows), width, channels).transpose(0, 3, 1, 2)
+        pooled = planes @ columns.T
     return pack(preprocessing.scaled(pooled), "float16")
+
+
+@lru_cache(maxsize=1024)
+def _sides(
+    preprocessing: Preprocessing, size: tuple[int, int], pooled_size: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Matrices from the rows, and from the columns, of pictures of a size to those of their
+    features."""
+    matrices = preprocessing.matrices(*size)
+    if matrices is None:
+        return None
+    rows, columns = (_mean(side, 0, n) for side, n in zip(matrices, pooled_size, strict=True))
+    return rows, columns
 
 
 def _pooled(inputs: np.ndarray) -> np.ndarray:

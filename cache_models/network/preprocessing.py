@@ -27,6 +27,14 @@ row does not become gigabytes."""
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 """As Pillow's filters, and torchvision's modes for pictures, are named."""
 
+MEANS = frozenset({"bilinear", "hamming"})
+"""Those by which a pixel is a mean of some of the picture's, with weights that change little where
+the picture's size does. Others overshoot and are clipped, or leave out pixels by a hair."""
+
+LONGEST_SIDE = 512
+"""Of a picture whose resizing `matrices` says: those of longer ones would take longer to make than
+the resizing takes."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -71,6 +79,20 @@ class Preprocessing:
     def shrink_picture(self, picture: Image.Image) -> np.ndarray:
         """What `shrink` makes of a picture of mode L or RGB, `(*kept_size, 1 or 3)` uint8."""
         return as_array(self._shrunk(picture))
+
+    def matrices(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """`resize` of pictures of that size as a product, but for its rounding to whole levels.
+
+        Returns:
+            Float32 `(H, height)` and `(W, width)`: what `resize` makes of a plane of pixels is
+            `rows @ plane @ columns.T`. None where it is no such product, or a side is longer than
+            `LONGEST_SIDE`.
+        """
+        if self.interpolation not in MEANS or max(height, width) > LONGEST_SIDE:
+            return None
+        sizes = zip((height, width), self._resized_size(height, width), self.crop_size, strict=True)
+        rows, columns = (self._along_side(*of_side) for of_side in sizes)
+        return rows, columns
 
     @property
     def kept_size(self) -> tuple[int, int]:
@@ -117,6 +139,15 @@ class Preprocessing:
             for whole, kept, crop in zip(resized, self.kept_size, self.crop_size, strict=True)
         )
         return top, left
+
+    def _along_side(self, length: int, whole: int, crop: int) -> np.ndarray:
+        """What the centre `crop` of `whole` resized pixels has of each of `length`, `(crop,
+        length)`: pictures of one pixel each, side by side, resized along the other side."""
+        start, scale = round((whole - crop) / 2), length / whole
+        box = (0, start * scale, length, (start + crop) * scale)
+        each = Image.fromarray(np.eye(length, dtype=np.float32))
+        how = Image.Resampling[self.interpolation.upper()]
+        return np.asarray(each.resize((length, crop), how, box))
 
     def _shrunk(self, picture: Image.Image) -> Image.Image:
         whole = resized_height, resized_width = self._resized_size(picture.height, picture.width)

@@ -1,6 +1,7 @@
 """Features are at most 16 KB, whatever the activation, and the same wherever they are made."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from cache_models.network.description import ModelDescription
 from cache_models.network.features import feature_shape, input_features
 from cache_models.network.pooling import extract, pool_further
-from cache_models.network.preprocessing import Preprocessing
+from cache_models.network.preprocessing import Interpolation, Preprocessing
 
 SHAPES = [
     (64, 56, 56),
@@ -49,17 +50,36 @@ def test_features_of_inputs_are_pooled_as_those_of_activations(shape):
     np.testing.assert_allclose(got, extract(torch.from_numpy(inputs)), rtol=2e-3, atol=1e-5)
 
 
+LEVEL = 1 / 255 / min(Preprocessing((1, 1)).std)
+
+
+@pytest.mark.parametrize("interpolation", get_args(Interpolation))
+@pytest.mark.parametrize("resize_size", [None, 80])
 @pytest.mark.parametrize("size", [(64, 64), (70, 50)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_features_of_pictures_are_those_of_what_the_base_dnn_takes(size, channels):
-    preprocessing = Preprocessing(size)
+@pytest.mark.parametrize(
+    "picture", [(28, 28, 1), (28, 20, 3), (97, 301, 3), (1, 40, 1), (600, 9, 3)]
+)
+def test_features_of_pictures_are_those_of_what_the_base_dnn_takes(
+    picture, size, resize_size, interpolation
+):
+    """But for how a resized picture is rounded, by half a level along each of its sides."""
+    preprocessing = Preprocessing(size, resize_size=resize_size, interpolation=interpolation)
     description = ModelDescription((3, *size), ("a",), preprocessing)
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 28, 20, channels), np.uint8)
-    got = input_features(description, pictures)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *picture), np.uint8)
     expected = extract(torch.from_numpy(description.inputs(pictures))).numpy()
-    np.testing.assert_allclose(got, expected, rtol=2e-3, atol=1e-3)
-    resized = preprocessing.resize(pictures)
-    assert np.array_equal(input_features(description, resized, resized=True), got)
+    resized = input_features(description, preprocessing.resize(pictures), resized=True)
+    np.testing.assert_allclose(resized, expected, rtol=2e-3, atol=1e-3)
+    got = input_features(description, pictures)
+    assert got.dtype == np.float16
+    np.testing.assert_allclose(got, expected, rtol=2e-3, atol=1.1 * LEVEL)
+
+
+def test_features_of_a_picture_are_the_same_in_any_batch():
+    description = ModelDescription((3, 64, 64), ("a",), Preprocessing((64, 64)))
+    pictures = np.random.default_rng(0).integers(0, 256, (9, 28, 20, 3), np.uint8)
+    together = input_features(description, pictures)
+    alone = [input_features(description, picture[None])[0] for picture in pictures]
+    assert np.array_equal(together, alone)
 
 
 def test_padding_is_left_out_of_the_features_of_tokens():

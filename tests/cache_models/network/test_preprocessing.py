@@ -147,3 +147,25 @@ def test_a_long_picture_takes_no_more_memory_than_a_square_one(size):
             assert got.shape == (224, 224, size[2])
             assert np.array_equal(got, preprocessing.resize(given)[0])
     assert max(resized) <= 16 * 256 * 256
+
+
+@RESIZED
+@pytest.mark.parametrize("size", [(28, 28), (37, 91), (500, 333), (1, 40)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "hamming"])
+def test_resizing_is_a_product_with_a_matrix_for_each_side(size, resize, interpolation):
+    preprocessing = Preprocessing((224, 200), resize_size=resize, interpolation=interpolation)
+    (picture,) = pictures((*size, 1), count=1)
+    rows, columns = preprocessing.matrices(*size)
+    product = rows @ picture[..., 0].astype(np.float32) @ columns.T
+    (resized,) = preprocessing.resize(picture[None])
+    assert np.abs(product - resized[..., 0]).max() < 1.1
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bicubic", "box", "lanczos"])
+def test_resizing_that_is_no_such_product_says_so(interpolation):
+    assert Preprocessing((224, 224), interpolation=interpolation).matrices(28, 28) is None
+
+
+def test_a_long_picture_has_no_matrices():
+    """They would take gigabytes."""
+    assert Preprocessing((224, 224)).matrices(1, 50_000) is None
