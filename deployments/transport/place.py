@@ -2,7 +2,9 @@
 
 A stage is asked in this process where a copy of it is here and has room, else by ZeroMQ where a
 replica of it is connected, else by Serve's handle. What the errors mean is in `errors`: a lost
-question goes by handle once more, since Serve knows who runs, and waits for somebody who does.
+question goes by handle once more, since Serve knows who runs, and waits for somebody who does. One
+of several that were lost together may be what the replica died of, so they are asked one after
+another: then only that one is lost again. What nobody waits for is asked once.
 """
 
 import asyncio
@@ -228,6 +230,7 @@ class StageReplicas:
         self.by_handle = ByHandle(handle, reply_row_bytes)
         self._answered: Counter[str] = Counter()
         self._hops, self._hop_ms = 0, 0.0
+        self._once_more = asyncio.Lock()
 
     @property
     def by_way(self) -> dict[str, float]:
@@ -257,16 +260,20 @@ class StageReplicas:
             except Refused:
                 logger.debug("there is enough to do here, so the deployment is asked")
         if self.client is not None and self.client.connected:
-            try:
-                return self._count("lane", await self.client.ask(message, until))
-            except Lost as error:
-                logger.debug("once more, by handle: %s", error)
+            way, asked = "lane", self.client.ask(message, until)
         else:
-            try:
+            way, asked = "handle", self.by_handle.ask(message, until)
+        try:
+            return self._count(way, await asked)
+        except Lost as error:
+            if in_background(message):
+                raise
+            logger.debug("once more, by handle: %s", error)
+        try:
+            async with self._once_more:
                 return self._count("handle", await self.by_handle.ask(message, until))
-            except Lost as error:
-                logger.debug("once more: %s", error)
-        return self._count("handle", await self.by_handle.ask(message, until))
+        except Lost as error:
+            raise Lost("two replicas, one after the other, were lost with this request") from error
 
     def _count(self, way: str, reply: Reply) -> Reply:
         self._answered[way] += 1

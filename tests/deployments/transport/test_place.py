@@ -101,6 +101,35 @@ def test_what_is_lost_is_asked_once_more():
     assert isinstance(came, Lost) and tries == [0, 2]
 
 
+def test_what_nobody_waits_for_is_asked_once():
+    came, *tries = ask(Way(Lost("gone")), Handle(), message=Run(BATCH, background=True))
+    assert isinstance(came, Lost) and tries == [1, 0]
+
+
+def test_what_was_lost_together_is_asked_one_after_another():
+    """Were the one that the replica died of asked beside others, they would be lost again."""
+    now = most = 0
+
+    class Counting(Handle):
+        async def ask(self, message, until=None):
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            now -= 1
+            return ANSWER
+
+        def remote(self, message, timeout_s):
+            return Response(self.ask(message, timeout_s))
+
+    async def run():
+        deployed = place(Way(*[Lost("gone")] * 5), Counting())
+        return await asyncio.gather(*(deployed.ask(PARTITION, RUN) for _ in range(5)))
+
+    assert asyncio.run(run()) == [ANSWER] * 5
+    assert most == 1
+
+
 def test_what_failed_is_computed_once():
     broken = RayTaskError("ask", "Traceback: broken", ValueError("broken"))
     for error in (ValueError("broken"), broken, broken.as_instanceof_cause(), Failed("broken")):
