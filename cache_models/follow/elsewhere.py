@@ -13,6 +13,7 @@ taken if it wrote what is there now, for then it is at least as new; otherwise a
 trainer has, and its copy is brought.
 """
 
+import hashlib
 import logging
 import os
 import secrets
@@ -21,9 +22,9 @@ import threading
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from cache_models.errors import ArtifactError
+from cache_models.errors import ArtifactError, briefly
 from cache_models.follow.database import Database
 from cache_models.follow.journal import Journal
 from cache_models.follow.tables import ENDED, prepare
@@ -48,12 +49,22 @@ class Copy(BaseModel):
 
 
 class Told(BaseModel):
-    """What `trainer.json` says."""
+    """What `trainer.json` says.
+
+    Attributes:
+        checksum: of all else; those that an earlier release wrote have none.
+    """
 
     format: Literal[1] = 1
     id: str
     copy_of_file: Copy | None
     state: dict[str, Any]
+    checksum: str | None = None
+
+    def checked(self) -> "Told":
+        """With its checksum."""
+        rest = self.model_dump_json(exclude={"checksum"}).encode()
+        return self.model_copy(update={"checksum": hashlib.sha256(rest).hexdigest()})
 
 
 class KeptElsewhere:
@@ -107,7 +118,7 @@ class KeptElsewhere:
             self._log.set_state(IDS, [*ids[1 - MOST_IDS :], new])
             state = {name: value for name, value in self._log.states().items() if name != IDS}
             last = copy or (told and told.copy_of_file)
-            says = Told(id=new, copy_of_file=last, state=state)
+            says = Told(id=new, copy_of_file=last, state=state).checked()
             self._remote.write(TOLD, says.model_dump_json().encode())
 
     def save(self) -> None:
@@ -231,11 +242,14 @@ def read_told(remote: Remote) -> Told | None:
         ArtifactError: as of `restore`.
     """
     try:
-        return Told.model_validate_json(remote.read(TOLD))
+        told = Told.model_validate_json(remote.read(TOLD))
+        if told.checksum is not None and told != told.checked():
+            raise ValueError("it differs from its checksum")
+        return told
     except FileNotFoundError:
         return None
-    except ValidationError as error:
+    except ValueError as error:  # pydantic's are, too
         raise ArtifactError(
-            f"{remote.url}/{TOLD} is altered ({error}): restore it, or delete it, after which "
-            f"caches are learned and tested anew"
+            f"{remote.url}/{TOLD} is altered ({briefly(error)}): restore it, or delete it, after "
+            f"which caches are learned and tested anew"
         ) from error

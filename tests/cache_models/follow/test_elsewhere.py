@@ -12,6 +12,7 @@ from cache_models.errors import ArtifactError
 from cache_models.follow.elsewhere import COPIES, TOLD, KeptElsewhere, read_told, restore
 from cache_models.follow.traffic import Sample
 from cache_models.follow.traffic_log import TrafficLog
+from cache_models.store.remote import Remote
 from cache_models.store.versions import Store
 from tests.cache_models.store.test_elsewhere import Stopped, elsewhere, stopping_at
 
@@ -198,6 +199,25 @@ def test_what_is_altered_is_named_and_deleting_it_begins_anew(starts, url, told)
             starts(node)
     system.rm(path)
     assert held(starts("a")) == 0
+
+
+def test_whichever_bit_of_what_is_told_is_flipped_it_is_right_or_refused_in_one_line(starts, url):
+    log = starts("a")
+    log.spend_test()
+    log.set_state("mode", "off")
+    log.elsewhere.tell()
+    remote, (system, path) = Remote(url), elsewhere(url, TOLD)
+    content, right = system.cat_file(path), read_told(Remote(url))
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        system.pipe_file(path, bytes(flipped))
+        try:
+            told = read_told(remote)
+        except ArtifactError as error:
+            assert "is altered" in str(error) and len(str(error).splitlines()) == 1
+        else:
+            assert told.model_copy(update={"checksum": right.checksum}) == right
 
 
 def test_a_folder_goes_to_several_nodes_and_back(starts, tmp_path):
