@@ -72,6 +72,10 @@ def test_serve_takes_its_configuration_and_so_does_the_application(manifest):
     assert any(args.store.startswith(f"file://{mount}/") for mount in mounts)
 
 
+def test_ray_admits_only_who_has_its_token(manifest):
+    assert manifest["spec"]["rayClusterConfig"]["authOptions"]["mode"] == "token"
+
+
 def test_every_pod_has_what_must_be_set_before_ray_starts_and_this_ray(manifest):
     for container in containers(manifest):
         set_ = {one["name"]: one.get("value") for one in container["env"]}
