@@ -1,5 +1,6 @@
-"""Decode a picture in a process of its own, where the decoder would hold the interpreter for all
-that time: Pillow's of WebP does, 0.3 s for 49 megapixels. It starts in about 0.3 s.
+"""Decode in a process of its own, which starts in about 0.3 s: pictures where the decoder would
+hold the interpreter for all that time, as Pillow's of WebP does, 0.3 s for 49 megapixels, and
+sounds where it would lose memory.
 
     python -m cache_models.network.apart '<preprocessing as JSON>' < picture > resized.npy
 """
@@ -29,7 +30,16 @@ def resized(data: bytes, preprocessing: Preprocessing) -> np.ndarray:
     Raises:
         ValueError: the file is damaged.
     """
-    command = [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(preprocessing))]
+    return array(__name__, json.dumps(dataclasses.asdict(preprocessing)), data)
+
+
+def array(module: str, argument: str, data: bytes) -> np.ndarray:
+    """What `python -m module argument < data` writes, as `np.save` does.
+
+    Raises:
+        ValueError: its last words, where it fails.
+    """
+    command = [sys.executable, "-m", module, argument]
     path = os.pathsep.join(filter(None, sys.path))
     with subprocess.Popen(
         command,

@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from cache_models.errors import DataError
+from cache_models.errors import DataError, UnreadableError
+from cache_models.network import waveform
 from cache_models.network.waveform import Waveform
 
 soundfile = pytest.importorskip("soundfile")
@@ -85,3 +86,23 @@ def test_a_file_on_disk_gives_what_its_bytes_give(tmp_path):
 def test_what_is_no_sound_is_refused_with_what_it_may_be(body, says):
     with pytest.raises(DataError, match=says):
         SECOND.read(body)
+
+
+def test_what_libsndfile_may_lose_for_each_refused_ogg_is_bounded(monkeypatch):
+    monkeypatch.setattr(waveform, "MOST_REFUSED", 3)
+    monkeypatch.setattr(waveform, "_refused", 0)
+    good = file(tone(16_000), 16_000, format="OGG", subtype="VORBIS")
+    fast = file(tone(500), 500, format="OGG", subtype="VORBIS")
+    before = SECOND.read(good)
+    for _ in range(3):
+        with pytest.raises(UnreadableError):
+            SECOND.read(good[:100])
+    with pytest.MonkeyPatch.context() as here:
+        here.setattr(soundfile, "SoundFile", None)  # not in this process any more
+        assert np.array_equal(SECOND.read(good), before)
+        with pytest.raises(UnreadableError, match="not a readable WAV, FLAC, OGG"):
+            SECOND.read(good[:100])
+        with pytest.raises(DataError, match="500 samples a second") as error:
+            SECOND.read(fast)
+        assert not isinstance(error.value, UnreadableError)
+    SECOND.read(file(tone(16_000), 16_000))
