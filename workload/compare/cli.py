@@ -7,6 +7,7 @@ requests, and say how many times faster than plain Ray Serve each is.
    how much to send.
 4. Of every stream: closed loop, a few requests to each system in turn; then open loop, one system
    at a time, in blocks at half of plain's capacity.
+5. If asked for, measure the systems with MLPerf LoadGen.
 """
 
 import os
@@ -63,6 +64,11 @@ from workload.traffic.streams import STREAMS
 @click.option("--block-seconds", type=click.FloatRange(1), help="Default: up to 30.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Of the open loop, a second.")
 @click.option("--saturation", is_flag=True, help="Also measure throughput at saturation.")
+@click.option(
+    "--loadgen",
+    is_flag=True,
+    help="Also measure with MLPerf LoadGen (the extra `loadgen`), in a third of the time.",
+)
 @click.option("--clients", default=8, show_default=True, help="Of the saturation.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")
 @click.option("--threads", type=click.IntRange(1), help="Default: what is quickest.")

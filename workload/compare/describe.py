@@ -15,6 +15,8 @@ def describe(result: dict[str, Any]) -> str:
         parts.append(f"**Note:** {result['busy']}.")
     for stream, found in result["streams"].items():
         parts.append(_table(stream, found, result["reference"]))
+    if "loadgen" in result:
+        parts.append(_by_loadgen(result["loadgen"], result["reference"]))
     for name, why in result["missing"].items():
         parts.append(f"Not compared: {name}: {why}")
     return "\n\n".join(parts)
@@ -60,6 +62,57 @@ def _table(stream: str, found: dict[str, Any], reference: str | None) -> str:
             f"cascade in one process.",
         ]
     return "\n".join(lines)
+
+
+def _by_loadgen(found: dict[str, Any], reference: str) -> str:
+    queries, scenarios = found["queries"], found["scenarios"]
+    what = ", ".join(f"{name} {count} queries" for name, count in queries.items())
+    lines = [
+        "### Measured with LoadGen",
+        "",
+        f"MLPerf LoadGen, in {found['rounds']} rounds: {what}, in Server "
+        f"{found['rate_per_s']:.1f} a second. Before or after each this project's client asked the "
+        f"same at the same times. Milliseconds: medians of the rounds; *differs* is LoadGen's mean "
+        f"beside the client's, and from the least to the most in a round. No MLPerf result.",
+        "",
+        "| |"
+        + "".join(
+            f" {s}: mean / p50 / p99 | {reference} ÷ it | client | differs |" for s in queries
+        ),
+        "| --- |" + " --- |" * (4 * len(queries)),
+    ]
+    for name in next(iter(scenarios.values())):
+        row = [name]
+        for systems in scenarios.values():
+            of, reference_ms = systems[name], _means(systems[reference], "loadgen")
+            row += [
+                _medians(of["loadgen"]),
+                f"{np.median(reference_ms) / np.median(_means(of, 'loadgen')):.2f}",
+                _medians(of["client"]),
+                _difference(_means(of, "loadgen"), _means(of, "client")),
+            ]
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def _means(of: dict[str, list[dict[str, Any]]], who: str) -> np.ndarray:
+    return np.array([figures["mean_ms"] for figures in of[who]])
+
+
+def _medians(rounds: list[dict[str, Any]]) -> str:
+    ms = [
+        np.median([figures[key] for figures in rounds]) for key in ("mean_ms", "p50_ms", "p99_ms")
+    ]
+    failures = sum((Counter(figures["failures"]) for figures in rounds), Counter())
+    return " / ".join(f"{value:.1f}" for value in ms) + "".join(
+        f"; {kind}: {n}" for kind, n in failures.items()
+    )
+
+
+def _difference(by_loadgen: np.ndarray, by_client: np.ndarray) -> str:
+    each = by_loadgen / by_client - 1
+    difference = np.median(by_loadgen) / np.median(by_client) - 1
+    return f"{difference:+.0%} ({each.min():+.0%} to {each.max():+.0%})"
 
 
 def _latency_cells(figures: dict[str, Any] | None) -> list[str]:

@@ -65,6 +65,11 @@ def pilot(testbed: Testbed, options: Options) -> Pilot:
     return Pilot(once_s, guards, capacity_per_s)
 
 
+def rate_per_s(options: Options, known: Pilot) -> float:
+    """Of the open loop."""
+    return options.rate or known.reference_capacity_per_s / 2
+
+
 def measure(
     testbed: Testbed, options: Options, known: Pilot, stream: str, seconds: float
 ) -> dict[str, Any]:
@@ -73,15 +78,15 @@ def measure(
     Args:
         seconds: for it all.
     """
-    rate_per_s = options.rate or known.reference_capacity_per_s / 2
+    per_s = rate_per_s(options, known)
     if options.saturation:
         seconds *= 1 - SATURATION_SHARE
-    counts = _budget(testbed, options, known, rate_per_s, seconds)
-    size = counts.block_requests(rate_per_s)
+    counts = _budget(testbed, options, known, per_s, seconds)
+    size = counts.block_requests(per_s)
     total = counts.requests + counts.blocks * size
     click.echo(
         f"{stream}: {counts.requests} requests, {counts.blocks} blocks of {counts.block_s:.0f} s "
-        f"at {rate_per_s:.1f} requests/s for each of {len(testbed.urls)} systems",
+        f"at {per_s:.1f} requests/s for each of {len(testbed.urls)} systems",
         err=True,
     )
     made = make_stream(
@@ -99,13 +104,13 @@ def measure(
         closed[ORACLE] = testbed.in_process.oracle()
     starts = range(counts.requests, total, size)
     rounds = [block(at, at + size) for at in starts]
-    blocks = open_loop.in_blocks(testbed.urls, rounds, rate_per_s, options.seed, GAP_S)
+    blocks = open_loop.in_blocks(testbed.urls, rounds, per_s, options.seed, GAP_S)
 
     compute_ms, reference = testbed.compute_ms, testbed.reference
     per_turn = options.requests_per_turn
     found = {
         "counts": asdict(counts)
-        | {"in_a_row": per_turn, "rate_per_s": rate_per_s, "block_requests": size},
+        | {"in_a_row": per_turn, "rate_per_s": per_s, "block_requests": size},
         "varied": made.varied,
         "closed": report.closed(closed, truth[: counts.requests], reference, compute_ms, per_turn),
         "open": report.in_blocks(

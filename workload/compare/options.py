@@ -22,6 +22,7 @@ class Options:
     block_seconds: float | None
     rate: float | None
     saturation: bool
+    loadgen: bool
     clients: int
     device: str
     threads: int | None

@@ -15,11 +15,12 @@ from cache_models.network.device import resolve
 from cache_models.network.threads import cores
 from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
+from workload.compare import loadgen
 from workload.compare.closed_loop import Contender, http_client, over_http
 from workload.compare.describe import describe
 from workload.compare.in_process import InProcessContenders, best_threads
 from workload.compare.machine import busy_with_others, machine
-from workload.compare.measure import measure, pilot
+from workload.compare.measure import measure, pilot, rate_per_s
 from workload.compare.options import Options
 from workload.compare.plot import draw
 from workload.compare.systems import graphs, stores
@@ -31,6 +32,8 @@ from workload.compare.testbed import Testbed, labelled
 from workload.run.files import write_json
 
 STOP_S = 30.0
+LOADGEN_SHARE = 1 / 3
+"""Of the time that is left when all systems are up."""
 
 
 def run(options: Options, folder: Path, command: str, began: float) -> str:
@@ -43,6 +46,8 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
     Raises:
         CacheModelsError, WorkloadError: nothing can be compared; says why.
     """
+    if options.loadgen:
+        loadgen.check_installed()
     if busy := busy_with_others():
         click.echo(busy, err=True)
     base = load(options.model)
@@ -92,11 +97,24 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
             **asdict(known),
             "streams": found,
         }
+        ends = began + 60 * options.minutes - STOP_S
+        loadgen_s = LOADGEN_SHARE * (ends - time.monotonic()) if options.loadgen else 0.0
         for i, stream in enumerate(options.streams):
-            left_s = began + 60 * options.minutes - STOP_S - time.monotonic()
+            left_s = ends - loadgen_s - time.monotonic()
             seconds = left_s / (len(options.streams) - i)
             found[stream] = measure(testbed, options, known, stream, seconds)
             result["stats"] = stats(urls)
+            _write(result, options)
+        if options.loadgen:
+            result["loadgen"] = loadgen.measure(
+                urls,
+                data.samples,
+                rate_per_s(options, known),
+                known.once_s,
+                loadgen_s,
+                folder,
+                options.seed,
+            )
             _write(result, options)
     return describe(result)
 

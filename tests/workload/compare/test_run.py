@@ -83,6 +83,7 @@ def options(tmp_path, monkeypatch) -> Options:
         block_seconds=0.25,
         rate=40,
         saturation=True,
+        loadgen=True,
         clients=2,
         device="cpu",
         threads=1,
@@ -122,6 +123,13 @@ def test_a_comparison_from_end_to_end(options, tmp_path, monkeypatch):
         assert stream["open"]["mosec"]["answered"] == 20
         assert stream["open"]["mosec"]["times_faster"]["n"] == 2
         assert len(stream["saturation"]["plain"]) == 3
+    for scenario in found["loadgen"]["scenarios"].values():
+        assert set(scenario) == {"plain", "mosec"}
+        for of in scenario.values():
+            rounds = of["loadgen"] + of["client"]
+            assert len(rounds) == 2 * found["loadgen"]["rounds"]
+            assert all(r["mean_ms"] > 0 and not r["failures"] for r in rounds)
+    assert "Measured with LoadGen" in text and "No MLPerf result" in text
     assert options.picture.stat().st_size > 20_000
 
 
