@@ -22,10 +22,14 @@ import pytest
 
 from tests.e2e.server import MARK, TOKEN, wait_until
 from tests.fuzz.test_surfaces import changed
+from workload.chaos.memory import Memory, as_table
+from workload.chaos.processes import Processes
 from workload.client.protocols import png
 
 COUNT = int(os.environ.get("GATI_FUZZ", "300"))
-SENDERS, WAIT_S = 16, 0.5
+WARM = 10_000
+"""Inputs after which the processes should have all the memory that they need."""
+SENDERS, WAIT_S, MOST_S = 16, 0.1, 10.0
 OPEN = ("ray::", "raylet", "gcs_server", "python", "serve")
 """Who may listen beyond loopback, as the table in `deployments/README.md` has it: Ray, and what
 runs in its workers, among that routers and Serve's own proxy. Not HAProxy."""
@@ -108,11 +112,18 @@ def requests() -> list[bytes]:
 
 
 def answered(address: tuple[str, int], data: bytes) -> bytes:
-    """Whatever comes back until the server closes, or waits for more."""
+    """Whatever comes back until the server closes, or, where it waits for more, has nothing more to
+    wait for."""
     answer = b""
-    with suppress(ConnectionError, TimeoutError), socket.create_connection(address, 10) as stranger:
+    with suppress(ConnectionError), socket.create_connection(address, MOST_S) as stranger:
         stranger.sendall(data)
         stranger.settimeout(WAIT_S)
+        with suppress(TimeoutError):
+            while piece := stranger.recv(65536):
+                answer += piece
+            return answer
+        stranger.shutdown(socket.SHUT_WR)
+        stranger.settimeout(MOST_S)
         while piece := stranger.recv(65536):
             answer += piece
     return answer
@@ -123,13 +134,16 @@ def test_whatever_bytes_come_to_the_port_of_http_it_answers_others(server, shipp
     draw, before = random.Random(COUNT), server.replicas("gati", "Router")
     inputs = requests + [changed(draw, requests) for _ in range(COUNT)]
     seen: Counter[int] = Counter()
-    with ThreadPoolExecutor(SENDERS) as pool:
+    processes = Processes(MARK, server.environment[MARK])
+    with ThreadPoolExecutor(SENDERS) as pool, Memory(processes) as memory:
         answers = pool.map(partial(answered, (host, int(port))), inputs)
-        for data, answer in zip(inputs, answers, strict=True):
+        for i, (data, answer) in enumerate(zip(inputs, answers, strict=True)):
+            if i == WARM:
+                print(as_table(memory.rows()))
             statuses = [int(found) for found in re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer)]
             assert all(found < 500 or found == 503 for found in statuses), (data, answer)
             seen.update(statuses)
-    print(seen)
+    print(seen, as_table(memory.rows()), sep="\n")
     assert {200, 400, 404} <= seen.keys()
     assert server.replicas("gati", "Router") == before
     assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
