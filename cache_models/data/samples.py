@@ -135,8 +135,8 @@ def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
         samples = _resized(_pictures(path, description.preprocessing), description, folder)
     elif found := video.parse(name):
         samples = _resized(video.pictures(*found), description, folder)
-        crops, rate = max(1, found[1].crops), video.rate(found[0])
-        samples = replace(samples, streams=Streams.of_frames(len(samples.images), crops, rate))
+        views, rate = found[1].views, video.rate(found[0])
+        samples = replace(samples, streams=Streams.of_frames(len(samples.images), views, rate))
     elif name.startswith("torchvision:"):
         samples = _resized(_torchvision(name.removeprefix("torchvision:")), description, folder)
     elif ":" in (function := NAMES.get(name, name)):

@@ -2,8 +2,8 @@
 
 `street.avi?crops=6&half=first` names six squares of every frame of the first half: a grid of them,
 each of which overlaps its neighbours by half or more, always at the same places, as if so many
-cameras looked on. Frames depend on their neighbours in time, so learn from one half and measure on
-the other.
+cameras looked on; `only=4-6` takes the last three of them. Frames depend on their neighbours in
+time, so learn from one half and measure on the other.
 """
 
 import math
@@ -15,12 +15,12 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cache_models.errors import DataError
 
 SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"}
-FORM = "<file>[?crops=<squares a frame>&half=<first or second>]"
+FORM = "<file>[?crops=<squares a frame>&only=<from>-<to>&half=<first or second>]"
 
 
 class VideoOptions(BaseModel):
@@ -28,13 +28,40 @@ class VideoOptions(BaseModel):
 
     Attributes:
         crops: squares a frame; 0 is the whole frame.
+        only: the first and the last of the squares that are meant, counted row by row from 1,
+            `19-24`; None is all of them.
         half: of the frames; None is all of them.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     crops: int = Field(0, ge=0, le=100)
+    only: str | None = Field(None, pattern=r"^[0-9]{1,3}-[0-9]{1,3}$")
     half: Literal["first", "second"] | None = None
+
+    @model_validator(mode="after")
+    def _are_there(self) -> "VideoOptions":
+        first, last = self._from_to()
+        if not 1 <= first <= last <= max(1, self.crops):
+            raise ValueError(f"only={self.only} is not within 1-{max(1, self.crops)}")
+        return self
+
+    def _from_to(self) -> tuple[int, int]:
+        if self.only is None:
+            return 1, max(1, self.crops)
+        first, last = map(int, self.only.split("-"))
+        return first, last
+
+    @property
+    def views(self) -> int:
+        """Pictures a frame."""
+        first, last = self._from_to()
+        return last - first + 1
+
+    def boxes(self, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+        """Left, upper, right, lower of what is meant of a frame of this width and height."""
+        first, last = self._from_to()
+        return squares(size, self.crops)[first - 1 : last]
 
 
 def parse(name: str) -> tuple[Path, VideoOptions] | None:
@@ -51,8 +78,8 @@ def parse(name: str) -> tuple[Path, VideoOptions] | None:
         return path, VideoOptions(**dict(parse_qsl(query, strict_parsing=bool(query))))
     except ValidationError as error:
         wrong = error.errors()[0]
-        key = ".".join(map(str, wrong["loc"]))
-        raise DataError(f"{name}: {key}: {wrong['msg']}. A video is {FORM}") from error
+        where = ": ".join([name, *map(str, wrong["loc"])])
+        raise DataError(f"{where}: {wrong['msg']}. A video is {FORM}") from error
     except ValueError as error:
         raise DataError(f"{name}: {error}. A video is {FORM}") from error
 
@@ -78,7 +105,7 @@ def pictures(path: Path, options: VideoOptions) -> Iterator[Image.Image | str]:
                 frames = islice(frames, 0 if first else middle, middle if first else None)
             for frame in frames:
                 picture = Image.fromarray(upright(frame.to_ndarray(format="rgb24"), frame))
-                for box in squares(picture.size, options.crops):
+                for box in options.boxes(picture.size):
                     yield picture.crop(box)
     except (av.FFmpegError, IndexError) as error:
         yield f"{path}: {error}"

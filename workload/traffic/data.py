@@ -122,7 +122,7 @@ def _frames(films: list[str], query: str, channels: int) -> Data:
         before = 1 + int(sources[-1].max()) if sources else 0
         parts.append(part)
         times_s.append(part.times_s)
-        sources.append(before + np.arange(len(part)) % max(1, options.crops))
+        sources.append(before + np.arange(len(part)) % options.views)
     samples = parts[0] if len(parts) == 1 else Joined(parts)
     return Data(samples, times_s=np.concatenate(times_s), sources=np.concatenate(sources))
 

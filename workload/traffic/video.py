@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cache_models.data.video import VideoOptions, squares, upright
+from cache_models.data.video import VideoOptions, upright
 from cache_models.errors import DataError
 from workload.samples import Samples
 
@@ -98,7 +98,7 @@ class Crops(Samples):
         halves = {"first": slice(0, middle), "second": slice(middle, None), None: slice(None)}
         self._video, self._frames = video, range(len(video))[halves[options.half]]
         height, width = video[self._frames[0]].shape[:2]
-        self._boxes = squares((width, height), options.crops)
+        self._boxes = options.boxes((width, height))
         shown = np.asarray(video.times_s)[self._frames.start : self._frames.stop]
         self.times_s = np.repeat(shown - shown[0], len(self._boxes))
         self._last: tuple[int, np.ndarray] | None = None

@@ -89,6 +89,15 @@ def test_crops_of_a_video_lie_at_the_same_places_in_every_frame(tmp_path, clip):
     assert np.all((blue - red)[1::2] > 20)
 
 
+def test_some_of_the_crops_are_those_of_all(tmp_path, clip):
+    every = open_samples(f"{clip}?crops=6", COLOUR, tmp_path / "all").images.reshape(
+        -1, 6, 16, 16, 3
+    )
+    some = open_samples(f"{clip}?crops=6&only=4-5", COLOUR, tmp_path / "some")
+    assert np.array_equal(some.images.reshape(-1, 2, 16, 16, 3), every[:, 3:5])
+    assert some.streams.keys.tolist()[:4] == [0, 1, 0, 1]
+
+
 ONE = 1 << 16
 """In a file's matrix."""
 TURNS = {
@@ -146,6 +155,8 @@ def test_what_cannot_be_used_is_named(tmp_path, pictures):
         ("empty", TENSORS, "takes tensors, not pictures"),
         ("clip.avi?crops=many", COLOUR, "crops: .*valid integer.*A video is"),
         ("clip.avi?half=third", COLOUR, "half: .*'first' or 'second'"),
+        ("clip.avi?crops=6&only=4-7", COLOUR, "only=4-7 is not within 1-6"),
+        ("clip.avi?only=first", COLOUR, "only: .*match pattern"),
         ("clip.avi?speed=2", COLOUR, "speed: Extra inputs are not permitted"),
         ("clip.avi?", COLOUR, "no picture could be read"),
     ]:

@@ -73,6 +73,12 @@ def test_crops_of_a_videos_second_half_are_told_frame_by_frame(film):
         assert right[:, -8:].mean() < 10
 
 
+def test_some_crops_of_a_video_are_as_many_cameras(film):
+    some, every = open_data(f"{film}?crops=6&only=5-6"), open_data(f"{film}?crops=6")
+    assert len(some.samples) == 2 * 250 and set(some.sources) == {0, 1}
+    assert np.array_equal(some.samples[3], every.samples[6 + 5])
+
+
 def test_a_video_gives_its_frames_in_any_order_and_their_times(film):
     data = open_data(str(film))
     assert len(data.samples) == 250 and data.labels is None
