@@ -1,7 +1,9 @@
-"""Example: how many people are in six zones of a street. See README.md in this folder."""
+"""Example: how many people are in each zone of a street. See README.md in this folder."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +14,19 @@ from cache_models.network.description import ModelDescription
 if TYPE_CHECKING:
     from torch import nn
 
+    from cache_models.network.preprocessing import Preprocessing
+
 
 def weights_file() -> Path:
     """Where `python -m cache_models.zoo.street train` leaves the last layer."""
     return cache_home() / "street.safetensors"
+
+
+def preprocessing_at(size: int) -> Preprocessing:
+    """As EfficientNet-Lite0 was trained, but of the whole zone, `size` pixels a side."""
+    from cache_models.zoo.efficientnet_lite0 import PREPROCESSING
+
+    return replace(PREPROCESSING, crop_size=(size, size), resize_size=size)
 
 
 def street() -> tuple[nn.Module, ModelDescription]:
@@ -25,7 +36,7 @@ def street() -> tuple[nn.Module, ModelDescription]:
         ModelReferenceError: its last layer has not been fitted here, or the extra is missing.
     """
     from cache_models.network.loading.weights import load_weights
-    from cache_models.zoo.efficientnet_lite0 import PREPROCESSING, classifier
+    from cache_models.zoo.efficientnet_lite0 import classifier
     from cache_models.zoo.street.occupancy import CLASSES
 
     if not weights_file().is_file():
@@ -35,4 +46,5 @@ def street() -> tuple[nn.Module, ModelDescription]:
         )
     module: Any = classifier(len(CLASSES))
     module.head.load_state_dict(load_weights(weights_file()))
-    return module, ModelDescription((3, 224, 224), CLASSES, PREPROCESSING)
+    size = json.loads(weights_file().with_suffix(".json").read_text())["size"]
+    return module, ModelDescription((3, size, size), CLASSES, preprocessing_at(size))

@@ -14,7 +14,8 @@ from cache_models.data.video import pictures as frames
 from cache_models.errors import DataError
 
 CLASSES = ("empty", "one", "two", "several")
-ZONES = 6
+ZONES = 24
+"""In four rows; the lowest is a lawn, over which hardly anybody walks."""
 WARM_UP = 100
 """Frames that the background is learned from before they are labelled."""
 LEAST_PX = 350
