@@ -58,7 +58,8 @@ def build(args: AppArgs) -> serve.Application:
     store = Store(args.store)
     if args.store == "default":
         store = working_copy(Store(STORE), cache_home() / "stores")
-    args = args.model_copy(update={"store": str(store.where)})
+    lane = args.lane.holding(2e-3 * args.lookup_timeout_ms)
+    args = args.model_copy(update={"store": str(store.where), "lane": lane})
     streams.make_key(store.where)
     if args.lane.enabled:
         make_key(store.where)

@@ -1,7 +1,7 @@
 """What an operator may write under `args` in `serve_config.yaml`, validated once, at the door."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -71,10 +71,19 @@ class LaneArgs(Strict):
         enabled: without it all calls go by handle.
         host: address on which replicas listen: on loopback, for routers on the same node; `node`,
             the address by which Ray knows each node, for a cluster.
+        shared_bytes: of memory in which each process lends large arrays to others of its node; 0
+            sends them by the socket.
+        hold_s: for which those of a reply stay there at least; more than a lookup may take.
     """
 
     enabled: bool = True
     host: str = Field("127.0.0.1", pattern=r"^(node|[0-9a-fA-F.:\[\]]+)$")
+    shared_bytes: int = Field(2**26, ge=0)
+    hold_s: float = Field(0.25, gt=0)
+
+    def holding(self, least_s: float) -> Self:
+        """The same, with arrays that stay so long at least."""
+        return self.model_copy(update={"hold_s": max(self.hold_s, least_s)})
 
 
 class HttpLimits(Strict):

@@ -21,6 +21,7 @@ from deployments.config import LaneArgs
 from deployments.transport.admission import Admission
 from deployments.transport.errors import Failed, Lost, PlaceError, Refused
 from deployments.transport.replicas import ADDRESS
+from deployments.transport.shared_memory import Ring
 from deployments.transport.zmq.key import load_key
 from deployments.transport.zmq.server import Server
 
@@ -94,7 +95,8 @@ class Endpoint:
             return {}
         if self._server is None:
             host = ray.util.get_node_ip_address() if args.host == NODE else args.host
-            self._server = Server(self.ask_now, load_key(store), host)
+            ring = Ring.of(args.shared_bytes, args.hold_s)
+            self._server = Server(self.ask_now, load_key(store), host, ring)
         return {ADDRESS: self._server.address}
 
     async def check_health(self) -> None:

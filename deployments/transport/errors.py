@@ -10,6 +10,10 @@ class Lost(PlaceError):
     """The replica is gone or does not answer. Another one may, so it is asked once more."""
 
 
+class Unshared(Lost):
+    """One of the two cannot read the other's memory, though they are on one node."""
+
+
 class Refused(PlaceError):
     """All replicas have as much to do as they may. No second try would find them idle."""
 
@@ -18,5 +22,7 @@ class Failed(PlaceError):
     """The replica computed and raised. It would again, and so would the others."""
 
 
-KINDS: dict[str, type[PlaceError]] = {kind.__name__: kind for kind in (Lost, Refused, Failed)}
+KINDS: dict[str, type[PlaceError]] = {
+    kind.__name__: kind for kind in (Lost, Unshared, Refused, Failed)
+}
 """By the name under which they travel."""

@@ -14,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 
 from cache_models.network.stages import Message, Reply, stream_of
 from deployments.transport.errors import KINDS, Failed, Lost, PlaceError, Refused
+from deployments.transport.shared_memory import owned
 
 INLINE_BYTES = 2_000_000
 """Larger messages go by reference through the object store; inline is 4 MiB at most."""
@@ -45,6 +46,7 @@ class ByHandle:
         Raises:
             PlaceError: there is none.
         """
+        message = owned(message)
         timeout_s = None if until is None else max(0.0, until - time.monotonic())
         batch = message.batch
         large = max(batch.nbytes, len(batch) * self._reply_row_bytes) > INLINE_BYTES

@@ -27,6 +27,7 @@ from deployments.transport.breaker import Breaker
 from deployments.transport.errors import Lost, PlaceError, Refused
 from deployments.transport.handle import INLINE_BYTES, ByHandle
 from deployments.transport.local import Local
+from deployments.transport.shared_memory import Ring
 from deployments.transport.zmq.client import Client
 from deployments.transport.zmq.key import load_key
 
@@ -61,9 +62,10 @@ def connect(
     """
     key = load_key(store) if args.enabled else None
     node_id = ray.get_runtime_context().get_node_id() if key is not None else ""
+    ring = Ring.of(args.shared_bytes, args.hold_s) if key is not None else None
     found = {}
     for stage in stages:
-        client = Client(key, node_id) if key is not None else None
+        client = Client(key, node_id, ring) if key is not None else None
         found[stage] = StageReplicas(
             handles[stage.name],
             stage.reply_row_bytes(bytes_per_value),

@@ -11,7 +11,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -31,8 +31,10 @@ from deployments.ingress.grpc_methods import Methods
 from deployments.ingress.inputs import Inputs
 from deployments.ingress.open_inference.grpc import open_inference_pb2 as pb
 from deployments.ingress.open_inference.rest import LENGTH
+from deployments.transport.errors import Lost
 from deployments.transport.frames import FrameError, from_frames, to_frames
 from deployments.transport.messages import MESSAGES
+from deployments.transport.shared_memory import LEAST_BYTES, Loan, Ring, owned
 from tests.deployments.ingress.test_endpoints import FakeService
 
 TOKENIZER = Path(__file__).parents[1] / "tokenizer.json"
@@ -263,8 +265,12 @@ def _grpc(loop: asyncio.AbstractEventLoop) -> Surface:
 def _frames(_: asyncio.AbstractEventLoop) -> Surface:
     """What a replica reads of a message: frames, each with its length before it."""
     values = [1.5, np.arange(6, dtype=np.float16).reshape(2, 3), "text", None]
-    frames = [bytes(frame) for frame in to_frames(values)]
-    seed = b"".join(struct.pack(">H", len(frame)) + frame for frame in frames)
+    lent = [None, False, np.zeros((1, LEAST_BYTES), np.uint8)]
+    loan = Loan(Ring(4 * LEAST_BYTES, hold_s=1e6))
+    seeds = [
+        b"".join(struct.pack(">H", len(bytes(frame))) + bytes(frame) for frame in frames)
+        for frames in (to_frames(values), to_frames(lent, loan))
+    ]
 
     def meet(data: bytes) -> None:
         found = []
@@ -272,17 +278,13 @@ def _frames(_: asyncio.AbstractEventLoop) -> Surface:
             length = int.from_bytes(data[:2], "big")
             found.append(data[2 : 2 + length])
             data = data[2 + length :]
-        try:
-            read = from_frames(found)
-        except FrameError:
-            return
-        for kind in MESSAGES.values():
-            try:
-                kind(*read)
-            except TypeError:
-                continue  # another number of values
+        with suppress(FrameError, Lost):
+            read = owned(tuple(from_frames(found)))
+            for kind in MESSAGES.values():
+                with suppress(TypeError):  # another number of values
+                    kind(*read)
 
-    return Surface([seed], meet)
+    return Surface(seeds, meet)
 
 
 SURFACES: dict[str, Callable[[asyncio.AbstractEventLoop], Surface]] = {

@@ -17,6 +17,7 @@ from cache_models.network.stages import Message, Reply, in_background, stream_of
 from deployments.transport.admission import Admission
 from deployments.transport.errors import Lost, Refused
 from deployments.transport.replicas import ADDRESS, Found
+from deployments.transport.shared_memory import Ring, owned
 from deployments.transport.zmq.connection import Connection
 from deployments.transport.zmq.key import Key
 
@@ -25,10 +26,11 @@ class Client:
     """
     Args:
         node_id: of this process; an address on loopback is of use on its own node alone.
+        ring: for large parts of messages to replicas on it.
     """
 
-    def __init__(self, key: Key, node_id: str):
-        self._key, self._node_id = key, node_id
+    def __init__(self, key: Key, node_id: str, ring: Ring | None = None):
+        self._key, self._node_id, self._ring = key, node_id, ring
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._connections: dict[str, Connection] = {}
         self._admission = Admission(self._reserve, Connection.release)
@@ -62,11 +64,13 @@ class Client:
                 raise Lost("no replica is connected")
             if 0 <= self._max_queued <= self._admission.waiting:
                 raise Refused(f"{self._admission.waiting} requests wait already, as many as may")
+            message = owned(message)  # what is lent does not wait
             connection = await self._admission.turn()
         while True:
             try:
                 return await connection.ask(message, until)
             except Refused:
+                message = owned(message)
                 connection.pause()
             finally:
                 connection.release()
@@ -85,8 +89,9 @@ class Client:
             self._connections.pop(address).retire()
         for address, replica in usable.items():
             if address not in self._connections:
+                ring = self._ring if replica.node_id == self._node_id else None
                 self._connections[address] = Connection(
-                    self._context, address, self._key, self._changed
+                    self._context, address, self._key, self._changed, ring
                 )
             self._connections[address].limit = replica.max_ongoing_requests
         self._changed()

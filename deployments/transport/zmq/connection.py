@@ -18,9 +18,10 @@ from zmq.utils.monitor import parse_monitor_message
 
 from cache_models.network.stages import Message, Reply
 from deployments.tracing import spans
-from deployments.transport.errors import KINDS, Failed, Lost
+from deployments.transport.errors import KINDS, Failed, Lost, Unshared
 from deployments.transport.frames import FrameError, from_frames, to_frames
 from deployments.transport.messages import REPLIES
+from deployments.transport.shared_memory import Loan, Ring, received
 from deployments.transport.zmq.key import Key
 from deployments.transport.zmq.server import MAX_MESSAGE_BYTES, TRACED, configure
 from deployments.transport.zmq.wire import Frames, Wire
@@ -38,6 +39,8 @@ class Connection:
     """
     Args:
         changed: called when there may be room here, or nobody is there any more.
+        ring: for large parts of messages; None where the replica does not see it, nor this process
+            the replica's.
 
     Attributes:
         up: whether the replica is there, and may be asked.
@@ -45,9 +48,16 @@ class Connection:
         limit: of those.
     """
 
-    def __init__(self, context: zmq.Context, address: str, key: Key, changed: Callable[[], None]):
+    def __init__(
+        self,
+        context: zmq.Context,
+        address: str,
+        key: Key,
+        changed: Callable[[], None],
+        ring: Ring | None = None,
+    ):
         self._context, self._address, self._key = context, address, key
-        self._changed = changed
+        self._changed, self._ring = changed, ring
         self._numbers = itertools.count()
         self._waiting: dict[bytes, asyncio.Future[Frames]] = {}
         self.in_flight, self.limit = 0, 1
@@ -93,7 +103,8 @@ class Connection:
             PlaceError: there is none.
         """
         timeout_s = None if until is None else max(0.0, until - time.monotonic())
-        values = to_frames([timeout_s, *message])
+        loan = Loan(self._ring)
+        values = to_frames([timeout_s, loan.possible, *message], loan)
         traceparent = spans.traceparent()
         traced = [TRACED, traceparent.encode()] if traceparent else []
         number = next(self._numbers).to_bytes(8, "big")
@@ -106,6 +117,7 @@ class Connection:
             self._wire.send([number, *traced, type(message).__name__.encode(), *values])
             kind, *frames = await reply
             answered = True
+            loan.end()
         except zmq.ZMQError as error:
             raise Lost(repr(error)) from error
         finally:
@@ -118,7 +130,10 @@ class Connection:
             if name in KINDS:
                 raise KINDS[name](values[0])
             self._pause_s = PAUSE_S
-            return REPLIES[name](*values)
+            return received(REPLIES[name](*values))
+        except Unshared:
+            self._ring = None  # from now on all goes by the socket
+            raise
         except (FrameError, KeyError, TypeError, ValueError) as error:
             raise Failed(f"an unreadable reply: {error!r}") from error
 

@@ -4,7 +4,8 @@ A call by a handle costs as much as several layers of a base DNN. So a replica a
 socket of its own, and a router that knows its address asks it there:
 
 1. router → replica: request number, the kind of message, and as `frames` the seconds that are left
-   for it and its fields; where the request is traced, `TRACED` and its `traceparent` come between;
+   for it, whether both see each other's memory, and its fields; where the request is traced,
+   `TRACED` and its `traceparent` come between;
 2. replica → router: the number, the kind of reply and its fields, or the kind of error and why;
 3. router → replica: the number alone, if the reply is not wanted any more.
 
@@ -28,6 +29,7 @@ from deployments.tracing import spans
 from deployments.transport.errors import Failed, PlaceError
 from deployments.transport.frames import from_frames, to_frames
 from deployments.transport.messages import MESSAGES
+from deployments.transport.shared_memory import Loan, Ring, owned
 from deployments.transport.zmq.key import Key
 from deployments.transport.zmq.wire import Frames, Wire
 
@@ -51,12 +53,17 @@ class Server:
     Args:
         ask: the reply to a message, within the seconds given; raises a `PlaceError`.
         host: address to listen on; the port is any free one.
+        ring: for large parts of replies to routers that see it.
     """
 
     def __init__(
-        self, ask: Callable[[Message, float | None], Awaitable[Reply]], key: Key, host: str
+        self,
+        ask: Callable[[Message, float | None], Awaitable[Reply]],
+        key: Key,
+        host: str,
+        ring: Ring | None = None,
     ):
-        self._ask, self._key = ask, key
+        self._ask, self._key, self._ring = ask, key, ring
         self._running: dict[tuple[bytes, bytes], asyncio.Task[None]] = {}
         # Of its own: an authenticator answers for all servers of a context.
         self._context = context = zmq.asyncio.Context()
@@ -98,10 +105,12 @@ class Server:
         self, call: tuple[bytes, bytes], kind: str, frames: Frames, traceparent: str
     ) -> None:
         try:
-            timeout_s, *fields = from_frames(frames)
+            timeout_s, shares, *fields = from_frames(frames)
+            message = owned(MESSAGES[kind](*fields))
             with spans.taken_up(traceparent):
-                reply = await self._ask(MESSAGES[kind](*fields), timeout_s)
-            said = [type(reply).__name__.encode(), *to_frames(reply)]
+                reply = await self._ask(message, timeout_s)
+            loan = Loan(self._ring if shares else None)
+            said = [type(reply).__name__.encode(), *to_frames(reply, loan)]
         except PlaceError as error:
             said = [type(error).__name__.encode(), *to_frames([str(error)])]
         except Exception as error:  # an unreadable message, or a reply that cannot travel
@@ -127,8 +136,10 @@ class Server:
                 raise RuntimeError(f"{self.address} does not answer by ZeroMQ any more") from None
 
     async def drain(self) -> None:
-        """Close once what has been said has left."""
+        """Close once what has been said has left, and what was lent has been read."""
         await asyncio.gather(*self._running.values(), return_exceptions=True)
+        if self._ring is not None:
+            await asyncio.sleep(self._ring.held_s)
         self._close_sockets()
         await asyncio.to_thread(self._context.term)
 
@@ -142,6 +153,8 @@ class Server:
     def _close_sockets(self) -> None:
         self._wire.close()
         self._authenticator.stop()
+        if self._ring is not None:
+            self._ring.close()
 
 
 class _Only:

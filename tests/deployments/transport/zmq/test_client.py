@@ -16,17 +16,10 @@ from deployments.transport.errors import Failed, Lost, Refused
 from deployments.transport.replicas import Found
 from deployments.transport.zmq import server as server_module
 from deployments.transport.zmq.client import Client
-from deployments.transport.zmq.key import load_key, make_key
 from deployments.transport.zmq.server import Server
 
 NODE = "node-1"
 BATCH = np.ones((2, 3), np.float16)
-
-
-@pytest.fixture
-def key(tmp_path):
-    make_key(tmp_path)
-    return load_key(tmp_path)
 
 
 class FakeReplica:

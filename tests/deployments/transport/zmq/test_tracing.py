@@ -7,17 +7,10 @@ import pytest
 from cache_models.network.stages import Run
 from deployments.tracing import spans
 from deployments.transport.frames import to_frames
-from deployments.transport.zmq.key import load_key, make_key
 from deployments.transport.zmq.server import TRACED
 from deployments.transport.zmq.wire import Wire
 from tests.deployments.transport.zmq.test_client import BATCH, connected
 from tests.traces import by_serve, id_of, parent_of
-
-
-@pytest.fixture
-def key(tmp_path):
-    make_key(tmp_path)
-    return load_key(tmp_path)
 
 
 @pytest.fixture
@@ -55,7 +48,7 @@ def test_a_call_that_is_not_traced_has_no_frame_for_it(key, sent):
 
     assert asyncio.run(run()) == ""
     assert [bytes(part) for part in sent[0][1:]] == [
-        b"Run", *map(bytes, to_frames([None, *Run(BATCH)])),
+        b"Run", *map(bytes, to_frames([None, False, *Run(BATCH)])),
     ]  # fmt: skip
 
 
