@@ -7,6 +7,7 @@ nothing, and written as a store of its own: moving a cut point means other deplo
 operator has to deploy it.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from cache_models.store.files import ALTERNATIVES, SAMPLES
 from cache_models.store.plan import CacheRecord
 from cache_models.store.version import CacheVersion
 from cache_models.store.versions import Store
+
+logger = logging.getLogger(__name__)
 
 LEAST_GAIN = 0.1
 """Of expected latency, for which a redeploy is worth it."""
@@ -145,3 +148,27 @@ class Adviser:
                 plan.alternatives, self._said, strict=True
             )
         ]
+
+
+def advised(build: CacheVersion, mix: np.ndarray, limits: Limits, store: Store) -> dict | None:
+    """What other cut points would gain for a class mix `(K,)`, as JSON values, and where their plan
+    is; None if there are none worth a redeploy.
+
+    Args:
+        build: a version with alternatives.
+        store: that the plan is written to, as by `Adviser.propose`.
+
+    Raises:
+        ArtifactError: as of `Adviser`.
+    """
+    adviser = Adviser(build)
+    found = adviser.advise(mix, limits)
+    if found is None or adviser.propose(found, store, limits) is None:
+        return None
+    logger.info("cut points %s would serve the traffic better: %s", found.cut_points, store)
+    return {
+        "cut_points": found.cut_points,
+        "present_ms": found.present_ms,
+        "proposed_ms": found.proposed_ms,
+        "store": str(store.where),
+    }

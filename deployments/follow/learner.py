@@ -25,6 +25,7 @@ from cache_models.follow.traffic import Sample, Traffic
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.engine.interface import Engine
 from cache_models.network.features import input_features
+from cache_models.network.memory import return_freed_memory
 from cache_models.network.stages import INPUT
 from cache_models.promise.promise import error_share, min_samples
 from cache_models.store.plan import Plan
@@ -180,6 +181,14 @@ class Learner:
         Returns:
             Its record.
         """
+        try:
+            return self._round(why, pinned, served, outdated)
+        finally:
+            return_freed_memory()  # several times what stays
+
+    def _round(
+        self, why: str, pinned: bool, served: float | None, outdated: Callable[[], bool]
+    ) -> dict:
         began = time.time()
         self._log.measure_blocks()
         with self._log.snapshot():
@@ -226,28 +235,16 @@ class Learner:
         }
 
     def _advise(self, window: Traffic) -> dict | None:
-        """What other cut points would gain for the window's classes, and where their plan is."""
         build = next((v for v in self.versions() if v.plan.alternatives), None)
         if build is None or not len(window.roles):
             return None
         classes = window.probabilities.shape[1]
         mix = np.bincount(window.answers, window.weights, minlength=classes)
         try:
-            adviser = advice.Adviser(build)
-            found = adviser.advise(mix, self._limits)
-            store = self._store.beside(PROPOSED)
-            if found is None or adviser.propose(found, store, self._limits) is None:
-                return None
+            return advice.advised(build, mix, self._limits, self._store.beside(PROPOSED))
         except ArtifactError as error:
             logger.error("no advice on cut points: %s", error)
             return None
-        logger.info("cut points %s would serve the traffic better: %s", found.cut_points, store)
-        return {
-            "cut_points": found.cut_points,
-            "present_ms": found.present_ms,
-            "proposed_ms": found.proposed_ms,
-            "store": str(store.where),
-        }
 
     def _publish(self, candidate: Candidate) -> int:
         plan = candidate_plan(self.version.plan, candidate)

@@ -1,7 +1,5 @@
 """ONNX Runtime: the engine of graphs."""
 
-import contextlib
-import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -10,6 +8,7 @@ import numpy as np
 import onnxruntime
 
 from cache_models.errors import EngineError
+from cache_models.network.memory import return_freed_memory
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 ERRORS_ALONE = 3
@@ -49,7 +48,7 @@ class OnnxRuntime:
             )
         except Exception as error:  # its errors have no class of their own
             raise EngineError(f"onnxruntime cannot load the graph: {error}") from error
-        _return_freed_memory()
+        return_freed_memory()
         self._graph, self._on_cpu = graph, kind == "cpu"
         self._inputs = [value.name for value in self._session.get_inputs()]
 
@@ -60,10 +59,3 @@ class OnnxRuntime:
         """As of `Engine`; its copy of the weights is its own, since in each session they are laid
         out for the operators that it has chosen."""
         return type(self)(self._graph, threads=1) if self._on_cpu else self
-
-
-def _return_freed_memory() -> None:
-    """To the operating system: glibc would keep what loading took and freed, which is twice the
-    weights."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)

@@ -4,12 +4,14 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from cache_models.cascade import Said
 from cache_models.follow import recording
 from cache_models.follow.build_samples import BuildSamples
+from cache_models.follow.traffic import Sample
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.network.features import input_features
 from cache_models.store.copies import working_copy
@@ -98,3 +100,20 @@ def test_what_is_kept_of_an_observation_says_the_same_of_it(shipped, log, keep):
     assert held == (784 if keep == "inputs" else 2 * 3 * 32 * 32)
     (features,) = log.window().features
     assert np.array_equal(features, input_features(plan.description, picture[None]))
+
+
+def test_rounds_leave_nothing_in_memory(shipped, log):
+    version = shipped.current()
+    learner = Learner(version.plan, str(shipped.folder), log, lambda: None)
+    build, rng, taken = BuildSamples(version), np.random.default_rng(0), []
+    few = np.flatnonzero(build.answers < 3)  # so that it is soon seen what would be gained
+    inputs, said = np.concatenate(list(build.inputs(few))), build.probabilities(few)
+    (shape,) = (cache.feature_shape for cache in version.plan.caches)
+    for _ in range(4):
+        rows = rng.choice(len(few), 1_000)
+        log.add(Sample([], said[row], input=inputs[row]) for row in rows)
+        decided = learner.round("new samples", True, None, lambda: False)
+        assert decided["tested"], decided["why_not"]
+        taken.append(psutil.Process().memory_info().rss)
+    of_one = 2 * int(np.prod(shape)) * (decided["window_samples"] + decided["reservoir_samples"])
+    assert taken[-1] - taken[0] < of_one
