@@ -15,6 +15,8 @@
 #    miss it, and has to be started again itself, starts a new one.
 # 6. No HAProxy outlives the Ray of its node, whose ports would stay taken.
 # 7. Statistics and metrics are on all interfaces. They are where HTTP is, so on loopback if that is.
+# 8. Serve keeps counters and histograms of every method that a request names, for ever, in a router,
+#    here and in Ray's agent. What is none of HTTP's methods gets 405, and is counted under no name.
 
 [ -n "$GATI_SESSION" ] || GATI_SESSION=own exec setsid "$0" "$@"
 
@@ -49,14 +51,19 @@ elif [ -f "$last" ]; then
     cp "$last" "$config"
 fi
 
+methods='GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE'
 sed -i "/^    balance /a\\
     timeout check 2s\\
     timeout queue 50ms\\
     default-server maxconn ${GATI_ROUTER_REQUESTS:-128}
 /^frontend http_frontend/,/^    bind /{
 /^    bind /a\\
-    http-request set-priority-class int(-1) if { path_sub /v2/health/ }
-}" "$config"
+    http-request set-priority-class int(-1) if { path_sub /v2/health/ }\\
+    acl known_method method $methods\\
+    http-request set-var(txn.method) method if known_method\\
+    http-request return status 405 hdr Allow \"$(echo $methods | sed 's/ /, /g')\" content-type application/json string '{\"error\":\"no method of HTTP\"}' if !known_method
+}
+s/ method=%HM / method=%[var(txn.method)] /" "$config"
 host=$(sed -n 's/^ *bind \([^:* ][^ ]*\):[0-9]*$/\1/p' "$config" | head -n 1)
 [ -n "$host" ] && sed -i "s/^\( *bind \)\**:\([0-9]*\)$/\1$host:\2/" "$config"
 

@@ -1,6 +1,8 @@
 """HAProxy as Serve starts it: no router is 503, and nobody notices a start after a kill."""
 
 import os
+import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -37,6 +39,11 @@ backend nothing
     http-request return status 404
 """
 """As the first configurations of a manager are."""
+COUNTED = """option httplog
+    log {folder}/log format rfc5424 local1 debug
+    log-format-sd "%{{+Q,+E}}o [serve@1 app=%[var(txn.serve_app)] method=%HM status=%ST]"
+    """
+"""As Serve has each request told, to count it by its method."""
 
 
 class Started:
@@ -120,3 +127,23 @@ def test_when_the_last_application_has_gone_there_is_nothing(started):
     wait_until(lambda: started.status() == 200, "HAProxy does not listen")
     started.start(NO_ROUTERS, "-sf", str(first.pid))
     wait_until(lambda: started.status() == 404, "the application has not gone")
+
+
+def test_methods_that_somebody_made_up_are_counted_under_no_name(started):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(started.folder / "log"))
+        log.settimeout(30)
+        router = ROUTER.format(answer="http-request return status 200")
+        started.start(COUNTED.format(folder=started.folder) + router)
+        wait_until(lambda: started.status() == 200, "HAProxy does not listen")
+        assert said(log) == ("GET", "200")
+        answer = httpx.request("GETX", f"http://127.0.0.1:{started.port}/predict")
+        assert (answer.status_code, said(log)) == (405, ("", "405"))
+    assert "POST" in answer.headers["Allow"] and "method" in answer.json()["error"]
+
+
+def said(log: socket.socket) -> tuple[str, str]:
+    """Method and status of a request, as they are counted."""
+    found = re.search(rb'method="(.*?)" status=(\d+)', log.recv(8192))
+    assert found
+    return found[1].decode(), found[2].decode()
