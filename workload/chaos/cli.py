@@ -1,4 +1,4 @@
-"""The commands that kill, and that ask for too much."""
+"""The commands that kill, that ask for too much, and that ask for long."""
 
 import tempfile
 from pathlib import Path
@@ -25,13 +25,7 @@ replicas_option = click.option(
 )
 
 
-@click.command()
-@url_option
-@config_option
-@replicas_option
-@model_option
-@data_option
-@click.option(
+rate_option = click.option(
     "--rate",
     "rate_per_s",
     default=20.0,
@@ -39,6 +33,15 @@ replicas_option = click.option(
     type=click.FloatRange(min=0, min_open=True),
     help="Requests a second, Poisson.",
 )
+
+
+@click.command()
+@url_option
+@config_option
+@replicas_option
+@model_option
+@data_option
+@rate_option
 @click.option("--seconds", default=60.0, show_default=True, help="Of kills.")
 @click.option("--every", "every_s", default=1.0, show_default=True, help="Seconds to the next.")
 @click.option(
@@ -128,4 +131,47 @@ def overload(
     if out:
         write_json(out, found.as_json() | {"memory": memory.taken})
     click.echo(over.describe(found))
+    click.echo(as_table(memory.rows()))
+
+
+@click.command()
+@url_option
+@config_option
+@replicas_option
+@model_option
+@data_option
+@rate_option
+@click.option("--minutes", default=20.0, show_default=True)
+@seed_option
+@click.option("--out", type=UserPath(), help="The figures, as JSON.")
+def soak(
+    url: str,
+    config: Path,
+    replicas: int | None,
+    model: str,
+    data: str,
+    rate_per_s: float,
+    minutes: float,
+    seed: int,
+    out: Path | None,
+) -> None:
+    """Start a server, send it steady traffic for long, and say what became of the requests and of
+    the memory, which should not grow in the end."""
+    from workload.chaos import run, tally
+    from workload.chaos import soak as long
+    from workload.chaos.memory import Memory, as_table
+    from workload.run.files import write_json
+    from workload.run.stream import open_for
+
+    samples = open_for(data, None, click.echo).samples
+    truth = run.truth_of(model, samples)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        run.served(url, config, replicas, Path(folder)) as processes,
+        Memory(processes) as memory,
+    ):
+        rows = long.soak(url, samples, truth, rate_per_s, 60 * minutes, seed)
+    if out:
+        write_json(out, {"rows": tally.as_json(rows), "memory": memory.taken})
+    click.echo(long.describe(rows))
     click.echo(as_table(memory.rows()))

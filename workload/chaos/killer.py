@@ -1,14 +1,15 @@
 """Kills at random, as the operating system does when memory is short: nobody is asked."""
 
 import random
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import psutil
 
 from workload.chaos.processes import Processes
+from workload.chaos.repeated import Repeated
 
 LOOK_S = 0.25
 
@@ -28,7 +29,7 @@ class Kill:
     back_s: float | None = None
 
 
-class Killer:
+class Killer(Repeated):
     """While it is entered, kills one process every so often.
 
     Args:
@@ -48,32 +49,24 @@ class Killer:
         for_s: float,
         seed: int,
     ):
-        self._processes, self._kinds, self._every_s = processes, list(kinds), every_s
-        self._after_s, self._for_s = after_s, for_s
+        super().__init__(LOOK_S)
+        self._processes, self._kinds, self._kill_every_s = processes, list(kinds), every_s
+        self._due_s, self._until_s = after_s, after_s + for_s
         self._random = random.Random(seed)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="killer")
         self._whole: dict[str, int] = {}
         self.kills: list[Kill] = []
 
-    def __enter__(self) -> "Killer":
+    def __enter__(self) -> Self:
         self._whole = {kind: len(found) for kind, found in self._processes.by_kind().items()}
-        self._thread.start()
-        return self
+        self._began_s = time.perf_counter()
+        return super().__enter__()
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        due = time.perf_counter() + self._after_s
-        until = due + self._for_s
-        while not self._stop.wait(LOOK_S):
-            living = self._processes.by_kind()
-            self._note_who_is_back(living)
-            if due <= time.perf_counter() < until:
-                due += self._every_s
-                self._kill_one_of(living)
+    def once(self) -> None:
+        living = self._processes.by_kind()
+        self._note_who_is_back(living)
+        if self._due_s <= time.perf_counter() - self._began_s < self._until_s:
+            self._due_s += self._kill_every_s
+            self._kill_one_of(living)
 
     def _note_who_is_back(self, living: dict[str, list[psutil.Process]]) -> None:
         for kill in self.kills:

@@ -1,6 +1,5 @@
 """What each kind of process takes of the memory, over time."""
 
-import threading
 import time
 from collections.abc import Sequence
 
@@ -8,12 +7,13 @@ import numpy as np
 import psutil
 
 from workload.chaos.processes import Processes
+from workload.chaos.repeated import Repeated
 
 EVERY_S = 2.0
 MB = 2**20
 
 
-class Memory:
+class Memory(Repeated):
     """While it is entered.
 
     Attributes:
@@ -22,24 +22,14 @@ class Memory:
     """
 
     def __init__(self, processes: Processes):
+        super().__init__(EVERY_S)
         self._processes = processes
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="memory")
         self.taken: dict[str, list[tuple[float, float]]] = {}
 
-    def __enter__(self) -> "Memory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(EVERY_S):
-            for kind, found in self._processes.by_kind().items():
-                if taken := [mb for process in found if (mb := _mb(process))]:
-                    self.taken.setdefault(kind, []).append((time.perf_counter(), max(taken)))
+    def once(self) -> None:
+        for kind, found in self._processes.by_kind().items():
+            if taken := [mb for process in found if (mb := _mb(process))]:
+                self.taken.setdefault(kind, []).append((time.perf_counter(), max(taken)))
 
     def rows(self) -> list[tuple[str, float, float, float, float]]:
         """Of each kind: MB at the start, the most, at the end, and how many a minute are added over

@@ -21,6 +21,7 @@ class Row:
     Attributes:
         refused: were told to come again.
         not_taken: found nobody who listens, so that nothing was accepted.
+        p50_ms, p99_ms: from when answered ones were due; None where none was.
         lost: were accepted, and got no answer, or another than they should; by what it was.
         not_ready_s: after each kill, for how long it was not ready.
         back_s: after each kill, when as many processes were there as before.
@@ -34,9 +35,15 @@ class Row:
     refused: int = 0
     not_taken: int = 0
     lost: dict[str, int] = field(default_factory=dict)
+    p50_ms: float | None = None
     p99_ms: float | None = None
     not_ready_s: list[float] = field(default_factory=list)
     back_s: list[float | None] = field(default_factory=list)
+
+    @property
+    def lost_told(self) -> str:
+        """For people."""
+        return ", ".join(f"{count} {what}" for what, count in self.lost.items()) or "0"
 
 
 def tally(
@@ -60,7 +67,7 @@ def tally(
         row.not_ready_s.append(watch.not_ready_s(kill.at_s, until_s))
     of = np.array(kinds, object)[after]
     for kind, row in rows.items():
-        _count(row, answers, truth, np.flatnonzero(of == kind))
+        count(row, answers, truth, np.flatnonzero(of == kind))
     return list(rows.values())
 
 
@@ -75,22 +82,28 @@ def describe(rows: Sequence[Row]) -> str:
         "| not ready s, median / most | all there again s, median / most |",
         "| --- " * 11 + "|",
     ]
-    for row in [*rows, _all(rows)]:
-        lost = ", ".join(f"{count} {what}" for what, count in row.lost.items()) or "0"
+    for row in [*rows, add_up(rows)]:
         p99 = "" if row.p99_ms is None else f"{row.p99_ms:.0f}"
         cells = [row.kind, row.kills, row.requests, row.right, row.wrong, row.refused]
-        cells += [row.not_taken, lost, p99, _spread(row.not_ready_s), _spread(row.back_s)]
+        cells += [row.not_taken, row.lost_told, p99, _spread(row.not_ready_s), _spread(row.back_s)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
-def _count(row: Row, answers: Answers, truth: np.ndarray, which: np.ndarray) -> None:
+def count(row: Row, answers: Answers, truth: np.ndarray, which: np.ndarray) -> None:
+    """Add what became of some of the requests to their row.
+
+    Args:
+        truth: of all.
+    """
     answered = answers.exits[which] != ERROR
     right = answered & (answers.class_ids[which] == truth[which])
     row.requests, row.right = len(which), int(right.sum())
     row.wrong = int(answered.sum()) - row.right
     if answered.any():
-        row.p99_ms = float(np.percentile(answers.latency_ms[which][answered], 99))
+        row.p50_ms, row.p99_ms = np.percentile(
+            answers.latency_ms[which][answered], (50, 99)
+        ).tolist()
     for failure in answers.failures[which]:
         if failure in REFUSED:
             row.refused += 1
@@ -100,13 +113,14 @@ def _count(row: Row, answers: Answers, truth: np.ndarray, which: np.ndarray) -> 
             row.lost[failure] = row.lost.get(failure, 0) + 1
 
 
-def _all(rows: Sequence[Row]) -> Row:
+def add_up(rows: Sequence[Row]) -> Row:
+    """Of all; percentiles are not added."""
     total = Row("all")
     for row in rows:
         for name in ("kills", "requests", "right", "wrong", "refused", "not_taken"):
             setattr(total, name, getattr(total, name) + getattr(row, name))
-        for what, count in row.lost.items():
-            total.lost[what] = total.lost.get(what, 0) + count
+        for what, times in row.lost.items():
+            total.lost[what] = total.lost.get(what, 0) + times
     return total
 
 
