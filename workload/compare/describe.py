@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from workload.compare.loadgen import OFFLINE
 from workload.run.ratios import Ratio
 
 
@@ -72,12 +73,15 @@ def _by_loadgen(found: dict[str, Any], reference: str) -> str:
         "",
         f"MLPerf LoadGen, in {found['rounds']} rounds: {what}, in Server "
         f"{found['rate_per_s']:.1f} a second. Before or after each this project's client asked the "
-        f"same at the same times. Milliseconds: medians of the rounds; *differs* is LoadGen's mean "
-        f"beside the client's, and from the least to the most in a round. No MLPerf result.",
+        f"same at the same times. Medians of the rounds, in milliseconds, in Offline answers a "
+        f"second; *differs* is LoadGen's mean beside the client's, and from the least to the most "
+        f"in a round. No MLPerf result.",
         "",
         "| |"
         + "".join(
-            f" {s}: mean / p50 / p99 | {reference} ÷ it | client | differs |" for s in queries
+            f" {s}: {'a second' if s == OFFLINE else 'mean / p50 / p99'} | {reference} ÷ it |"
+            f" client | differs |"
+            for s in queries
         ),
         "| --- |" + " --- |" * (4 * len(queries)),
     ]
@@ -96,15 +100,18 @@ def _by_loadgen(found: dict[str, Any], reference: str) -> str:
 
 
 def _means(of: dict[str, list[dict[str, Any]]], who: str) -> np.ndarray:
-    return np.array([figures["mean_ms"] for figures in of[who]])
+    """Milliseconds of a request, of each round."""
+    return np.array([f["mean_ms"] if "mean_ms" in f else 1e3 / f["per_s"] for f in of[who]])
 
 
 def _medians(rounds: list[dict[str, Any]]) -> str:
-    ms = [
-        np.median([figures[key] for figures in rounds]) for key in ("mean_ms", "p50_ms", "p99_ms")
+    values = [
+        np.median([figures[key] for figures in rounds])
+        for key in ("mean_ms", "p50_ms", "p99_ms", "per_s")
+        if key in rounds[0]
     ]
     failures = sum((Counter(figures["failures"]) for figures in rounds), Counter())
-    return " / ".join(f"{value:.1f}" for value in ms) + "".join(
+    return " / ".join(f"{value:.1f}" for value in values) + "".join(
         f"; {kind}: {n}" for kind, n in failures.items()
     )
 

@@ -3,9 +3,9 @@ wrote, and with this project's client beside it.
 
 LoadGen decides what is asked when, and writes down how long it took; here is only what it calls the
 system under test, which passes its queries on by HTTP. In *SingleStream* the next query comes when
-the last has been answered, in *Server* they come as a Poisson process. With its own seeds LoadGen
-asks the same in every run. Before or after each this project's client asks about the same samples,
-in the same order, at the same times.
+the last has been answered, in *Server* they come as a Poisson process, in *Offline* all come at
+once. With its own seeds LoadGen asks the same in every run. Before or after each this project's
+client asks about the same samples, in the same order, at the same times.
 
 What comes of it is no MLPerf result: those have rules of their own.
 """
@@ -29,7 +29,7 @@ from workload.compare.closed_loop import Contender, http_client, over_http, roun
 from workload.errors import ParameterError
 from workload.samples import Sample, Samples
 
-SINGLE_STREAM, SERVER = "SingleStream", "Server"
+SINGLE_STREAM, SERVER, OFFLINE = "SingleStream", "Server", "Offline"
 WHO = "client", "loadgen"
 ROUNDS = 4
 """By both; in every other one LoadGen is first."""
@@ -43,6 +43,7 @@ FIGURES = {
     "p50_ms": "result_50.00_percentile_latency_ns",
     "p99_ms": "result_99.00_percentile_latency_ns",
 }
+RATE = "result_samples_per_second"
 
 
 def check_installed() -> None:
@@ -61,7 +62,7 @@ class Run:
     Attributes:
         order: places of the samples, in the order in which they were asked about.
         at_s: when each was, from the first on.
-        figures: milliseconds by LoadGen's own log.
+        figures: by LoadGen's own log, in milliseconds; of *Offline* how many a second.
         failures: how often each kind came; LoadGen knows no failures, and counts their latencies.
     """
 
@@ -95,8 +96,9 @@ def measure(
         seconds: for it all.
         folder: for LoadGen's logs.
     """
-    each_s = seconds / (2 * (2 * ROUNDS + 1))
-    queries = {SINGLE_STREAM: each_s / one_s, SERVER: rate_per_s * each_s / len(urls)}
+    each_s = seconds / (3 * (2 * ROUNDS + 1))
+    alone = each_s / one_s
+    queries = {SINGLE_STREAM: alone, SERVER: rate_per_s * each_s / len(urls), OFFLINE: alone}
     counts = {k: int(min(max(LEAST_QUERIES, n), MOST_QUERIES)) for k, n in queries.items()}
     click.echo(f"LoadGen: {counts} queries, {ROUNDS} rounds, each by the client, too", err=True)
     found: dict[str, Any] = {
@@ -164,6 +166,7 @@ def one(
         settings.min_duration_ms = 0
         settings.min_query_count = settings.max_query_count = count
         settings.server_target_qps = rate_per_s
+        settings.offline_expected_qps = 1  # a query holds as many samples as `count` asks for
         output.log_output.outdir = str(logs)
         output.log_output.copy_summary_to_stdout = False
         system_under_test = lg.ConstructSUT(issue, lambda: None)
@@ -174,18 +177,20 @@ def one(
             lg.DestroySUT(system_under_test)
             lg.DestroyQSL(library)
     run.at_s = [at - run.at_s[0] for at in run.at_s]
-    run.figures = read_log(logs / "mlperf_log_detail.txt")
+    run.figures = read_log(logs / "mlperf_log_detail.txt", scenario)
     return run
 
 
-def read_log(file: Path) -> dict[str, float]:
-    """Milliseconds by name, of LoadGen's detailed log."""
+def read_log(file: Path, scenario: str) -> dict[str, float]:
+    """Figures by name, of LoadGen's detailed log."""
     entries = (
         json.loads(line.removeprefix(PREFIX))
         for line in file.read_text().splitlines()
         if line.startswith(PREFIX)
     )
     values = {entry["key"]: entry["value"] for entry in entries}
+    if scenario == OFFLINE:
+        return {"per_s": values[RATE]}
     return {name: values[key] / 1e6 for name, key in FIGURES.items()}
 
 
@@ -201,16 +206,18 @@ def _by_client(
 ) -> dict[str, Any]:
     """What this project's client measures, who asks what `run` asked."""
     asked = [samples[i] for i in run.order]
-    if scenario == SERVER:
+    if scenario != SINGLE_STREAM:
         answers = send(url, asked, np.array(run.at_s), in_flight=IN_FLIGHT)
     else:
         with http_client() as client:
             system = {scenario: over_http(client, url)}
             answers = round_robin(system, asked, seed, requests_per_turn=len(asked))[scenario]
-    ms = answers.latency_ms
+    ms, failures = answers.latency_ms, dict(Counter(filter(None, answers.failures.tolist())))
+    if scenario == OFFLINE:
+        return {"per_s": 1e3 * len(ms) / float(ms.max()), "failures": failures}
     return {
         "mean_ms": float(ms.mean()),
         "p50_ms": float(np.percentile(ms, 50)),
         "p99_ms": float(np.percentile(ms, 99)),
-        "failures": dict(Counter(filter(None, answers.failures.tolist()))),
+        "failures": failures,
     }

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -60,15 +61,30 @@ def test_every_system_is_measured_by_both_on_the_same_requests(tmp_path, monkeyp
             {"plain": url, "gati": second}, PICTURES, 200.0, 1.0, 0.0, tmp_path, seed=0
         )
     least = loadgen.LEAST_QUERIES
-    assert found["queries"] == {"SingleStream": least, "Server": least}
+    assert found["queries"] == {"SingleStream": least, "Server": least, "Offline": least}
     for told in (one, other):
-        runs = [sorted(told.bodies[at : at + least]) for at in range(0, len(told.bodies), least)]
-        assert len(runs) == 2 * (1 + 2 * 2)  # of each scenario one before, and of each round both
-        assert all(run == runs[0] for run in runs)
+        runs = Counter(
+            tuple(sorted(told.bodies[at : at + least])) for at in range(0, len(told.bodies), least)
+        )
+        each = 1 + 2 * 2  # of each scenario one before, and of each round both
+        assert sum(runs.values()) == 3 * each and all(n % each == 0 for n in runs.values())
+    assert Counter(one.bodies) == Counter(other.bodies)
     for scenario in found["scenarios"].values():
         for of in scenario.values():
             assert all(len(rounds) == 2 for rounds in of.values())
             assert not any(r["failures"] for rounds in of.values() for r in rounds)
+
+
+def test_all_at_once_says_how_many_a_second(tmp_path):
+    told = Told(ANSWER)
+    with serving(told) as url:
+        run = loadgen.one(url, PICTURES, "Offline", 40, 1.0, tmp_path)
+        by_client = loadgen._by_client(url, PICTURES, "Offline", run, 0)
+    assert sorted(told.bodies[:40]) == sorted(told.bodies[40:])
+    assert run.at_s == [0.0] * 40
+    for found in (run.found, by_client):
+        assert found.keys() == {"per_s", "failures"}
+        assert 0 < found["per_s"] < 64 / TOOK_S and not found["failures"]
 
 
 def test_answers_that_cannot_be_read_are_counted(tmp_path):
