@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from cache_models.bench.in_process import InProcess
@@ -18,6 +17,7 @@ from cache_models.build.pricing import compute_ms_by_exit
 from cache_models.data.streams import Streams
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.stages import BASE
+from cache_models.network.truth import Truth
 from cache_models.store.version import CacheVersion
 
 WARM_UP = 20
@@ -31,14 +31,9 @@ def base_answers(
     Args:
         images: `(N, h, w, C)` uint8 or `(N, *input_shape)` float32.
     """
-    labels = []
-    module = base.module.to(device)
-    with torch.inference_mode():
-        starts = range(0, len(images), batch)
-        for start in tqdm(starts, desc="base DNN", unit="batch", disable=len(starts) < 2):
-            inputs = base.inputs(images[start : start + batch]).to(device)
-            labels.append(module(inputs).argmax(1).cpu().numpy())
-    return np.concatenate(labels)
+    truth, starts = Truth(base, device), range(0, len(images), batch)
+    bar = tqdm(starts, desc="base DNN", unit="batch", disable=len(starts) < 2)
+    return np.concatenate([truth(images[start : start + batch]) for start in bar])
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from itertools import islice
 import numpy as np
 from tqdm import tqdm
 
-from cache_models.bench import evaluation
 from cache_models.data.datasets import cache_home
 from cache_models.network.base_dnn import BaseDNN
+from cache_models.network.truth import Truth
 from workload.samples import Inputs, Sample
 
 CHUNK = 50
@@ -25,10 +25,11 @@ def base_answers(base: BaseDNN, samples: Iterable[Sample], device: str = "cpu") 
         ParameterError: it takes no such samples.
     """
 
-    def labels(batch: np.ndarray) -> np.ndarray:
-        return evaluation.base_answers(base, batch, device)[:, None]
+    truth, inputs = Truth(base, device), Inputs(samples, base.description)
 
-    inputs = Inputs(samples, base.description)
+    def labels(batch: np.ndarray) -> np.ndarray:
+        return truth(batch)[:, None]
+
     return remembered(inputs, labels, base.fingerprint(), "answers", ("label",))[:, 0]
 
 
