@@ -162,7 +162,7 @@ def test_an_interrupted_publication_leaves_the_old_version_current(store, monkey
         raise OSError("disk full")
 
     monkeypatch.setattr("cache_models.cache.learned_cache.save_cache", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ArtifactError, match="disk full"):
         store.publish(plan, {"x.safetensors": None})
     assert store.versions() == [1, 2]
     assert store.current().number == 2
