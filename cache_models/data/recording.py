@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from cache_models.data.augmentation import Augmented
@@ -19,6 +20,9 @@ from cache_models.network.cutting import CutModel
 from cache_models.network.engine.interface import DType
 from cache_models.network.features import KIND, feature_shape, input_features
 from cache_models.network.slice_engines import slice_engines
+
+ON_CPU = 8
+"""Inputs that are computed at once: more are no quicker, and of large ones take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def record(
     Args:
         dtype: in which partitions will compute; the base DNN's own answers are in float32.
         images: `(N, h, w, C)` uint8, or `(N, *input_shape)` float32 that needs no preprocessing.
+        batch: inputs between two writes to disk; on a GPU they are computed at once.
         folder: for the memory-mapped files. A recording of the same model, cut points and images
             that lies there is gone on with; anything else is overwritten.
     """
@@ -103,18 +108,22 @@ def _record_in(
     engines = (
         slice_engines(base, model, names, None, device, "auto", dtype) if done < len(images) else []
     )
+    *hidden, last = engines or [None]
+    together = ON_CPU if torch.device(device).type == "cpu" else batch
     with tqdm(total=len(images), initial=done, desc="record", unit="image") as bar:
         for start in range(done, len(images), batch):
-            rows = slice(start, start + batch)
-            given = images[rows]
-            activation = base.description.inputs(given)
-            for name, engine in zip(names, engines, strict=False):
-                if engine is None:
-                    features[name][rows] = input_features(base.description, given)
-                else:
-                    features[name][rows], activation = engine(activation)
-            assert engines[-1] is not None
-            _, probabilities[rows] = engines[-1](activation)
+            given = images[start : start + batch]
+            for at in range(0, len(given), together):
+                some = given[at : at + together]
+                rows = slice(start + at, start + at + len(some))
+                activation = base.description.inputs(some)
+                for name, engine in zip(names, hidden, strict=True):
+                    if engine is None:
+                        features[name][rows] = input_features(base.description, some)
+                    else:
+                        features[name][rows], activation = engine(activation)
+                assert last is not None
+                _, probabilities[rows] = last(activation)
             for array in (*features.values(), probabilities):
                 array.flush()
             done = start + len(given)
