@@ -44,7 +44,19 @@ def street() -> tuple[nn.Module, ModelDescription]:
             f"{weights_file()} is not there; make it with "
             f"`python -m cache_models.zoo.street train vtest.avi`"
         )
+    size = _size()
     module: Any = classifier(len(CLASSES))
     module.head.load_state_dict(load_weights(weights_file()))
-    size = json.loads(weights_file().with_suffix(".json").read_text())["size"]
     return module, ModelDescription((3, size, size), CLASSES, preprocessing_at(size))
+
+
+def _size() -> int:
+    """Pixels a side that the last layer was fitted to zones of."""
+    card = weights_file().with_suffix(".json")
+    try:
+        return int(json.loads(card.read_text())["size"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelReferenceError(
+            f"{card} does not say which size of zones the last layer was fitted to: fit it anew "
+            f"with `python -m cache_models.zoo.street train vtest.avi`"
+        ) from error
