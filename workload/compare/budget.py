@@ -28,6 +28,14 @@ class Budget:
     def block_requests(self, rate_per_s: float) -> int:
         return max(1, round(self.block_s * rate_per_s))
 
+    def within(self, most: int, rate_per_s: float) -> "Budget":
+        """Where there are no more than `most` requests in all, loop and blocks are cut alike."""
+        size = self.block_requests(rate_per_s)
+        if (total := self.requests + self.blocks * size) <= most:
+            return self
+        blocks, size = min(self.blocks, most - 1), max(1, size * most // total)
+        return Budget(most - blocks * size, blocks, size / rate_per_s)
+
 
 def budget(
     seconds: float,

@@ -75,7 +75,11 @@ from workload.traffic.streams import STREAMS
 @seed_option
 @click.option("--out", type=UserPath(), help="The results, as JSON.")
 @click.option("--picture", type=UserPath())
-@click.option("--logs", type=UserPath(), help="Keep what the systems wrote there.")
+@click.option(
+    "--logs",
+    type=UserPath(),
+    help="Keep what the systems wrote there, in a folder of its own for each run.",
+)
 def compare(streams: str, systems: str | None, logs: Path | None, **options: Any) -> None:
     """Bring systems up on this machine, and send all of them the same requests."""
     # As Ray does for its replicas, so for all: where a base DNN runs in PyTorch, threads are set
@@ -87,8 +91,10 @@ def compare(streams: str, systems: str | None, logs: Path | None, **options: Any
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gati-compare-") as temporary:
-        folder = logs or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(temporary)
+        if logs:
+            logs.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y-%m-%d-%H.%M-"), dir=logs))
         command = " ".join(["python -m workload", *sys.argv[1:]])
         click.echo(run(Options(**named), folder, command, began))
 

@@ -8,6 +8,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ from workload.compare.systems.stats import wait_for_guards
 from workload.compare.testbed import Testbed
 from workload.run.stream import make_stream
 from workload.samples import Sample, Samples
+from workload.traffic.streams import WHOLE
 
 WARM_UP, PILOT = 20, 10
 CAPACITY_S = 6.0
@@ -82,6 +84,14 @@ def measure(
     if options.saturation:
         seconds *= 1 - SATURATION_SHARE
     counts = _budget(testbed, options, known, per_s, seconds)
+    make = partial(make_stream, testbed.data, options.data, stream, seed=options.seed)
+    if stream.partition(":")[0] in WHOLE:
+        there = len(make(requests=None, base=testbed.base).stream.items)
+        if (fewer := counts.within(there, per_s)) != counts:
+            click.echo(
+                f"{stream} has {there} requests: less is sent than there is time for", err=True
+            )
+        counts = fewer
     size = counts.block_requests(per_s)
     total = counts.requests + counts.blocks * size
     click.echo(
@@ -89,9 +99,7 @@ def measure(
         f"at {per_s:.1f} requests/s for each of {len(testbed.urls)} systems",
         err=True,
     )
-    made = make_stream(
-        testbed.data, options.data, stream, total, options.seed, testbed.base, options.classes
-    ).stream
+    made = make(requests=total, base=testbed.base, classes=options.classes).stream
     truth = testbed.truth(made.samples(testbed.data.samples))
 
     def block(start: int, end: int) -> open_loop.Block:

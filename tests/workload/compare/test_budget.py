@@ -2,7 +2,7 @@
 
 import pytest
 
-from workload.compare.budget import budget
+from workload.compare.budget import Budget, budget
 
 
 @pytest.mark.parametrize("seconds", [200, 480, 1200])
@@ -19,3 +19,12 @@ def test_what_the_user_fixed_stands():
     found = budget(100, 3, 0.2, 0.04, 10, requests=33, blocks=2, block_s=7)
     assert (found.requests, found.blocks, found.block_s) == (33, 2, 7)
     assert budget(100, 3, 0.2, 0.04, 10, blocks=2).block_s == 30
+
+
+@pytest.mark.parametrize("most", [5, 50, 299, 300, 1000])
+def test_no_more_is_sent_than_there_is(most):
+    wanted = Budget(requests=100, blocks=4, block_s=5)
+    found = wanted.within(most, rate_per_s=10)
+    sent = found.requests + found.blocks * found.block_requests(10)
+    assert sent == min(most, 300) and found.requests > 0
+    assert (found == wanted) == (most >= 300)

@@ -2,8 +2,10 @@
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from workload.compare.cli import split_streams, split_systems
+from workload.compare import run
+from workload.compare.cli import compare, split_streams, split_systems
 from workload.compare.systems.catalogue import SYSTEMS
 
 
@@ -19,3 +21,14 @@ def test_streams_and_systems_are_read_or_refused():
     for refused in (lambda: split_streams("none"), lambda: split_systems("plain,apache")):
         with pytest.raises(click.UsageError, match="none"):
             refused()
+
+
+def test_logs_of_an_earlier_run_are_left_alone(tmp_path, monkeypatch):
+    folders = []
+    monkeypatch.setattr(run, "run", lambda _, folder, *__: folders.append(folder) or "done")
+    (tmp_path / "gati").mkdir()
+    for _ in range(2):
+        asked = CliRunner().invoke(compare, ["--logs", str(tmp_path)], catch_exceptions=False)
+        assert asked.output == "done\n"
+    assert len(set(folders)) == 2
+    assert all(folder.is_dir() and not list(folder.iterdir()) for folder in folders)

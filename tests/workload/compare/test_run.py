@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -136,6 +137,24 @@ def test_a_comparison_from_end_to_end(options, tmp_path, monkeypatch):
             assert all(r[figure] > 0 and not r["failures"] for r in rounds)
     assert "Measured with LoadGen" in text and "No MLPerf result" in text
     assert options.picture.stat().st_size > 20_000
+
+
+def test_a_stream_that_ends_is_sent_to_its_end(options, tmp_path, monkeypatch, capsys):
+    whole = tmp_path / "served"
+    graphs.give(stores.without_caches(Store(options.store).current(), whole), whole)
+    shorter = {"streams": ["video"], "systems": ["plain"], "saturation": False, "loadgen": False}
+    np.save(options.data, images(20))
+    with serving(0.0, whole) as url:
+
+        @contextmanager
+        def bring_up(*_):
+            yield {"plain": url}, {}
+
+        monkeypatch.setattr(run, "bring_up", bring_up)
+        run.run(replace(options, **shorter), tmp_path, "compare", time.monotonic())
+    counts = json.loads(options.out.read_text())["streams"]["video"]["counts"]
+    assert counts["requests"] + counts["blocks"] * counts["block_requests"] == 20
+    assert "video has 20 requests" in capsys.readouterr().err
 
 
 def test_what_cannot_be_compared_is_said(options, tmp_path, monkeypatch):
