@@ -100,6 +100,9 @@ def chaos(
 @data_option
 @click.option("--from", "rate_per_s", default=20.0, show_default=True, help="Rate to begin with.")
 @click.option("--seconds", default=60.0, show_default=True, help="Of three times the capacity.")
+@click.option(
+    "--apart", is_flag=True, help="The client on a core of its own, which the server lacks."
+)
 @seed_option
 @click.option("--out", type=UserPath(), help="The figures, as JSON.")
 def overload(
@@ -109,6 +112,7 @@ def overload(
     data: str,
     rate_per_s: float,
     seconds: float,
+    apart: bool,
     seed: int,
     out: Path | None,
 ) -> None:
@@ -123,9 +127,11 @@ def overload(
     samples = open_for(data, None, click.echo).samples
     with (
         tempfile.TemporaryDirectory() as folder,
+        run.apart(apart) as move,
         run.served(url, config, replicas, Path(folder)) as processes,
         Memory(processes) as memory,
     ):
+        move()
         phases_s = (BESIDE_S, seconds, BESIDE_S)
         found = over.overload(url, samples, rate_per_s, phases_s, seed, click.echo)
     if out:

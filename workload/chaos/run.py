@@ -1,8 +1,9 @@
 """Chaos: steady traffic, and somebody is killed every so often. What was accepted is answered once
 and rightly, or refused with the right status."""
 
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,6 +78,22 @@ def served(url: str, config: Path, replicas: int | None, folder: Path) -> Iterat
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
+
+
+@contextmanager
+def apart(is_wanted: bool) -> Iterator[Callable[[], None]]:
+    """What is started within has all cores but the last, which the calling thread, and what it
+    starts, have once they call what this gives, until the end of the block."""
+    cores = os.sched_getaffinity(0)
+    last = {max(cores)}
+    if not is_wanted or len(cores) < 2:
+        yield lambda: None
+        return
+    os.sched_setaffinity(0, cores - last)
+    try:
+        yield lambda: os.sched_setaffinity(0, last)
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def truth_of(model: str, samples: Samples) -> np.ndarray:
