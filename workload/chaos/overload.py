@@ -17,6 +17,8 @@ from workload.client.client import send
 from workload.samples import Samples
 from workload.traffic.arrivals import poisson
 
+WARM_S = 30.0
+"""Before the search: what has just started still loads what it needs, its trainer PyTorch."""
 STEP, STEP_S = 1.35, 8.0
 STILL_RISING = 1.05
 NORMAL, OVER = 0.5, 3.0
@@ -83,6 +85,7 @@ def overload(
         seconds: before the overload, of it, and after it.
     """
     rng = np.random.default_rng(seed)
+    _sent(url, samples, poisson(int(WARM_S * rate_per_s), rate_per_s, seed), rng)
     steps = [(rate_per_s, _goodput(url, samples, rate_per_s, rng))]
     while len(steps) < 2 or steps[-1][1] > STILL_RISING * steps[-2][1]:
         rate_per_s *= STEP
