@@ -66,7 +66,7 @@ def on_nodes(args: AppArgs, nodes: int) -> AppArgs:
 
 def warn_of_price(hop: HopCost, nodes: int) -> None:
     """Where a plan reckons with calls within one machine, and they go between several."""
-    if nodes > 1 and hop == HopCost():
+    if nodes > 1 and hop.fixed_ms <= HopCost().fixed_ms:
         logger.warning(
             "the plan reckons with %s ms a call, as within one machine, and there are %s nodes: "
             "what it expects is too good; build with --hop, and what a call costs between them",

@@ -128,7 +128,12 @@ def test_a_lane_that_others_can_reach_stays(host):
 
 @pytest.mark.parametrize(
     ("hop", "count", "said"),
-    [(HopCost(), 1, False), (HopCost(), 2, True), (HopCost(fixed_ms=2), 2, False)],
+    [
+        (HopCost(), 1, False),
+        (HopCost(), 2, True),
+        (HopCost(per_mb_ms=1.5), 2, True),  # as builds of before reckoned
+        (HopCost(fixed_ms=2), 2, False),
+    ],
 )
 def test_a_plan_priced_within_one_machine_says_so_on_several(hop, count, said, caplog):
     warn_of_price(hop, count)
