@@ -81,9 +81,7 @@ def fit_predictor(
 ) -> Tensor:
     """AdamW, the learning rate rising and falling once (Smith and Topin 2018).
 
-    Convolutions are trained channels last, which takes two thirds of the time; and in bfloat16 on
-    a CPU that has it, where those at the input take half. Weights, and what `select` shows, stay
-    float32.
+    Convolutions are trained channels last, which takes two thirds of the time.
 
     Args:
         predictor: with `fit_scaling(batches)`; features `(B, ...)` → scores `(B, K)`.
@@ -109,7 +107,6 @@ def fit_predictor(
         predictor.fit_scaling(rows_in_batches(features, train))
     predictor.to(device, memory_format=torch.channels_last)
     learned = targets.to(device)
-    in_bfloat16 = torch.device(device).type == "cpu" and has_bfloat16()
     optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-3, weight_decay=0.05)
     schedule = None
     if not warm:
@@ -124,9 +121,8 @@ def fit_predictor(
             values = torch.from_numpy(features[rows]).to(device)
             if values.dim() == 4:
                 values = values.to(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16):
-                scores = predictor(values)
-            F.cross_entropy(scores.float(), learned[rows]).backward()
+            scores = predictor(values)
+            F.cross_entropy(scores, learned[rows]).backward()
             optimizer.step()
             if schedule:
                 schedule.step()
@@ -141,12 +137,6 @@ def fit_predictor(
     predictor.load_state_dict(best)
     predictor.to("cpu", memory_format=torch.contiguous_format)
     return best_scores
-
-
-def has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 by itself; others are slower at it than at float32."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def epochs_for(samples: int, times: float = 1.0) -> int:

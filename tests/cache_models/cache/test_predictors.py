@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from cache_models.cache import training
 from cache_models.cache.predictors import Predictor, variants_for
 from cache_models.cache.training import train_cache
 from cache_models.cache.variant import Variant
@@ -52,28 +51,6 @@ def test_every_variant_learns_what_features_tell(shape):
         with torch.inference_mode():
             answers = cache(torch.from_numpy(features[700:]))[0].argmax(1).numpy()
         assert (answers == labels[700:]).mean() > 0.85, variant.name
-
-
-@pytest.mark.skipif(not training.has_bfloat16(), reason="this CPU has no bfloat16")
-@pytest.mark.parametrize("variant", [Variant(family="conv", size=8), Variant(family="fc", size=32)])
-def test_what_is_learned_in_bfloat16_is_as_good(variant, monkeypatch):
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 3000)
-    centres = rng.normal(0, 0.5, (3, 2, 16, 16))
-    noise = rng.normal(0, 3, (3000, 2, 16, 16))
-    features = (centres[labels] + noise).astype(np.float16)
-    probabilities = np.eye(3, dtype=np.float32)[labels]
-    agreement = []
-    for there in (True, False):
-        monkeypatch.setattr(training, "has_bfloat16", lambda there=there: there)
-        cache = train_cache(
-            variant, features, probabilities, np.arange(1000), np.arange(1000, 1500)
-        )
-        assert all(weight.dtype == torch.float32 for weight in cache.parameters())
-        with torch.inference_mode():
-            answers = cache(torch.from_numpy(features[1500:]))[0].argmax(1).numpy()
-        agreement.append((answers == labels[1500:]).mean())
-    assert agreement[1] > 0.6 and agreement[0] == pytest.approx(agreement[1], abs=0.05)
 
 
 def test_a_dear_false_hit_makes_the_selector_more_cautious():
