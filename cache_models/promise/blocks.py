@@ -27,6 +27,10 @@ def block_length(
     dependence, so a line with three bends is taken out of every long stream. The length is twice
     the distance from which on the correlation is within the noise, `2 / sqrt(pairs)`.
 
+    Once of the values, where what is wrong stands out, and once of their ranks (Spearman), since
+    where a cache is sure of nearly everything the values of what is alike hardly show. The longer
+    one counts.
+
     Args:
         signal: `(N,)`, how much a sample agrees: the first cache's confidence, negative if its
             label is not the base DNN's.
@@ -42,9 +46,17 @@ def block_length(
     if len(signal) < LEAST:
         return None
     order = np.lexsort((at, streams))
-    classes, streams, at = classes[order], streams[order], at[order]
-    means = np.bincount(classes, signal[order]) / np.maximum(1, np.bincount(classes))
-    excess = signal[order] - means[classes]
+    others = classes[order], streams[order], at[order]
+    of_values, of_ranks = (_length(of[order], *others) for of in (signal, _ranks(signal)))
+    return None if of_values is None or of_ranks is None else max(of_values, of_ranks)
+
+
+def _length(
+    signal: np.ndarray, classes: np.ndarray, streams: np.ndarray, at: np.ndarray
+) -> float | None:
+    """As of `block_length`, of one signal; arguments by stream, and there by time."""
+    means = np.bincount(classes, signal) / np.maximum(1, np.bincount(classes))
+    excess = signal - means[classes]
     starts = np.flatnonzero(np.append(True, streams[1:] != streams[:-1]))
     counts = np.diff(np.append(starts, len(streams)))
     for start, count in zip(starts, counts, strict=True):
@@ -64,6 +76,13 @@ def block_length(
     if not products or variance < 1e-12:
         return None
     return 2 * _reach(np.concatenate(products) / variance, np.concatenate(distances))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """From 0 to 1; what is equal has one."""
+    from scipy.stats import rankdata
+
+    return rankdata(values) / len(values)
 
 
 def _reach(products: np.ndarray, distances: np.ndarray) -> float:

@@ -39,6 +39,31 @@ def test_a_block_is_longer_than_an_object_stays_and_not_much_longer(stay):
     assert (found >= stay).sum() >= 19 and (found <= 8 * stay).sum() >= 19
 
 
+def test_frames_that_a_cache_is_sure_of_are_known_to_be_alike():
+    """Their confidences differ little, and most where it is not quite sure, which is noise."""
+    found = []
+    for seed in range(REPETITIONS):
+        rng = np.random.default_rng(seed)
+        place = np.arange(400) // 20
+        doubt = rng.uniform(3, 7, 20)[place] + 0.3 * rng.standard_normal(400)
+        doubt[rng.random(400) < 0.05] = 0.7
+        sure = 1 - 10.0**-doubt
+        classes = rng.integers(0, 4, 20)[place]
+        found.append(block_length(sure, classes, np.zeros(400), 0.1 * np.arange(400)))
+    assert (np.array(found) >= 2).sum() >= 19
+
+
+def test_what_is_wrong_in_a_row_is_known_to_be_alike():
+    found = []
+    for seed in range(REPETITIONS):
+        rng = np.random.default_rng(seed)
+        wrong = (rng.random(80) < 0.05)[np.arange(2000) // 25]
+        sure = rng.uniform(0.8, 1.0, 2000)
+        signal = np.where(wrong, -sure, sure)
+        found.append(block_length(signal, np.zeros(2000, int), np.zeros(2000), np.arange(2000.0)))
+    assert (np.array(found) >= 16).sum() >= 19
+
+
 def test_where_streams_are_named_others_between_do_not_hide_it():
     found = lengths(count=4000, stay=60, streams=10)
     assert (found >= 60).sum() >= 19 and (found <= 480).sum() >= 19
