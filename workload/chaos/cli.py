@@ -1,6 +1,7 @@
 """The commands that kill, that ask for too much, and that ask for long."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -35,13 +36,16 @@ rate_option = click.option(
 )
 
 
+def steady_traffic(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of a command that sends it to a server of its own and knows the right answers."""
+    options = url_option, config_option, replicas_option, model_option, data_option, rate_option
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command()
-@url_option
-@config_option
-@replicas_option
-@model_option
-@data_option
-@rate_option
+@steady_traffic
 @click.option("--seconds", default=60.0, show_default=True, help="Of kills.")
 @click.option("--every", "every_s", default=1.0, show_default=True, help="Seconds to the next.")
 @click.option(
@@ -141,12 +145,7 @@ def overload(
 
 
 @click.command()
-@url_option
-@config_option
-@replicas_option
-@model_option
-@data_option
-@rate_option
+@steady_traffic
 @click.option("--minutes", default=20.0, show_default=True)
 @seed_option
 @click.option("--out", type=UserPath(), help="The figures, as JSON.")
