@@ -211,7 +211,7 @@ def owned(message: T) -> T:
     if not any(isinstance(value, Lent) for value in message):
         return message
     values = (value.read() if isinstance(value, Lent) else value for value in message)
-    return getattr(type(message), "_make", type(message))(values)
+    return type(message)(*values)
 
 
 def received(reply: Reply) -> Reply:

@@ -279,10 +279,10 @@ def _frames(_: asyncio.AbstractEventLoop) -> Surface:
             found.append(data[2 : 2 + length])
             data = data[2 + length :]
         with suppress(FrameError, Lost):
-            read = owned(tuple(from_frames(found)))
+            read = from_frames(found)
             for kind in MESSAGES.values():
                 with suppress(TypeError):  # another number of values
-                    kind(*read)
+                    owned(kind(*read))
 
     return Surface(seeds, meet)
 
