@@ -17,12 +17,9 @@ from tqdm import tqdm
 from cache_models.data.augmentation import Augmented
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import CutModel
-from cache_models.network.engine.interface import DType
+from cache_models.network.engine.interface import TOGETHER, DType
 from cache_models.network.features import KIND, feature_shape, input_features
 from cache_models.network.slice_engines import slice_engines
-
-ON_CPU = 8
-"""Inputs that are computed at once: more are no quicker, and of large ones take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def _record_in(
         slice_engines(base, model, names, None, device, "auto", dtype) if done < len(images) else []
     )
     *hidden, last = engines or [None]
-    together = ON_CPU if torch.device(device).type == "cpu" else batch
+    together = TOGETHER if torch.device(device).type == "cpu" else batch
     with tqdm(total=len(images), initial=done, desc="record", unit="image") as bar:
         for start in range(done, len(images), batch):
             given = images[start : start + batch]

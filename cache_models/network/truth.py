@@ -12,7 +12,7 @@ import torch
 
 from cache_models.errors import ExportError
 from cache_models.network.base_dnn import BaseDNN
-from cache_models.network.engine.interface import Engine
+from cache_models.network.engine.interface import TOGETHER, Engine
 from cache_models.network.engine.making import engine
 from cache_models.network.partition_module import Last
 
@@ -22,7 +22,7 @@ tried on. Making one takes as long as asking about some dozens."""
 NEAR = 1e-3
 """Of the largest score: how near the second must be for rounding to decide, with a wide margin, as
 graphs differ from their modules by a millionth."""
-ON_CPU, ON_GPU = 8, 50
+ON_GPU = 50
 """Inputs at once, since activations may be large."""
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Truth:
     def __init__(self, base: BaseDNN, device: str = "cpu"):
         self._base, self._device = base, torch.device(device)
         self._module = base.module.to(self._device)
-        self._batch = ON_CPU if self._device.type == "cpu" else ON_GPU
+        self._batch = TOGETHER if self._device.type == "cpu" else ON_GPU
         self._untried = self._device.type == "cpu"
         self._first: list[tuple[np.ndarray, np.ndarray]] = []
         self._graph: Engine | None = None

@@ -15,7 +15,7 @@ from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import median_ms
 from cache_models.network.cutting import cut
 from cache_models.network.engine.export import export
-from cache_models.network.engine.interface import Engine
+from cache_models.network.engine.interface import TOGETHER, Engine
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
 from cache_models.network.engine.pytorch import PyTorch
 from cache_models.network.partition_module import partition_modules
@@ -23,8 +23,6 @@ from cache_models.store.checksums import sha256
 from cache_models.store.graphs import ROWS, GraphRecord
 from cache_models.store.plan import Plan
 
-TOGETHER = 8
-"""Inputs that are computed at once, since activations may be large."""
 AGREES_TO = 1e-3
 """Of the largest value: far above rounding, far below what a wrong graph makes."""
 PAUSE_S = 0.02

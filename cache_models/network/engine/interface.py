@@ -15,6 +15,10 @@ DType = Literal["float32", "tfloat32", "float16", "bfloat16"]
 """To compute in. `tfloat32`: float32, but for products on a GPU, whose factors have 10 bits of
 fraction."""
 
+TOGETHER = 8
+"""Inputs that a CPU computes at once where many are to be: more are no quicker, and activations of
+large ones take gigabytes."""
+
 
 class Engine(Protocol):
     """Arrays in, arrays out; made for one device and a number of threads. One thread at a time
