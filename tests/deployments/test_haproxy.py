@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from deployments.starting import HAPROXY, haproxy
-from tests.e2e.server import free_ports, wait_until
+from tests.e2e.server import wait_until
+from workload.compare.systems.processes import free_ports
 
 CONFIG = """
 global

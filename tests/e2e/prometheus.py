@@ -9,7 +9,8 @@ import httpx
 import yaml
 
 from tests.dashboards import ALERTS, alerts, program
-from tests.e2e.server import free_ports, wait_until
+from tests.e2e.server import wait_until
+from workload.compare.systems.processes import free_ports
 
 
 class Prometheus:

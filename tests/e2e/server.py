@@ -13,13 +13,12 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ import pytest
 import yaml
 
 from deployments.starting import ENVIRONMENT, haproxy
+from workload.compare.systems.processes import free_ports
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "for-the-tests"
@@ -239,15 +239,6 @@ class Server:
 def without_address(environment: dict[str, str]) -> dict[str, str]:
     """Of a program that is to start a Ray of its own."""
     return {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
-
-
-def free_ports(count: int) -> list[int]:
-    """Of loopback."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def wait_until(condition: Callable[[], bool], what: object, seconds: float = 120) -> None:

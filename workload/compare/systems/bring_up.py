@@ -25,7 +25,7 @@ from workload.compare.systems.catalogue import OWN, RAY, SYSTEMS
 from workload.compare.systems.processes import (
     HAPROXY_PORTS,
     Running,
-    free_port,
+    free_ports,
     haproxies,
     refuse_stale_haproxy,
     start,
@@ -143,7 +143,7 @@ def answers(name: str, url: str, probe: Sample) -> str | None:
 
 
 def _own(name: str, settings: Settings) -> tuple[str, Running]:
-    port = free_port()
+    (port,) = free_ports(1)
     module = f"workload.compare.systems.{name}_server"
     command = [sys.executable, "-m", module, "--port", str(port)]
     environment = {}
@@ -166,7 +166,7 @@ def _serve_run(
 ) -> tuple[str, Running]:
     refuse_stale_haproxy(HAPROXY_PORTS)
     before = haproxies()
-    port = free_port()
+    (port,) = free_ports(1)
     config = settings.folder / "serve_config.yaml"
     described = {
         "proxy_location": "EveryNode",

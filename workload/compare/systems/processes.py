@@ -1,11 +1,13 @@
 """Processes that a comparison starts: each is stopped at the end, by its process id."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from workload.errors import StartError
 
 HAPROXY_PORTS = (8404, 9101)
 """Of Ray Serve's HAProxy, besides that of HTTP; they are the same for every Serve."""
+FREE_PORTS = range(30_000, 32_768)
+"""Over those of Serve's replicas, and under those that Linux gives to connections
+(net.ipv4.ip_local_port_range)."""
 STOP_S = 60.0
 ROOT = Path(__file__).parents[3]
 
@@ -69,10 +74,24 @@ def start(
     return Running(name, process, log)
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """So many that nobody has, on any address of this machine.
+
+    Those that the kernel gives away by itself are not among them: a server that starts takes
+    seconds to bind its port, and until then any connection, and any process of Ray, may be given
+    it.
+
+    Raises:
+        StartError: there are not so many.
+    """
+    found: list[int] = []
+    for port in random.sample(FREE_PORTS, len(FREE_PORTS)):
+        if len(found) == count:
+            return found
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            found.append(port)
+    raise StartError(f"fewer than {count} ports of {FREE_PORTS[0]} to {FREE_PORTS[-1]} are free")
 
 
 def haproxies() -> set[int]:

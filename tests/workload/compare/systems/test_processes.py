@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from workload.compare.systems.processes import refuse_stale_haproxy, start
+from workload.compare.systems.processes import free_ports, refuse_stale_haproxy, start
 from workload.errors import StartError
 
 
@@ -27,3 +27,14 @@ def test_a_port_that_haproxy_needs_is_named_when_it_is_taken():
         with pytest.raises(StartError, match=f"port {port}.*haproxy"):
             refuse_stale_haproxy([port])
     refuse_stale_haproxy([port])
+
+
+def test_free_ports_are_none_that_somebody_has_or_that_the_kernel_gives_away():
+    first_of_the_kernel = 32_768
+    with socket.socket() as holder:
+        (port,) = free_ports(1)
+        holder.bind(("127.0.0.1", port))
+        others = free_ports(500)
+    assert len(set(others)) == 500
+    assert port not in others
+    assert max(others) < first_of_the_kernel
