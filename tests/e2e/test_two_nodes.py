@@ -21,10 +21,10 @@ from cache_models.store.remote import Remote
 from cache_models.store.versions import Store
 from tests.e2e.conftest import admin, stats
 from tests.e2e.server import ROOT, Server, wait_until, without_address
-from workload.compare.systems.processes import free_ports
 from tests.e2e.test_kills import EPSILON, Load, learning_store, same_everywhere
 from tests.tiny import images
 from workload.client.protocols import png
+from workload.compare.systems.processes import free_ports
 
 NAME = "two-nodes"
 
