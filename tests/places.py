@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 
-from cache_models.cascade import Cascade, Control
+from cache_models.cascade import Cascade, Control, Gone
 from cache_models.network.stages import Activation, Answer, Verdict
 from tests.plans import plan_for
 
@@ -13,10 +13,10 @@ BATCH = np.array([[0.0], [5.0], [9.0]])
 
 class FakePartition:
     """Hands its input on, in no time at the front and in 3 ms in the background; counts the rows
-    that it was given."""
+    that it was given. The next `gone` are not there when it would read them."""
 
     def __init__(self, last: bool = False):
-        self.last, self.fail = last, False
+        self.last, self.fail, self.gone = last, False, 0
         self.rows = self.background_rows = 0
 
     async def run(self, batch, resized, background):
@@ -25,6 +25,9 @@ class FakePartition:
         self.resized = resized
         if self.fail:
             raise RuntimeError("lost")
+        if self.gone:
+            self.gone -= 1
+            raise Gone("read too late")
         ms = np.full(len(batch), 3.0 * background)
         if self.last:
             answers = np.full(len(batch), 1), np.tile([0.0, 1.0], (len(batch), 1))

@@ -1,7 +1,7 @@
 """The walk of a request through the stages of a base DNN that was cut for caches."""
 
 from cache_models.cascade.now import run_now
-from cache_models.cascade.place import Observer, Place, Speculation
+from cache_models.cascade.place import Gone, Observer, Place, Speculation
 from cache_models.cascade.request import Answers, Control, Said, Trace
 from cache_models.cascade.walk import Cascade
 
@@ -9,6 +9,7 @@ __all__ = [
     "Answers",
     "Cascade",
     "Control",
+    "Gone",
     "Observer",
     "Place",
     "Said",

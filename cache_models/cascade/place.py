@@ -5,6 +5,11 @@ from typing import Protocol
 from cache_models.network.stages import Message, Remember, Reply, Stage
 
 
+class Gone(Exception):
+    """A stage was asked about an activation that another has handed out, and that is there no more.
+    Computed once more, it is."""
+
+
 class Place(Protocol):
     """Where stages run."""
 
@@ -13,6 +18,9 @@ class Place(Protocol):
 
         Args:
             timeout_s: after which nobody wants it any more; None waits for ever.
+
+        Raises:
+            Gone: what it is asked about.
         """
         ...
 

@@ -1,6 +1,7 @@
 """What belongs to one request on its walk: what it is answered with, its answers, its trace."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -71,6 +72,11 @@ class Trace:
     activation: np.ndarray | None = None
     whole: bool = True
 
+    def begin(self, control: Control) -> None:
+        """A walk begins, the first or one anew."""
+        self.control, self.whole = control, True
+        self.asked, self.said, self.vectors = [], [], []
+
     def passed(self, at: int, asked: np.ndarray, reached: int, activation: np.ndarray) -> None:
         """A lookup's cut point was reached; the stage `reached` takes `activation` next.
 
@@ -114,3 +120,11 @@ class OfStream:
     stream: str
     at: float
     vectors: list[tuple[Stage, np.ndarray, np.ndarray]] = field(default_factory=list)
+
+
+def deadline(timeout_s: float | None) -> Callable[[], float | None]:
+    """What is left of the time, whenever asked; at least nothing."""
+    if timeout_s is None:
+        return lambda: None
+    end = time.monotonic() + timeout_s
+    return lambda: max(0.0, end - time.monotonic())

@@ -9,7 +9,8 @@ next slice are.
 5. Lookups that remember the request's stream are told what the base DNN answered, and never what a
    cache did.
 
-A lookup that fails or is late is a miss, never an error. Where a stage runs is its *place*'s
+A lookup that fails or is late is a miss, never an error. Where an activation is there no more, the
+request walks once more, and asks no lookup. Where a stage runs is its *place*'s
 business: in this process, behind Serve's handle, or at the other end of a socket. In service the
 walk is awaited; where no place ever waits, `now.run_now` walks it without an event loop.
 """
@@ -20,8 +21,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cache_models.cascade.place import Observer, Place, Speculation
-from cache_models.cascade.request import Answers, Control, OfStream, Trace
+from cache_models.cascade.place import Gone, Observer, Place, Speculation
+from cache_models.cascade.request import Answers, Control, OfStream, Trace, deadline
 from cache_models.network.stages import (
     BASE,
     Activation,
@@ -87,12 +88,28 @@ class Cascade:
             timeout_s: after which nobody wants the answers any more.
             stream, at: as of `LookUp`.
         """
-        control = self.control
-        of_stream = OfStream(stream, at)
-        if trace is not None:
-            trace.control = control
+        control, left_s, of_stream = self.control, deadline(timeout_s), OfStream(stream, at)
         use_caches = use_caches and control.on
-        left_s = _deadline(timeout_s)
+        walk = batch, resized, control, observer, trace, left_s, of_stream
+        try:
+            return await self._walk(*walk, use_caches)
+        except Gone:
+            return await self._walk(*walk, use_caches=False)
+
+    async def _walk(
+        self,
+        batch: np.ndarray,
+        resized: bool,
+        control: Control,
+        observer: Observer | None,
+        trace: Trace | None,
+        left_s: Callable[[], float | None],
+        of_stream: OfStream,
+        use_caches: bool,
+    ) -> Answers:
+        if trace is not None:
+            trace.begin(control)
+        of_stream.vectors.clear()
         rows = np.arange(len(batch))
         exits = [BASE] * len(batch)
         class_ids = np.empty(len(batch), np.int64)
@@ -146,10 +163,12 @@ class Cascade:
             probabilities[hit] = verdict.probabilities[verdict.hits]
             for row in hit:
                 exits[row] = stage.start
-            rows, current = rows[missed], current[missed]
+            rows = rows[missed]
             if not len(rows):
                 _drop(ahead)
                 break
+            if ahead is None:
+                current = current[missed]
         return Answers(class_ids, probabilities, exits, control.version)
 
     async def finish(self, trace: Trace) -> Answer:
@@ -259,14 +278,6 @@ class Cascade:
             ms = (time.perf_counter() - begin) * 1e3
             self._speculation.looked_up(stage, int(verdict.hits.sum()), len(asked), ms)
         return verdict
-
-
-def _deadline(timeout_s: float | None) -> Callable[[], float | None]:
-    """What is left of the time, whenever asked; at least nothing."""
-    if timeout_s is None:
-        return lambda: None
-    end = time.monotonic() + timeout_s
-    return lambda: max(0.0, end - time.monotonic())
 
 
 def _compute_ms(reply: Reply) -> float:

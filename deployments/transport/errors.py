@@ -1,6 +1,8 @@
 """The kinds of errors between router and replicas. Who asks acts on the kind, whatever way the
 question went."""
 
+from cache_models import cascade
+
 
 class PlaceError(Exception):
     """A stage has not replied."""
@@ -14,6 +16,10 @@ class Unshared(Lost):
     """One of the two cannot read the other's memory, though they are on one node."""
 
 
+class Gone(PlaceError, cascade.Gone):
+    """What was lent has been written over, since its reader was too late: nobody can read it."""
+
+
 class Refused(PlaceError):
     """All replicas have as much to do as they may. No second try would find them idle."""
 
@@ -23,6 +29,6 @@ class Failed(PlaceError):
 
 
 KINDS: dict[str, type[PlaceError]] = {
-    kind.__name__: kind for kind in (Lost, Unshared, Refused, Failed)
+    kind.__name__: kind for kind in (Lost, Unshared, Gone, Refused, Failed)
 }
 """By the name under which they travel."""

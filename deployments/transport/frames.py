@@ -29,7 +29,7 @@ def to_frames(values: Sequence, loan: Loan | None = None) -> list[bytes | memory
         loan: for large arrays; by default the other end does not see them.
 
     Raises:
-        Lost: a lent array is not there any more.
+        Gone, Lost: a lent array is not there any more.
     """
     loan = loan or Loan(None)
     header, buffers = [], []

@@ -24,7 +24,7 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 
 from cache_models.network.stages import Activation, Reply
-from deployments.transport.errors import Lost, Unshared
+from deployments.transport.errors import Gone, Lost, Unshared
 
 LEAST_BYTES = 32_768
 """Of an array; a smaller one is sooner there by the socket."""
@@ -188,7 +188,8 @@ class Lent:
         """A copy.
 
         Raises:
-            Lost: it is not there any more.
+            Gone: it has been written over.
+            Lost: whoever lent it has ended.
             Unshared: this process cannot see the other's memory.
         """
         memory, start = _mapped(self.slot), self.slot.start
@@ -198,7 +199,7 @@ class Lent:
         number = memory[start : start + 8].view(np.int64)
         copy = memory[begin : begin + self.nbytes].copy().view(self.dtype).reshape(self.shape)
         if number[0] != self.slot.number:  # now, so that it was there all the time
-            raise Lost("what was lent has been overwritten: its reader was too late")
+            raise Gone("what was lent has been written over: its reader was too late")
         return copy
 
 
@@ -206,7 +207,7 @@ def owned(message: T) -> T:
     """A message, or a reply, with copies of what is lent in it.
 
     Raises:
-        Lost, Unshared: as of `Lent.read`.
+        Gone, Lost, Unshared: as of `Lent.read`.
     """
     if not any(isinstance(value, Lent) for value in message):
         return message
@@ -218,7 +219,7 @@ def received(reply: Reply) -> Reply:
     """A reply as a router keeps it: activations stay where they are, the rest it has itself.
 
     Raises:
-        Lost, Unshared: as of `Lent.read`.
+        Gone, Lost, Unshared: as of `Lent.read`.
     """
     if not isinstance(reply, Activation):
         return owned(reply)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from cache_models.cascade import Control, Trace, run_now
+from cache_models.cascade import Control, Gone, Trace, run_now
 from tests.places import BATCH, FakeLookup, FakePlace, cascade_for
 from tests.plans import plan_for
 
@@ -55,6 +55,25 @@ def test_a_partition_that_fails_fails_the_request():
     place.partitions[1].fail = True
     with pytest.raises(RuntimeError, match="lost"):
         answer(NAMES, place)
+
+
+def test_where_an_activation_is_gone_the_request_walks_once_more_past_all_caches():
+    place = place_for()
+    place.partitions[1].gone = 1
+    trace = Trace(resized=False, row=2)
+    answers = run_now(cascade_for(NAMES, place).answer(BATCH, trace=trace))
+    assert answers.exits == ["base"] * 3
+    assert [p.rows for p in place.partitions] == [6, 5, 3]
+    assert [lookup.calls for lookup in place.lookups] == [1, 0]
+    assert trace.whole and trace.said == [None, None] and len(trace.asked) == 2
+
+
+def test_a_request_whose_activations_are_always_gone_fails():
+    place = place_for()
+    place.partitions[1].gone = 5
+    with pytest.raises(Gone):
+        answer(NAMES, place)
+    assert place.partitions[1].gone == 3
 
 
 def test_a_cache_at_the_input_is_asked_before_anything_is_computed():

@@ -10,7 +10,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from cache_models.network.stages import Answer, LookUp, Run
 from deployments.transport import breaker, replicas
-from deployments.transport.errors import Failed, Lost, PlaceError, Refused
+from deployments.transport.errors import Failed, Gone, Lost, PlaceError, Refused
 from deployments.transport.place import Deployed, StageReplicas
 from tests.plans import plan_for
 
@@ -99,6 +99,11 @@ def test_what_is_lost_is_asked_once_more():
     assert ask(None, Handle(ActorUnavailableError("gone", None))) == (ANSWER, 0, 2)
     came, *tries = ask(None, Handle(ActorDiedError(), ActorDiedError(), ActorDiedError()))
     assert isinstance(came, Lost) and tries == [0, 2]
+
+
+def test_about_what_is_gone_nobody_else_is_asked():
+    came, *tries = ask(Way(Gone("too late")), Handle())
+    assert isinstance(came, Gone) and tries == [1, 0]
 
 
 def test_what_nobody_waits_for_is_asked_once():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cache_models.network.stages import Activation, Run
 from deployments.transport import shared_memory
-from deployments.transport.errors import Lost, Unshared
+from deployments.transport.errors import Gone, Lost, Unshared
 from deployments.transport.frames import from_frames, to_frames
 from deployments.transport.shared_memory import LEAST_BYTES, Lent, Loan, Ring, Slot, owned
 
@@ -114,7 +114,7 @@ def test_whoever_reads_gets_what_was_lent_or_knows_that_it_is_gone(taken):
         for slot, array, until in all_lent:
             try:
                 assert np.array_equal(lent(slot, array).read(), array)
-            except Lost:
+            except Gone:
                 assert until < clock.now
 
 
@@ -161,7 +161,7 @@ def test_another_process_reads_it_also_when_the_first_has_ended_if_it_had_seen_i
 )
 def test_a_place_where_nothing_was_lent_is_not_read(changes):
     slot = Ring(ROOM, 1.0).lend(LARGE)
-    with pytest.raises((Lost, Unshared)):
+    with pytest.raises((Gone, Lost, Unshared)):
         lent(slot._replace(**changes), LARGE).read()
 
 

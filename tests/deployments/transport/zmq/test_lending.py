@@ -7,7 +7,7 @@ import pytest
 
 from cache_models.network.stages import Activation, Run
 from deployments.transport import shared_memory
-from deployments.transport.errors import Unshared
+from deployments.transport.errors import Gone, Unshared
 from deployments.transport.shared_memory import Lent, Ring
 from deployments.transport.zmq.client import Client
 from tests.deployments.transport.zmq.test_client import NODE, FakeReplica, until
@@ -92,6 +92,19 @@ def test_what_waits_for_a_place_is_not_lent_meanwhile(key):
 
     out = walk(key, asked, ring=Ring(ROOM, 10.0), limit=1)
     assert np.array_equal(np.asarray(out), LARGE + 2)
+
+
+def test_what_has_been_written_over_is_gone_for_good(key):
+    async def asked(first, second, replicas):
+        between = (await first.ask(Run(LARGE))).activation
+        replicas[0].server._ring._held.clear()  # the time of all is over
+        replicas[0].server._ring._end = 64
+        await first.ask(Run(LARGE * 0))
+        with pytest.raises(Gone):
+            await second.ask(Run(between))
+        return (await first.ask(Run(LARGE))).activation
+
+    assert np.array_equal(np.asarray(walk(key, asked, ring=Ring(ROOM, 10.0))), LARGE + 1)
 
 
 def test_who_cannot_see_the_others_memory_is_sent_all_by_the_socket(key, monkeypatch):
