@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache_models.data.streams import Streams
-from cache_models.promise.blocks import block_length, block_numbers
+from cache_models.promise.blocks import alike_at_once, block_length, block_numbers
 from cache_models.promise.units import units
 
 
@@ -80,13 +80,8 @@ def dependence(
     moments, moment = np.unique(at, return_inverse=True)
     if block is None or len(moments) == len(at):
         return Dependence(of, block, together=False)
-    # of moments that know nothing of each other; where they are few, streams may well be alike
-    stretches = np.floor(moments / block) if block else np.arange(len(moments))
-    first = np.append(True, np.diff(stretches) > 0)
-    apart = first[moment]
-    order = np.argsort(streams, kind="stable")  # neighbours among streams, in place of time
-    apart = order[apart[order]]
-    places = streams[apart].astype(float)
-    together = block_length(agreement[apart], answers[apart], moment[apart], places) != 0
+    # half a block, as products of two streams are soon less alike than what they are products of
+    stretches = np.floor(2 * at / block) if block else moment
+    together = alike_at_once(agreement, answers, moment, stretches)
     step = float(np.diff(moments).min())
     return Dependence(of, max(block, step) if together else block, together)

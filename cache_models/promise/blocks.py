@@ -12,6 +12,8 @@ LEAST = 200
 """Samples from which on a length can be told."""
 PAIRS = 100
 """Of samples about so far apart, from which on their correlation can be told."""
+STRETCHES = 4
+"""From which on it can be told whether streams are alike."""
 FARTHEST = 8
 """A part of what there is of a stream: pairs farther apart are too few and too much alike."""
 
@@ -51,12 +53,55 @@ def block_length(
     return None if of_values is None or of_ranks is None else max(of_values, of_ranks)
 
 
+def alike_at_once(
+    signal: np.ndarray, classes: np.ndarray, moments: np.ndarray, stretches: np.ndarray
+) -> bool:
+    """Whether what streams show at one moment is alike.
+
+    The mean product of what two samples of a moment have beyond the mean of their classes, as in
+    `block_length`. How far it is from 0 by chance is told by how it differs between stretches of
+    time that know nothing of each other (a ratio of sums over clusters: Cochran, Sampling
+    Techniques, 1977, 6.3). So all moments count, and not just one of each stretch.
+
+    Args:
+        signal, classes: as of `block_length`.
+        moments: `(N,)`, any numbers, the same for samples of one moment.
+        stretches: `(N,)`, likewise of the stretch that a moment is in.
+
+    Returns:
+        True, too, where there are fewer than `STRETCHES`: then they may well be.
+    """
+    _, moment = np.unique(moments, return_inverse=True)
+    _, stretch = np.unique(stretches, return_inverse=True)
+    if stretch.max() + 1 < STRETCHES:
+        return True
+    counts = np.bincount(moment)
+    of_moment = np.zeros(len(counts), int)
+    of_moment[moment] = stretch
+    pairs = np.bincount(of_moment, counts * (counts - 1) / 2)
+    for values in (signal, _ranks(signal)):
+        excess = _excess(values, classes)
+        sums, squares = np.bincount(moment, excess), np.bincount(moment, excess**2)
+        products = np.bincount(of_moment, (sums**2 - squares) / 2)
+        mean = products.sum() / pairs.sum()
+        n = len(pairs)
+        error = np.sqrt(n / (n - 1) * ((products - mean * pairs) ** 2).sum()) / pairs.sum()
+        if mean > 2 * error:
+            return True
+    return False
+
+
+def _excess(signal: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """What it is beyond the mean of its class."""
+    means = np.bincount(classes, signal) / np.maximum(1, np.bincount(classes))
+    return signal - means[classes]
+
+
 def _length(
     signal: np.ndarray, classes: np.ndarray, streams: np.ndarray, at: np.ndarray
 ) -> float | None:
     """As of `block_length`, of one signal; arguments by stream, and there by time."""
-    means = np.bincount(classes, signal) / np.maximum(1, np.bincount(classes))
-    excess = signal - means[classes]
+    excess = _excess(signal, classes)
     starts = np.flatnonzero(np.append(True, streams[1:] != streams[:-1]))
     counts = np.diff(np.append(starts, len(streams)))
     for start, count in zip(starts, counts, strict=True):

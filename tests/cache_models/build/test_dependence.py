@@ -11,12 +11,12 @@ from cache_models.data.streams import Streams
 FRAMES = 4000
 
 
-def measured(stay, crops, alike, seed=0):
+def measured(stay, crops, alike, seed=0, frames=FRAMES):
     """On objects that stay for `stay` frames, in every crop another one or in all the same."""
     rng = np.random.default_rng(seed)
-    rows = np.arange(FRAMES * crops)
+    rows = np.arange(frames * crops)
     frame, crop = np.divmod(rows, crops)
-    objects = frame // stay + (0 if alike else crop * FRAMES)
+    objects = frame // stay + (0 if alike else crop * frames)
     sure = 0.9 + 0.1 * rng.standard_normal(objects.max() + 1)[objects]
     sure += 0.05 * rng.standard_normal(len(rows))
     answers = rng.integers(0, 4, objects.max() + 1)[objects]
@@ -52,6 +52,15 @@ def test_one_of_every_block_counts_and_none_near_what_was_chosen_on(crops, alike
         told = found.told(3950 * crops, len(rows), 9999)
         assert f"count as {len(rows)} independent ones" in told and "9999 are needed" in told
     assert together >= 19 if alike and crops > 1 else together <= 3
+
+
+def test_eight_seconds_tell_whether_crops_are_alike():
+    """In them are few stretches that know nothing of each other, but many crops."""
+    found = {
+        alike: [measured(10, 24, alike, seed, frames=80).together for seed in range(20)]
+        for alike in (False, True)
+    }
+    assert sum(found[False]) <= 3 and sum(found[True]) >= 19
 
 
 def test_where_nothing_differs_nothing_is_known_and_nothing_counts():
