@@ -28,12 +28,19 @@ def train(seed: int) -> None:
 @click.argument("folder", type=UserPath())
 @click.option("--use", type=click.Choice(["caches", "service"]), default="caches")
 @click.option("--clips", default=6_000, show_default=True)
+@click.option(
+    "--people",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="So many speak, and files' names say who; 0: every word has another voice.",
+)
 @click.option("--seed", default=0, show_default=True)
-def speak(folder: Path, use: str, clips: int, seed: int) -> None:
+def speak(folder: Path, use: str, clips: int, people: int, seed: int) -> None:
     """Write WAV files, a folder a class, of voices that the base DNN has not heard."""
     from cache_models.zoo.keywords.speech import Speech, write
 
-    write(Speech(use, clips // 15, seed + 1).clips(clips), folder)  # type: ignore[arg-type]
+    write(Speech(use, clips // 15, seed + 1, people).clips(clips), folder)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -33,16 +33,20 @@ OTHER_WORDS = (
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd")
 MUSIC = Path("/usr/share/games/wesnoth/1.16/data/core/music")
 PACKAGES = "apt-get install espeak-ng wesnoth-1.16-music"
+Manner = tuple[str, int, int]
+"""Of speaking: a voice, words a minute, a pitch."""
 LOUDER_DB = (0.0, 20.0)
 """By how much a word is louder than the music behind it."""
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Sounds `(N, 16000)` float32 and their labels `(N,)` int64, indices into `CLASSES`."""
+    """Sounds `(N, 16000)` float32, their labels `(N,)` int64, indices into `CLASSES`, and, where
+    there are people, who speaks, `(N,)`."""
 
     sounds: np.ndarray
     labels: np.ndarray
+    speakers: np.ndarray | None = None
 
 
 class Speech:
@@ -50,12 +54,14 @@ class Speech:
 
     Args:
         words_each: of a keyword; other words are as many as two keywords together.
+        people: so many speak, each with a voice, a speed and a pitch of their own, up to 10 % more
+            quickly or slowly each time; with 0 every word has another voice.
 
     Raises:
         DataError: espeak-ng or the music is not installed.
     """
 
-    def __init__(self, use: Use, words_each: int, seed: int = 0):
+    def __init__(self, use: Use, words_each: int, seed: int = 0, people: int = 0):
         self._rng = np.random.default_rng((seed, len(use)))
         self._music = [_loaded(path) for path in _of(use, sorted(MUSIC.glob("*.ogg")))]
         if not self._music or shutil.which("espeak-ng") is None:
@@ -64,7 +70,13 @@ class Speech:
         said = [(i, word) for i, word in enumerate(KEYWORDS) for _ in range(words_each)]
         others = self._rng.choice(OTHER_WORDS, 2 * words_each)
         said += [(CLASSES.index(UNKNOWN), word) for word in others]
-        asked = [(word, *self._manner(voices)) for _, word in said]
+        self._speakers = self._rng.integers(people, size=len(said)) if people else None
+        if self._speakers is None:
+            manners = [self._manner(voices) for _ in said]
+        else:
+            each = [self._manner(voices) for _ in range(people)]
+            manners = [self._once(each[person]) for person in self._speakers]
+        asked = [(word, *manner) for (_, word), manner in zip(said, manners, strict=True)]
         with ThreadPoolExecutor() as pool:
             spoken = pool.map(lambda each: _spoken(*each), asked)
             words = list(tqdm(spoken, f"speak, {use}", len(asked), unit="word"))
@@ -83,12 +95,16 @@ class Speech:
         sounds = np.empty((count, SECOND.samples), np.float32)
         for i, (row, alone) in enumerate(zip(drawn, quiet, strict=True)):
             sounds[i] = self._mixed(None if alone else self._words[row])
-        return Clips(sounds, labels)
+        return Clips(sounds, labels, None if self._speakers is None else self._speakers[drawn])
 
-    def _manner(self, voices: list[str]) -> tuple[str, int, int]:
+    def _manner(self, voices: list[str]) -> Manner:
         rng = self._rng
         voice = f"{rng.choice(ACCENTS)}+{rng.choice(voices)}"
         return voice, int(rng.integers(110, 221)), int(rng.integers(15, 86))
+
+    def _once(self, manner: Manner) -> Manner:
+        voice, words_a_minute, pitch = manner
+        return voice, round(words_a_minute * self._rng.uniform(0.9, 1.1)), pitch
 
     def _mixed(self, word: np.ndarray | None) -> np.ndarray:
         rng = self._rng
@@ -106,14 +122,15 @@ class Speech:
 
 
 def write(clips: Clips, folder: Path) -> None:
-    """As WAV files of 16 bits, in a folder a class."""
+    """As WAV files of 16 bits, in a folder a class; names say who speaks, where that is known."""
     import soundfile
 
     for name in CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
     labels = tqdm(clips.labels, str(folder))
     for i, (sound, label) in enumerate(zip(clips.sounds, labels, strict=True)):
-        soundfile.write(folder / CLASSES[label] / f"{i:05}.wav", sound, SECOND.sample_rate)
+        who = "" if clips.speakers is None else f"speaker{clips.speakers[i]}-"
+        soundfile.write(folder / CLASSES[label] / f"{who}{i:05}.wav", sound, SECOND.sample_rate)
 
 
 def _of(use: Use, things: list) -> list:
