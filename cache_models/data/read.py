@@ -1,4 +1,4 @@
-"""Samples of a base DNN that takes sounds or texts."""
+"""Samples of a base DNN that takes sounds or texts; what a file of JSON lines says of samples."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +15,8 @@ from cache_models.paths import files_under
 
 Reading = Callable[[], np.ndarray]
 TEXTS = {".txt", ".jsonl"}
+TEXT, FILE = "text", "file"
+"""Keys of a line of JSON: a text, or a file of a picture or sound, by its path from there."""
 
 
 def files(reader: Waveform | Tokens, source: Path) -> list[tuple[str, Reading]]:
@@ -24,11 +26,11 @@ def files(reader: Waveform | Tokens, source: Path) -> list[tuple[str, Reading]]:
         DataError: a line of a file of texts is not what it should be.
     """
     if isinstance(reader, Waveform):
-        paths = files_under(source, SUFFIXES)
+        paths = listed(source) or files_under(source, SUFFIXES)
         return [(str(path), partial(reader.read, path)) for path in paths]
     sources = [source] if source.is_file() else files_under(source, TEXTS)
     return [
-        (f"{file}, line {i}", partial(reader.read, line["text"]))
+        (f"{file}, line {i}", partial(reader.read, line[TEXT]))
         for file in sources
         if file.suffix in TEXTS
         for i, line in enumerate(lines(file), 1)
@@ -44,27 +46,39 @@ def rows(found: Iterable[tuple[str, Reading]]) -> Iterator[np.ndarray | str]:
             yield f"{name}: {error}"
 
 
-def lines(source: Path) -> Iterator[dict[str, Any]]:
-    """A file of texts, line by line: its `text`, and what else a line of JSON has.
+def listed(source: Path) -> list[Path]:
+    """The files that a `.jsonl` names; none where it is no such file.
+
+    Raises:
+        DataError: the file cannot be read as UTF-8, or a line names none.
+    """
+    if source.suffix != ".jsonl" or not source.is_file():
+        return []
+    return [source.parent / line[FILE] for line in lines(source, FILE)]
+
+
+def lines(source: Path, of: str = TEXT) -> Iterator[dict[str, Any]]:
+    """A file of texts, or of other files' names, line by line: what it is `of`, and what else a
+    line of JSON has.
 
     Raises:
         DataError: the file cannot be read as UTF-8, or a line is not what it should be.
     """
     for i, line in enumerate(_decoded(source), 1):
         try:
-            row = {"text": line.rstrip("\n")} if source.suffix == ".txt" else json.loads(line)
-            if not isinstance(row["text"], str):
-                raise TypeError(f"text is {row['text']!r}; it may be a string")
+            row = {of: line.rstrip("\n")} if source.suffix == ".txt" else json.loads(line)
+            if not isinstance(row[of], str):
+                raise TypeError(f"{of} is {row[of]!r}; it may be a string")
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f'{source}, line {i}: {error!r}; a line may be {{"text": "..."}}'
+                f'{source}, line {i}: {error!r}; a line may be {{"{of}": "..."}}'
             ) from error
         yield row
 
 
 def keys(source: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Of which stream each text of a file is, `(N,)` int64, and when it came, `(N,)` seconds; None
-    where its lines do not all say so.
+    """Of which stream each line of a file that was read is, `(N,)` int64, and when it came, `(N,)`
+    seconds; None where its lines do not all say so.
 
     Raises:
         DataError: a time is no number.
@@ -72,7 +86,7 @@ def keys(source: Path) -> tuple[np.ndarray, np.ndarray] | None:
     if source.suffix != ".jsonl" or not source.is_file():
         return None
     names, at = [], []
-    for i, row in enumerate(lines(source), 1):
+    for i, row in enumerate(map(json.loads, _decoded(source)), 1):
         if "stream" not in row or "at" not in row:
             return None
         names.append(str(row["stream"]))

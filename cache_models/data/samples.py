@@ -3,7 +3,9 @@
 - a folder of images, with or without sub-folders, which may be links; for a base DNN that takes
   sounds, of sound files;
 - for one that takes texts, a file with a text a line, or with a JSON object a line: its key `text`,
-  and where texts are of streams, `stream` (a name) and `at` (seconds); or a folder of such files;
+  or a folder of such files;
+- a `.jsonl` file with the key `file` in every line: a picture or a sound, by its path from there;
+- in a `.jsonl`, where all lines are of streams, `stream` (a name) and `at` (seconds), too;
 - an `.npy` or `.npz` file of an array `(N, h, w, C)` uint8 or `(N, *input_shape)` float32; in an
   `.npz` may be `streams` and `at`, too, `(N,)` each;
 - a video file, frame by frame (with the extra `video`), or a half of it, or crops of its frames:
@@ -22,7 +24,7 @@ file, so that memory stays bounded whatever their number.
 import os
 import pkgutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -51,8 +53,9 @@ NAMES = {
 }
 """Short names of functions."""
 FORMS = (
-    "'default', 'trained', 'sample', a folder of images, an .npy or .npz file, a video file, "
-    "torchvision:<dataset>, or <package.module>:<function that returns images>"
+    "'default', 'trained', 'sample', a folder of images, sounds or texts, a .txt, .jsonl, .npy or "
+    ".npz file, a video file, torchvision:<dataset>, or "
+    "<package.module>:<function that returns images>"
 )
 
 MOST_TRAIN_ONLY = 50_000
@@ -129,10 +132,11 @@ def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
         inputs, skipped = written(
             read.rows(files), shape, np.float32, file, "file", total=len(files)
         )
-        keys = read.keys(path) if not skipped else None
-        samples = Samples(inputs, None if keys is None else Streams(*keys), skipped)
-    elif path.is_dir():
-        samples = _resized(_pictures(path, description.preprocessing), description, folder)
+        samples = _of_streams(Samples(inputs, skipped=skipped), path)
+    elif path.is_dir() or (paths := read.listed(path)):
+        paths = files_under(path, IMAGES) if path.is_dir() else paths
+        samples = _resized(_pictures(paths, description.preprocessing), description, folder)
+        samples = _of_streams(samples, path)
     elif found := video.parse(name):
         samples = _resized(video.pictures(*found), description, folder)
         views, rate = found[1].views, video.rate(found[0])
@@ -145,6 +149,12 @@ def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
         raise DataError(f"data {name!r} is not there, or is not {FORMS}")
     _check(name, samples.images, description)
     return samples
+
+
+def _of_streams(samples: Samples, path: Path) -> Samples:
+    """Read from `path`, which may say of which streams they are."""
+    keys = None if samples.skipped else read.keys(path)
+    return samples if keys is None else replace(samples, streams=Streams(*keys))
 
 
 def _check(name: str, images: np.ndarray, description: ModelDescription) -> None:
@@ -215,9 +225,11 @@ def _resize(
     return np.ascontiguousarray(np.broadcast_to(resized, shape))
 
 
-def _pictures(folder: Path, preprocessing: Preprocessing | None) -> Iterator[Image.Image | str]:
+def _pictures(
+    paths: Iterable[Path], preprocessing: Preprocessing | None
+) -> Iterator[Image.Image | str]:
     assert preprocessing is not None, "pictures are read for models that take some"
-    for path in files_under(folder, IMAGES):
+    for path in paths:
         try:
             with open_picture(path.read_bytes()) as image:
                 yield flat(image, len(preprocessing.mean), preprocessing.background)

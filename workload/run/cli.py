@@ -75,22 +75,26 @@ def stream(
 ) -> None:
     """Make a stream, say how much locality it has, and write it to a trace; send nothing."""
     from cache_models.network.base_dnn import load
-    from workload.run.stream import answered, describe, make_stream, open_for, write_trace
+    from workload.run.stream import answered, describe, due_s, make_stream, open_for
     from workload.traffic.kept import keep as keep_samples
     from workload.traffic.sheet import draw
+    from workload.traffic.trace import write as write_trace
 
     base = load(model)
     opened = open_for(data, base, click.echo)
     made = make_stream(opened, data, stream, requests, seed, base, classes)
+    keys, times_s = made.stream.keys, None
+    if trace or (keep and keys is not None):
+        times_s = due_s(made.stream, arrivals or "fixed", rate_per_s, seed)
     if answers:
         made = answered(made, base, opened)
     click.echo(describe(stream, seed, made))
     if picture:
         draw(made.stream.samples(opened.samples), picture)
     if keep:
-        keep_samples(made.stream.samples(opened.samples), keep)
-    if trace:
-        write_trace(trace, made.stream, arrivals or "fixed", rate_per_s, seed)
+        keep_samples(made.stream.samples(opened.samples), keep, keys, times_s)
+    if trace and times_s is not None:
+        write_trace(trace, made.stream.trace(times_s))
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from cache_models.network.device import resolve
 from workload.client.truth import base_answers
 from workload.errors import ParameterError
 from workload.samples import Inputs, is_picture
-from workload.traffic import arrivals, locality, streams, trace
+from workload.traffic import arrivals, locality, streams
 from workload.traffic.data import Data, open_data
 
 DEFAULT_REQUESTS = 2000
@@ -132,18 +131,18 @@ def describe(name: str, seed: int, made: Made) -> str:
     return f"{name}, seed {seed}: {varied}{how_local}"
 
 
-def write_trace(
-    file: Path, stream: streams.Stream, arrivals_: str, rate_per_s: float | None, seed: int
-) -> None:
-    """A stream with the times at which it is due.
+def due_s(
+    stream: streams.Stream, arrivals_: str, rate_per_s: float | None, seed: int
+) -> np.ndarray:
+    """When each of its requests is due, `(n,)`.
 
     Raises:
         ParameterError: only a server's answers give a closed loop its times.
     """
-    due_s = arrivals.make(arrivals_, len(stream.items), rate_per_s, seed, stream.times_s)
-    if due_s is None:
+    times_s = arrivals.make(arrivals_, len(stream.items), rate_per_s, seed, stream.times_s)
+    if times_s is None:
         raise ParameterError("a closed loop has no times before it is sent: use run --trace")
-    trace.write(file, stream.trace(due_s))
+    return times_s
 
 
 def _check(data: Data, name: str, stream: streams.Stream) -> None:

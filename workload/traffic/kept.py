@@ -1,18 +1,31 @@
 """Requests of a stream as files, in the order in which they would be sent: samples to build on."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from workload.errors import ParameterError
-from workload.samples import Samples, Sound, is_picture, wav
+from workload.samples import Sample, Samples, Sound, is_picture, wav
 
-TEXTS = "requests.txt"
+TEXTS, LISTED = "requests.txt", "requests.jsonl"
+"""A text a line; or a JSON object a line, where requests have keys."""
 
 
-def keep(samples: Samples, folder: Path) -> None:
+def keep(
+    samples: Samples,
+    folder: Path,
+    keys: np.ndarray | None = None,
+    times_s: np.ndarray | None = None,
+) -> None:
     """Each picture as a PNG and each sound as a WAV, by number; texts a line each in one file.
+
+    Args:
+        keys, times_s: whose each is, and when it is due, `(n,)`. With both of them one file lists
+            all, in the form in which builds read streams.
 
     Raises:
         ParameterError: the folder holds something already, or these are tensors.
@@ -20,17 +33,28 @@ def keep(samples: Samples, folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise ParameterError(f"{folder} is not empty: name another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    texts: list[str] = []
-    for number, sample in enumerate(tqdm(samples, total=len(samples), desc="keep")):
-        match sample:
-            case str():
-                texts.append(" ".join(sample.split()) + "\n")
-            case Sound():
-                (folder / f"{number:07}.wav").write_bytes(wav(sample))
-            case _ if is_picture(sample):
-                picture = sample[..., 0] if sample.shape[2] == 1 else sample
-                Image.fromarray(picture).save(folder / f"{number:07}.png")
-            case _:
-                raise ParameterError("these are tensors, in an array already: build on that")
-    if texts:
+    numbered = enumerate(tqdm(samples, total=len(samples), desc="keep"))
+    rows = [_written(sample, folder, number) for number, sample in numbered]
+    if keys is not None and times_s is not None:
+        for row, key, time_s in zip(rows, keys.tolist(), times_s.tolist(), strict=True):
+            row |= {"stream": key, "at": round(time_s, 6)} if key else {}
+        (folder / LISTED).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif texts := [row["text"] + "\n" for row in rows if "text" in row]:
         (folder / TEXTS).write_text("".join(texts))
+
+
+def _written(sample: Sample, folder: Path, number: int) -> dict[str, Any]:
+    """What a line says of it: its file, which is written, or itself, where it is a text."""
+    match sample:
+        case str():
+            return {"text": " ".join(sample.split())}
+        case Sound():
+            name = f"{number:07}.wav"
+            (folder / name).write_bytes(wav(sample))
+        case _ if is_picture(sample):
+            name = f"{number:07}.png"
+            picture = sample[..., 0] if sample.shape[2] == 1 else sample
+            Image.fromarray(picture).save(folder / name)
+        case _:
+            raise ParameterError("these are tensors, in an array already: build on that")
+    return {"file": name}

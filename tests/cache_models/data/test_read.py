@@ -84,6 +84,20 @@ def test_a_text_that_is_no_string_is_named(tmp_path, texts):
         open_samples(str(tmp_path / "a.jsonl"), texts, tmp_path / "work")
 
 
+def test_files_that_are_listed_come_in_that_order_and_what_is_not_there_is_named(tmp_path):
+    (tmp_path / "b.wav").write_bytes(file(tone(16_000), 16_000))
+    (tmp_path / "a.wav").write_bytes(file(tone(16_000) / 2, 16_000))
+    listed = tmp_path / "some.jsonl"
+    listed.write_text('{"file": "b.wav"}\n{"file": "c.wav"}\n{"file": "a.wav"}\n')
+    samples = open_samples(str(listed), SOUNDS, tmp_path / "work")
+    expected = [SOUNDS.reader.read(tmp_path / name) for name in ("b.wav", "a.wav")]
+    assert np.array_equal(samples.images, expected)
+    assert len(samples.skipped) == 1 and "c.wav" in samples.skipped[0]
+    listed.write_text('{"file": "b.wav"}\n{"text": "yes"}\n')
+    with pytest.raises(DataError, match=r"line 2.*\"file\""):
+        open_samples(str(listed), SOUNDS, tmp_path / "work")
+
+
 def test_a_folder_without_sounds_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError):

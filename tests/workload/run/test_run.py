@@ -25,6 +25,7 @@ from workload.__main__ import cli
 from workload.run.offline import static_labels, static_of
 from workload.run.stream import make_stream
 from workload.traffic.data import open_data
+from workload.traffic.kept import LISTED
 
 MODEL = "tests.tiny:tiny"
 
@@ -128,6 +129,20 @@ def test_a_stream_is_measured_and_written_without_a_server(data, tmp_path):
     assert done.exit_code == 0, done.output
     assert "class reuse distance p50" in done.output and "varied copies" in done.output
     assert len((tmp_path / "t.jsonl").read_text().splitlines()) == 600
+
+
+def test_requests_with_keys_are_kept_with_their_times(data, tmp_path):
+    arguments = ["stream", "--model", MODEL, "--data", str(data), "--requests", "50"]
+    arguments += ["--stream", "users:users=5,at_once=2", "--no-answers"]
+    arguments += ["--keep", str(tmp_path / "kept")]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 2 and "need a rate" in done.output
+    assert not (tmp_path / "kept").exists()
+    done = CliRunner().invoke(cli, [*arguments, "--rate", "4"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in (tmp_path / "kept" / LISTED).read_text().splitlines()]
+    assert [row["at"] for row in rows[:3]] == [0, 0.25, 0.5]
+    assert {row["stream"] for row in rows} <= {f"user-{i}" for i in range(5)}
 
 
 def published(base, folder):
