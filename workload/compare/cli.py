@@ -7,7 +7,7 @@ requests, and say how many times faster than plain Ray Serve each is.
    how much to send.
 4. Of every stream: closed loop, a few requests to each system in turn; then open loop, one system
    at a time, in blocks at half of plain's capacity.
-5. If asked for, measure the systems with MLPerf LoadGen.
+5. If asked for, measure the systems with MLPerf LoadGen and wrk.
 """
 
 import os
@@ -67,7 +67,8 @@ from workload.traffic.streams import STREAMS
 @click.option(
     "--loadgen",
     is_flag=True,
-    help="Also measure with MLPerf LoadGen (the extra `loadgen`), in a third of the time.",
+    help="Also measure with MLPerf LoadGen (the extra `loadgen`), and with wrk where it is "
+    "installed, in a third of the time.",
 )
 @click.option("--clients", default=8, show_default=True, help="Of the saturation.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")

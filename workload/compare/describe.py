@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from workload.compare.loadgen import OFFLINE
+from workload.compare.tools.loadgen import OFFLINE, SERVER, SINGLE_STREAM
+from workload.compare.tools.wrk import WRK
 from workload.run.ratios import Ratio
 
 
@@ -16,8 +17,8 @@ def describe(result: dict[str, Any]) -> str:
         parts.append(f"**Note:** {result['busy']}.")
     for stream, found in result["streams"].items():
         parts.append(_table(stream, found, result["reference"]))
-    if "loadgen" in result:
-        parts.append(_by_loadgen(result["loadgen"], result["reference"]))
+    if "tools" in result:
+        parts.append(_by_tools(result["tools"], result["reference"]))
     for name, why in result["missing"].items():
         parts.append(f"Not compared: {name}: {why}")
     return "\n\n".join(parts)
@@ -65,35 +66,40 @@ def _table(stream: str, found: dict[str, Any], reference: str | None) -> str:
     return "\n".join(lines)
 
 
-def _by_loadgen(found: dict[str, Any], reference: str) -> str:
-    queries, scenarios = found["queries"], found["scenarios"]
-    what = ", ".join(f"{name} {count} queries" for name, count in queries.items())
+def _by_tools(found: dict[str, Any], reference: str) -> str:
+    scenarios, counts = found["scenarios"], found["queries"]
+    how = {
+        SINGLE_STREAM: f"{counts[SINGLE_STREAM]} queries",
+        SERVER: f"{counts[SERVER]} queries, {found['rate_per_s']:.1f} a second",
+        OFFLINE: f"{counts[OFFLINE]} queries",
+        WRK: f"{found['wrk_s']:.0f} s",
+    }
+    what = ", ".join(f"{scenario} {how[scenario]}" for scenario in scenarios)
     lines = [
-        "### Measured with LoadGen",
+        "### Measured with LoadGen" + " and wrk" * (WRK in scenarios),
         "",
-        f"MLPerf LoadGen, in {found['rounds']} rounds: {what}, in Server "
-        f"{found['rate_per_s']:.1f} a second. Before or after each this project's client asked the "
-        f"same at the same times. Medians of the rounds, in milliseconds, in Offline answers a "
-        f"second; *differs* is LoadGen's mean beside the client's, and from the least to the most "
-        f"in a round. No MLPerf result.",
+        f"In {found['rounds']} rounds: {what}. Before or after each this project's client asked "
+        f"the same at the same times. Medians of the rounds, in milliseconds or answers a second; "
+        f"*differs* is how much longer a request took by the tool than by the client, on the "
+        f"average, and from the least to the most in a round. No MLPerf result.",
         "",
         "| |"
         + "".join(
-            f" {s}: {'a second' if s == OFFLINE else 'mean / p50 / p99'} | {reference} ÷ it |"
-            f" client | differs |"
-            for s in queries
+            f" {s}: {'mean / p50 / p99' if s in (SINGLE_STREAM, SERVER) else 'a second'} |"
+            f" {reference} ÷ it | client | differs |"
+            for s in scenarios
         ),
-        "| --- |" + " --- |" * (4 * len(queries)),
+        "| --- |" + " --- |" * (4 * len(scenarios)),
     ]
     for name in next(iter(scenarios.values())):
         row = [name]
         for systems in scenarios.values():
-            of, reference_ms = systems[name], _means(systems[reference], "loadgen")
+            of, reference_ms = systems[name], _means(systems[reference], "tool")
             row += [
-                _medians(of["loadgen"]),
-                f"{np.median(reference_ms) / np.median(_means(of, 'loadgen')):.2f}",
+                _medians(of["tool"]),
+                f"{np.median(reference_ms) / np.median(_means(of, 'tool')):.2f}",
                 _medians(of["client"]),
-                _difference(_means(of, "loadgen"), _means(of, "client")),
+                _difference(_means(of, "tool"), _means(of, "client")),
             ]
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
@@ -116,9 +122,9 @@ def _medians(rounds: list[dict[str, Any]]) -> str:
     )
 
 
-def _difference(by_loadgen: np.ndarray, by_client: np.ndarray) -> str:
-    each = by_loadgen / by_client - 1
-    difference = np.median(by_loadgen) / np.median(by_client) - 1
+def _difference(by_tool: np.ndarray, by_client: np.ndarray) -> str:
+    each = by_tool / by_client - 1
+    difference = np.median(by_tool) / np.median(by_client) - 1
     return f"{difference:+.0%} ({each.min():+.0%} to {each.max():+.0%})"
 
 

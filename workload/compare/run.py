@@ -15,7 +15,6 @@ from cache_models.network.device import resolve
 from cache_models.network.threads import cores
 from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
-from workload.compare import loadgen
 from workload.compare.closed_loop import Contender, http_client, over_http
 from workload.compare.describe import describe
 from workload.compare.in_process import InProcessContenders, best_threads
@@ -29,6 +28,7 @@ from workload.compare.systems.bring_up import bring_up
 from workload.compare.systems.catalogue import CASCADE, NONE, SYSTEMS, WHOLE, missing
 from workload.compare.systems.stats import stats
 from workload.compare.testbed import Testbed, labelled
+from workload.compare.tools import loadgen, measured
 from workload.run.files import write_json
 
 STOP_S = 30.0
@@ -106,7 +106,7 @@ def run(options: Options, folder: Path, command: str, began: float) -> str:
             result["stats"] = stats(urls)
             _write(result, options)
         if options.loadgen:
-            result["loadgen"] = loadgen.measure(
+            result["tools"] = measured.measure(
                 urls,
                 data.samples,
                 rate_per_s(options, known),

@@ -128,12 +128,12 @@ def test_a_comparison_from_end_to_end(options, tmp_path, monkeypatch):
         assert stream["open"]["mosec"]["answered"] == 20
         assert stream["open"]["mosec"]["times_faster"]["n"] == 2
         assert len(stream["saturation"]["plain"]) == 3
-    for name, scenario in found["loadgen"]["scenarios"].items():
-        figure = "per_s" if name == "Offline" else "mean_ms"
+    for name, scenario in found["tools"]["scenarios"].items():
+        figure = "mean_ms" if name in ("SingleStream", "Server") else "per_s"
         assert set(scenario) == {"plain", "mosec"}
         for of in scenario.values():
-            rounds = of["loadgen"] + of["client"]
-            assert len(rounds) == 2 * found["loadgen"]["rounds"]
+            rounds = of["tool"] + of["client"]
+            assert len(rounds) == 2 * found["tools"]["rounds"]
             assert all(r[figure] > 0 and not r["failures"] for r in rounds)
     assert "Measured with LoadGen" in text and "No MLPerf result" in text
     assert options.picture.stat().st_size > 20_000
