@@ -12,7 +12,7 @@ from workload.errors import ParameterError
 from workload.samples import Sample, Samples, Sound, is_picture, wav
 
 TEXTS, LISTED = "requests.txt", "requests.jsonl"
-"""A text a line; or a JSON object a line, where requests have keys."""
+"""A text a line; or a JSON object a line, of files, and of texts that have keys."""
 
 
 def keep(
@@ -21,11 +21,12 @@ def keep(
     keys: np.ndarray | None = None,
     times_s: np.ndarray | None = None,
 ) -> None:
-    """Each picture as a PNG and each sound as a WAV, by number; texts a line each in one file.
+    """Each picture as a PNG and each sound as a WAV, by number, and a file that lists them; texts a
+    line each in one file: in forms that builds read.
 
     Args:
-        keys, times_s: whose each is, and when it is due, `(n,)`. With both of them one file lists
-            all, in the form in which builds read streams.
+        keys, times_s: whose each is, and when it is due, `(n,)`, for its line; without either of
+            them lines say neither.
 
     Raises:
         ParameterError: the folder holds something already, or these are tensors.
@@ -38,9 +39,10 @@ def keep(
     if keys is not None and times_s is not None:
         for row, key, time_s in zip(rows, keys.tolist(), times_s.tolist(), strict=True):
             row |= {"stream": key, "at": round(time_s, 6)} if key else {}
+    if any(row.keys() != {"text"} for row in rows):
         (folder / LISTED).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    elif texts := [row["text"] + "\n" for row in rows if "text" in row]:
-        (folder / TEXTS).write_text("".join(texts))
+    else:
+        (folder / TEXTS).write_text("".join(row["text"] + "\n" for row in rows))
 
 
 def _written(sample: Sample, folder: Path, number: int) -> dict[str, Any]:

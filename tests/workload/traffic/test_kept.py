@@ -21,8 +21,10 @@ DUE_S = np.array([0.0, 0.5, 0.75])
 def test_pictures_sounds_and_texts_come_back_in_their_order(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (12, 4, 5, 3), np.uint8)
     keep(pictures, tmp_path / "pictures")
-    files = sorted((tmp_path / "pictures").iterdir())
+    files = sorted((tmp_path / "pictures").glob("*.png"))
     assert all((np.asarray(Image.open(f)) == p).all() for f, p in zip(files, pictures, strict=True))
+    listed = (tmp_path / "pictures" / LISTED).read_text().splitlines()
+    assert [json.loads(line) for line in listed] == [{"file": file.name} for file in files]
     keep([Sound(np.zeros(8, np.float32), 8_000)] * 2, tmp_path / "sounds")
     assert len(list((tmp_path / "sounds").glob("*.wav"))) == 2
     keep(["one line", "two\nlines"], tmp_path / "texts")
