@@ -6,13 +6,14 @@ from cache_models.bench.evaluation import Evaluation
 from cache_models.bench.picture import is_chosen
 from cache_models.build.measurement import ExplorationRecord
 from cache_models.build.survey import candidate_names
+from cache_models.cache.recall import ENTRIES
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import BATCHES, slice_costs
 from cache_models.network.cutting import CutModel
 from cache_models.network.slice_engines import slice_engines
 from cache_models.network.stages import INPUT
 from cache_models.store.graphs import Graphs
-from cache_models.store.plan import Plan
+from cache_models.store.plan import MemoryRecord, Plan
 
 
 def describe_cut_points(
@@ -60,9 +61,9 @@ def describe_plan(plan: Plan) -> str:
         )
     for cache in plan.caches:
         lines.append(
-            f"  {cache.cut_point}: {cache.variant.name}, {cache.memory_bytes / 1e3:.0f} KB, lookup "
-            f"{cache.lookup_ms:.2f} ms, agreement {cache.agreement:.1%}, exits "
-            f"{expected.exits[cache.cut_point]:.1%}"
+            f"  {cache.cut_point}: {cache.variant.name}{_remembers(cache.memory)}, "
+            f"{cache.memory_bytes / 1e3:.0f} KB, lookup {cache.lookup_ms:.2f} ms, "
+            f"agreement {cache.agreement:.1%}, exits {expected.exits[cache.cut_point]:.1%}"
         )
     limits = promise.limits
     lines += [
@@ -99,6 +100,15 @@ def describe_graphs(graphs: Graphs) -> str:
     return "\n".join(lines)
 
 
+def _remembers(memory: MemoryRecord | None) -> str:
+    if memory is None:
+        return ""
+    if memory.kept > ENTRIES:
+        return " with a memory that all share"
+    needed = "" if memory.alone else " that it needs to answer"
+    return f" with a memory of each stream{needed}"
+
+
 def _left_out(plan: Plan, most: int = 20) -> str:
     """Those with most calibration samples, by name, and how many more."""
     records = plan.promise.classes
@@ -133,6 +143,8 @@ def describe_evaluation(result: Evaluation) -> str:
     by_class = result.disagreement_by_class
     worst = max(by_class, key=lambda name: by_class[name])
     exits = ", ".join(f"{name} {share:.1%}" for name, share in result.exits.items())
+    times = result.base_ms / result.cascade_ms
+    how_many = f"{times:.2f} times less" if times >= 1 else f"{1 / times:.2f} times more"
     return "\n".join(
         [
             f"{result.disagreements} of {result.samples} answers differ from the base DNN's "
@@ -140,7 +152,6 @@ def describe_evaluation(result: Evaluation) -> str:
             f"{result.disagreement_by_class[worst]:.2%}",
             f"exits: {exits}",
             f"cascade {result.cascade_ms:.2f} ms (the plan expects {result.expected_ms:.2f} for "
-            f"these exits), base DNN {result.base_ms:.2f} ms: "
-            f"{result.base_ms / result.cascade_ms:.2f} times less",
+            f"these exits), base DNN {result.base_ms:.2f} ms: {how_many}",
         ]
     )

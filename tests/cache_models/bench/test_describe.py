@@ -1,6 +1,10 @@
 """What a plan says of itself can be read, however many classes there are."""
 
-from cache_models.bench.describe import describe_graphs, describe_plan
+from dataclasses import replace
+
+from cache_models.bench.describe import describe_evaluation, describe_graphs, describe_plan
+from cache_models.bench.evaluation import Evaluation
+from cache_models.cache.recall import SHARED_ENTRIES
 from cache_models.promise.promise import ClassRecord
 from cache_models.store.graphs import GraphRecord, Graphs
 from tests.plans import plan_for
@@ -29,6 +33,24 @@ def test_of_very_many_those_with_most_samples_are_named_and_the_others_counted()
 
 def test_classes_that_are_all_tested_leave_none_out():
     assert described([10, 10]).endswith(": none")
+
+
+def test_a_plan_says_which_caches_remember_whom():
+    plan = plan_for(["a", "b", "c", "d"], remember=["b", "c", "d"])
+    plan.expected.exits = dict.fromkeys("abcd", 0.1)
+    memories = [cache.memory for cache in plan.caches]
+    memories[2].alone, memories[3].kept = False, SHARED_ENTRIES
+    none, each, named, shared = describe_plan(plan).splitlines()[1:5]
+    assert "memory" not in none
+    assert "with a memory of each stream, 0 KB" in each
+    assert "with a memory of each stream that it needs" in named
+    assert "with a memory that all share" in shared
+
+
+def test_what_takes_longer_than_the_base_dnn_is_not_called_less():
+    quick = Evaluation(10, 1, {"a": 0.1}, {"base": 1.0}, 2.0, 5.0, 2.0)
+    assert describe_evaluation(quick).endswith("2.50 times less")
+    assert describe_evaluation(replace(quick, base_ms=1.0)).endswith("2.00 times more")
 
 
 def test_every_partition_has_its_engine_and_how_its_graph_was_checked_or_why_there_is_none():
