@@ -9,7 +9,7 @@ from cache_models.build.pricing import latency_ms_by_exit, outcome_of, pricing_o
 from cache_models.store.plan import Plan
 
 GREY, BLUE, GREEN = "0.65", "tab:blue", "tab:green"
-MARKERS = {"pool": "o", "fc": "s", "conv": "^"}
+MARKERS = {"pool": "o", "fc": "s", "conv": "^", "ngram": "D"}
 """By family of predictors."""
 MOST_NAMES = 6
 """Cut points that are named in the picture; more would cover each other."""

@@ -23,13 +23,16 @@ class Layer(NamedTuple):
 
     Attributes:
         kind: `conv`, along tokens or over a map; `norm`, over batches; `pool`, the largest of 2x2;
-            `transpose`, tokens `(T, C)` to `(C, T)`; and what their names say.
+            `transpose`, tokens `(T, C)` to `(C, T)`; `overall`, of these the largest and the mean
+            of each channel, `(2 C,)`; and what their names say.
         inputs, outputs: values or channels, of `linear`, `conv` and `norm`.
         kernel, stride, padding: of `conv`.
         dimensions: of `conv`, 1 or 2.
     """
 
-    kind: Literal["linear", "conv", "norm", "relu", "pool", "transpose", "flatten", "dropout"]
+    kind: Literal[
+        "linear", "conv", "norm", "relu", "pool", "transpose", "overall", "flatten", "dropout"
+    ]
     inputs: int = 0
     outputs: int = 0
     kernel: int = 0
@@ -72,6 +75,10 @@ def layers_of(variant: Variant, shape: tuple[int, ...], classes: int) -> list[La
         case "fc":
             hidden = Layer("linear", values, variant.size), Layer("relu"), dropout
             return [flatten, dropout, *hidden, Layer("linear", variant.size, classes)]
+        case "ngram":
+            grams = Layer("conv", shape[1], variant.size, 3, padding=1, dimensions=1)
+            found = Layer("transpose"), dropout, grams, Layer("relu"), Layer("overall")
+            return [*found, dropout, Layer("linear", 2 * variant.size, classes)]
     layers, values = _convolution(shape, variant.size)
     return [*layers, Layer("relu"), flatten, dropout, Layer("linear", values, classes)]
 

@@ -148,6 +148,11 @@ def _layer(graph: _Graph, x: str, layer: Layer, name: str) -> str:
             return graph.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
         case "transpose":
             return graph.op("Transpose", x, perm=[0, 2, 1])
+        case "overall":
+            largest, mean = (
+                graph.op(f"Reduce{k}", x, _integers(2), keepdims=0) for k in ("Max", "Mean")
+            )
+            return graph.op("Concat", largest, mean, axis=1)
         case "flatten":
             return graph.op("Flatten", x)
         case "dropout":

@@ -1,11 +1,13 @@
-"""Predictors: small classifiers of the base DNN's answer, in three families of several sizes.
+"""Predictors: small classifiers of the base DNN's answer, in four families of several sizes.
 
 All read the same features: a map `(C, h, w)`, tokens `(T, C)`, or a vector `(n,)`.
 
 - *pool*: pooled further, then linear;
 - *fc*: pooled to 4x4, or finer if few channels allow it, flattened, one hidden layer;
 - *conv*: one small convolution over the map or along the tokens, then linear; over a map as fine as
-  an input's, more of them, each followed by pooling.
+  an input's, more of them, each followed by pooling;
+- *ngram*: one small convolution along the tokens, of each channel the largest value and the mean
+  wherever in the text they are (Kim 2014), then linear.
 """
 
 from collections.abc import Iterable
@@ -18,7 +20,7 @@ from cache_models.cache.variant import Variant
 from cache_models.network.pooling import pool_further
 from cache_models.network.recorded import standardisation
 
-VARIANTS = {"pool": (1, 2, 4), "fc": (32, 128), "conv": (8, 32)}
+VARIANTS = {"pool": (1, 2, 4), "fc": (32, 128), "conv": (8, 32), "ngram": (32, 128)}
 
 
 def variants_for(feature_shape: tuple[int, ...]) -> list[Variant]:
@@ -32,7 +34,7 @@ def variants_for(feature_shape: tuple[int, ...]) -> list[Variant]:
         Variant(family=family, size=size)
         for family, sizes in VARIANTS.items()
         for size in sizes
-        if family != "pool" or size <= largest
+        if (family != "pool" or size <= largest) and (family != "ngram" or len(feature_shape) == 2)
     ]
 
 
@@ -42,6 +44,7 @@ class Predictor(nn.Module):
     def __init__(self, variant: Variant, feature_shape: tuple[int, ...], classes: int):
         super().__init__()
         self.grid = grid_of(variant, feature_shape)
+        self.anywhere = variant.family == "ngram"
         shape = self._pool(torch.zeros(1, *feature_shape)).shape[1:]
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(shape))
@@ -49,10 +52,12 @@ class Predictor(nn.Module):
 
     def fit_scaling(self, batches: Iterable[Tensor]) -> None:
         """Standardise each value by its mean and deviation over `(B, *feature_shape)` batches; of a
-        fine map that is convolved each channel's values together, since a filter that is the same
-        everywhere learns less from places that are not alike."""
+        fine map that is convolved, and of tokens wherever they are, each channel's values together,
+        since a filter that is the same everywhere learns less from places that are not alike."""
         pooled = (self._pool(features.float()) for features in batches)
-        if self.grid is None and is_fine(tuple(self.mean.shape)):
+        if self.anywhere:
+            mean, scale = standardisation(tokens.flatten(0, 1) for tokens in pooled)
+        elif self.grid is None and is_fine(tuple(self.mean.shape)):
             rows = (maps.movedim(1, -1).flatten(0, -2) for maps in pooled)
             mean, scale = (values.view(-1, 1, 1) for values in standardisation(rows))
         else:
@@ -91,6 +96,8 @@ def _module(layer: Layer) -> nn.Module:
             return nn.MaxPool2d(2)
         case "transpose":
             return _Transpose()
+        case "overall":
+            return _Overall()
         case "flatten":
             return nn.Flatten()
         case "dropout":
@@ -100,3 +107,8 @@ def _module(layer: Layer) -> nn.Module:
 class _Transpose(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         return tokens.transpose(1, 2)
+
+
+class _Overall(nn.Module):
+    def forward(self, channels: Tensor) -> Tensor:
+        return torch.cat([channels.amax(2), channels.mean(2)], dim=1)

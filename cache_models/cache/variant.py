@@ -9,12 +9,12 @@ class Variant(BaseModel, frozen=True):
     """One kind of predictor.
 
     Attributes:
-        family: `pool`, `fc` or `conv`.
+        family: `pool`, `fc`, `conv` or `ngram`.
         size: pool: a map is pooled to `size` x `size`, tokens to `size` and the first; fc: width of
-            the hidden layer; conv: channels of the convolution.
+            the hidden layer; conv and ngram: channels of the convolution.
     """
 
-    family: Literal["pool", "fc", "conv"]
+    family: Literal["pool", "fc", "conv", "ngram"]
     size: int
 
     @property

@@ -31,9 +31,21 @@ def test_of_a_fine_map_that_is_convolved_each_channel_is_scaled_as_a_whole():
     assert of_edge[8] > 10
 
 
-def test_maps_and_tokens_have_all_families_and_vectors_the_two_that_differ():
+def test_what_an_ngram_finds_counts_wherever_in_the_text_it_is():
+    torch.manual_seed(0)
+    predictor = Predictor(Variant(family="ngram", size=8), (10, 12), classes=3)
+    texts = torch.randn(50, 10, 12) * torch.linspace(0.1, 3, 10).view(10, 1)
+    predictor.fit_scaling([texts])
+    early, late = torch.zeros(2, 1, 10, 12)
+    early[:, 2:5] = late[:, 5:8] = torch.randn(3, 12)
+    predictor.eval()
+    assert torch.allclose(predictor(early), predictor(late), atol=1e-5)
+    assert not torch.allclose(predictor(early), predictor(early.flip(1)), atol=1e-3)
+
+
+def test_each_kind_of_features_has_the_families_that_differ_on_it():
     assert {v.family for v in variants_for((6, 5, 5))} == {"pool", "fc", "conv"}
-    assert {v.family for v in variants_for((10, 12))} == {"pool", "fc", "conv"}
+    assert {v.family for v in variants_for((10, 12))} == {"pool", "fc", "conv", "ngram"}
     assert {v.family for v in variants_for((20,))} == {"pool", "fc"}
 
 
