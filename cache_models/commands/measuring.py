@@ -32,14 +32,14 @@ from cache_models.promise.promise import Limits
 
 
 @click.command()
-@model_option
+@click.option("--model", help="As for build. Default: that of the store, or else the shipped one.")
 @store_option
 @click.option("--picture", type=UserPath(), help="Draw exploration and plan (PNG).")
 @sizing_options
 @device_option
 @json_option
 def inspect(
-    model: str,
+    model: str | None,
     store: Path | str | None,
     picture: Path | None,
     rates: tuple[float, ...],
@@ -69,11 +69,13 @@ def inspect(
     from cache_models.store.versions import Store
     from cache_models.zoo.fashion import STORE
 
-    store = store or (STORE if model == "default" else None)
+    store = store or (STORE if model in (None, "default") else None)
     if rates and store is None:
         raise click.UsageError("--rate needs a plan: name its store by --store")
     version = Store(store).current() if store else None
-    base = load(model)
+    base = load(model or (version.plan.model if version else "default"))
+    if version:
+        version.plan.check_base(base)
     records = []
     if version and (version.folder / EXPLORATION).is_file():
         records = read_table(version.file(EXPLORATION).read_text())

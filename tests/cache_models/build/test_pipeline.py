@@ -415,9 +415,17 @@ def test_frames_that_stay_alike_count_as_one_and_too_few_deploy_nothing(
 
 
 def test_a_program_reads_the_plan_and_what_was_tried(built):
-    arguments = ["inspect", "--model", "tests.tiny:tiny", "--store", str(built.folder), "--json"]
+    arguments = ["inspect", "--store", str(built.folder), "--json"]
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     told = json.loads(result.stdout)
     plan = built.current().plan
     assert [cache["cut_point"] for cache in told["plan"]["caches"]] == plan.cut_points
     assert {record["cut_point"] for record in told["exploration"]} >= set(plan.cut_points)
+
+
+def test_a_store_is_looked_at_with_the_base_dnn_that_it_was_built_for(built):
+    arguments = ["inspect", "--store", str(built.folder)]
+    told = CliRunner().invoke(cli, arguments, catch_exceptions=False).stdout
+    assert "cache_models.zoo.fashion" not in told and "tests.tiny:tiny" in told
+    other = CliRunner().invoke(cli, [*arguments, "--model", "tests.tiny:tiniest"])
+    assert other.exit_code and "other weights" in other.output
