@@ -17,8 +17,9 @@ def written(
     file: Path,
     unit: str,
     total: int | None = None,
-) -> tuple[np.ndarray, list[str]]:
-    """The rows in one array `(N, *shape)`, mapped from `file`; and why others are not there.
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The rows in one array `(N, *shape)`, mapped from `file`; and why others are not there, by
+    their places.
 
     Args:
         rows: each of the shape and dtype, or a text that says why there is none.
@@ -28,14 +29,15 @@ def written(
         DataError: there is no row at all.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    count, skipped = 0, []
+    count, skipped = 0, {}
     with open(file, "wb") as out:
-        for row in tqdm(rows, desc="read", unit=unit, total=total):
+        for place, row in enumerate(tqdm(rows, desc="read", unit=unit, total=total)):
             if isinstance(row, str):
-                skipped.append(row)
+                skipped[place] = row
                 continue
             out.write(row.tobytes())
             count += 1
     if not count:
-        raise DataError(f"no {unit} could be read ({'; '.join(skipped[:5]) or 'there is none'})")
+        why = "; ".join(list(skipped.values())[:5])
+        raise DataError(f"no {unit} could be read ({why or 'there is none'})")
     return np.memmap(file, dtype, "r", shape=(count, *shape)), skipped

@@ -25,7 +25,7 @@ import os
 import pkgutil
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -132,17 +132,20 @@ def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
         inputs, skipped = written(
             read.rows(files), shape, np.float32, file, "file", total=len(files)
         )
-        samples = _of_streams(Samples(inputs, skipped=skipped), path)
+        samples = _of_streams(inputs, skipped, path)
     elif path.is_dir() or (paths := read.listed(path)):
         paths = files_under(path, IMAGES) if path.is_dir() else paths
-        samples = _resized(_pictures(paths, description.preprocessing), description, folder)
-        samples = _of_streams(samples, path)
+        pictures = _pictures(paths, description.preprocessing)
+        samples = _of_streams(*_resized(pictures, description, folder), path)
     elif found := video.parse(name):
-        samples = _resized(video.pictures(*found), description, folder)
+        images, skipped = _resized(video.pictures(*found), description, folder)
         views, rate = found[1].views, video.rate(found[0])
-        samples = replace(samples, streams=Streams.of_frames(len(samples.images), views, rate))
+        streams = Streams.of_frames(len(images), views, rate)
+        samples = Samples(images, streams, list(skipped.values()))
     elif name.startswith("torchvision:"):
-        samples = _resized(_torchvision(name.removeprefix("torchvision:")), description, folder)
+        pictures = _torchvision(name.removeprefix("torchvision:"))
+        images, skipped = _resized(pictures, description, folder)
+        samples = Samples(images, skipped=list(skipped.values()))
     elif ":" in (function := NAMES.get(name, name)):
         samples = Samples(_returned_by(function))
     else:
@@ -151,10 +154,12 @@ def _open(name: str, description: ModelDescription, folder: Path) -> Samples:
     return samples
 
 
-def _of_streams(samples: Samples, path: Path) -> Samples:
+def _of_streams(images: np.ndarray, skipped: dict[int, str], path: Path) -> Samples:
     """Read from `path`, which may say of which streams they are."""
-    keys = None if samples.skipped else read.keys(path)
-    return samples if keys is None else replace(samples, streams=Streams(*keys))
+    streams = None
+    if (of_all := read.keys(path)) is not None:
+        streams = Streams(*(np.delete(values, list(skipped)) for values in of_all))
+    return Samples(images, streams, list(skipped.values()))
 
 
 def _check(name: str, images: np.ndarray, description: ModelDescription) -> None:
@@ -202,8 +207,9 @@ def _resized(
     pictures: Iterator[Image.Image | str],
     description: ModelDescription,
     folder: Path,
-) -> Samples:
-    """Write each picture, resized, to one file; a text in place of a picture says why it is not."""
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Each picture, resized, in one file, as of `written`; a text in place of a picture says why it
+    is not there."""
     preprocessing = description.preprocessing
     if preprocessing is None:
         raise DataError(
@@ -214,8 +220,7 @@ def _resized(
         picture if isinstance(picture, str) else _resize(picture, preprocessing, shape)
         for picture in pictures
     )
-    images, skipped = written(rows, shape, np.uint8, folder / "samples.u8", "picture")
-    return Samples(images, skipped=skipped)
+    return written(rows, shape, np.uint8, folder / "samples.u8", "picture")
 
 
 def _resize(

@@ -98,6 +98,20 @@ def test_files_that_are_listed_come_in_that_order_and_what_is_not_there_is_named
         open_samples(str(listed), SOUNDS, tmp_path / "work")
 
 
+def test_what_cannot_be_read_takes_no_others_stream_away(tmp_path):
+    lines = []
+    for i, name in enumerate(["a.wav", "gone.wav", "b.wav"]):
+        if i != 1:
+            (tmp_path / name).write_bytes(file(tone(16_000), 16_000))
+        lines.append(json.dumps({"file": name, "stream": "xyx"[i], "at": i}))
+    listed = tmp_path / "some.jsonl"
+    listed.write_text("\n".join(lines))
+    samples = open_samples(str(listed), SOUNDS, tmp_path / "work")
+    assert len(samples.skipped) == 1 and len(samples.images) == 2
+    assert samples.streams.keys.tolist() == [0, 0]
+    assert samples.streams.at.tolist() == [0.0, 2.0]
+
+
 def test_a_folder_without_sounds_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError):
