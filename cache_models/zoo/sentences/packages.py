@@ -65,6 +65,7 @@ def packages(use: Use, lists: Path = LISTS) -> list[Package]:
     found.sort(key=lambda package: _hash(package.name))
     if use != "head":
         found = list({package.source: package for package in found}.values())
+        found.sort(key=lambda package: _hash(package.source))  # whatever else a source builds
     if not found:
         raise DataError(f"{lists} holds no packages of {', '.join(SECTIONS[:3])}, …: {FETCH}")
     return found

@@ -86,6 +86,19 @@ def test_packages_of_a_source_are_for_one_use(tmp_path):
         assert len(found[use]) == len(sources[use])
 
 
+def test_a_source_of_many_packages_comes_no_sooner_than_others(tmp_path):
+    folder = lists(tmp_path / "lists")
+    order = [package.source for package in packages("caches", folder)]
+    file = folder / "deb.debian.org_main_Packages"
+    many = "".join(
+        f"\nPackage: more{i}\nSource: {order[-1]}\nVersion: 1\nDescription: short\n"
+        f"Description-md5: {0:032}\nSection: {SECTIONS[0]}\n"
+        for i in range(50)
+    )
+    file.write_text(file.read_text() + many)
+    assert [package.source for package in packages("caches", folder)] == order
+
+
 def test_a_cache_may_be_behind_the_embeddings_from_which_nothing_is_computed():
     model = cut(load("tests.heard:sentences"))
     first = model[candidate_names(model)[0]]
