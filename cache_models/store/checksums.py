@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ABANDONED_S = 3600.0
@@ -44,5 +45,6 @@ def replace_file(file: Path, data: bytes, mode: int = 0o644) -> None:
 def remove_abandoned(folder: Path) -> None:
     """What a killed process left half-written; nobody else takes so long to write a version."""
     for partial in folder.glob(".*"):
-        if time.time() - partial.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(partial, ignore_errors=True)
+        with suppress(FileNotFoundError):  # who writes it has just ended
+            if time.time() - partial.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(partial, ignore_errors=True)

@@ -104,6 +104,12 @@ def test_of_two_who_publish_at_once_each_gets_a_version_or_is_told(store):
     assert is_sound(store) in numbers
 
 
+def test_one_who_has_just_published_disturbs_nobody(store):
+    """Its folder was seen under the name of a half-written one, and has its own now."""
+    (store.folder / "versions" / ".2.gone").symlink_to("nowhere")
+    assert publish(store).number == 2
+
+
 def test_versions_come_in_order_whatever_the_clock_says(store, monkeypatch):
     for now in (2e9, 1e9):
         monkeypatch.setattr("time.time", lambda now=now: now)
