@@ -83,9 +83,9 @@ def stream(
     base = load(model)
     opened = open_for(data, base, click.echo)
     made = make_stream(opened, data, stream, requests, seed, base, classes)
-    keys, times_s = made.stream.keys, None
-    if trace or (keep and keys is not None):
-        times_s = due_s(made.stream, arrivals or "fixed", rate_per_s, seed)
+    keys = made.stream.keys
+    timed = trace or (keep and keys is not None)
+    times_s = due_s(made.stream, arrivals or "fixed", rate_per_s, seed) if timed else None
     if answers:
         made = answered(made, base, opened)
     click.echo(describe(stream, seed, made))
@@ -241,10 +241,8 @@ def rounds(url: str, data: str, stream: str, rate_per_s: float, requests: int, s
 
     opened = open_for(data, None, click.echo)
     made = make_stream(opened, data, stream, requests, seed, None).stream
-    samples = made.samples(opened.samples)
-    due_s = poisson(requests, rate_per_s, seed)
-    token = os.environ.get("GATI_ADMIN_TOKEN", "")
-    click.echo(str(measure(url, token, samples, due_s)))
+    samples, due_s = made.samples(opened.samples), poisson(requests, rate_per_s, seed)
+    click.echo(str(measure(url, os.environ.get("GATI_ADMIN_TOKEN", ""), samples, due_s)))
 
 
 @click.command()
@@ -292,13 +290,11 @@ def sizing(
     from workload.run.sizing import compare, describe, others_cores, samples_of
     from workload.run.stream import make_stream, open_for
 
-    plan = Store(store or STORE).current().plan
-    base = load(model)
+    plan, base = Store(store or STORE).current().plan, load(model)
     opened = open_for(data, base, lambda said: click.echo(said, err=True))
     enough = len(rates) * samples_of(requests)
     made = make_stream(opened, data, stream, enough, seed, base).stream
     samples = iter(made.samples(opened.samples))
     system = replace(with_caches(plan), others_cores=others_cores())
     found = [compare(url, system, samples, rate, requests, seed) for rate in rates]
-    rows = [asdict(one) for one in found]
-    click.echo(json.dumps(rows, indent=2) if as_json else describe(found))
+    click.echo(json.dumps(list(map(asdict, found)), indent=2) if as_json else describe(found))
