@@ -31,3 +31,28 @@ def scenes(count: int, seed: int = 0) -> tuple[np.ndarray, Streams]:
     pictures = images(which.max() + 1, seed)[which.ravel()].astype(int)
     pictures += rng.integers(-3, 4, pictures.shape)
     return pictures.clip(0, 255).astype(np.uint8), Streams.of_frames(count, CAMERAS, 10.0)
+
+
+CLASSES, VALUES = 4, 12
+"""Of `stays`."""
+
+
+def stays(samples, streams=6, mean_stay=12, seed=0):
+    """Objects that stay before cameras: features that say little of the class in a single frame,
+    and hardly change while an object stays."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).standard_normal((CLASSES, VALUES))
+    count = samples // streams
+    changes = rng.random((streams, count)) < 1 / mean_stay
+    which = np.cumsum(changes, axis=1)
+    classes = rng.integers(0, CLASSES, (streams, count))
+    answers = np.take_along_axis(classes, which, axis=1)
+    own = 2.5 * rng.standard_normal((streams, count, VALUES))
+    objects = np.take_along_axis(own, which[..., None].repeat(VALUES, 2), axis=1)
+    noise = 0.3 * rng.standard_normal((streams, count, VALUES))
+    features = (centres[answers] + objects + noise).astype(np.float16)
+    at = np.tile(np.arange(count) / 10.0, (streams, 1))
+    keys = np.arange(streams)[:, None].repeat(count, 1)
+    order = np.argsort(at.ravel(), kind="stable")
+    flat = features.reshape(-1, VALUES), answers.ravel(), keys.ravel(), at.ravel()
+    return [part[order] for part in flat]

@@ -79,6 +79,8 @@ def _hits(
         np.zeros(len(answers), np.uint8),
         np.ones(len(answers), np.float32),
         np.arange(len(answers)),
+        np.zeros(len(answers), np.int64),
+        np.zeros(len(answers)),
     )
     usual = np.bincount(answers[learning.train], minlength=recording.probabilities.shape[1])
     usual = usual / usual.sum()

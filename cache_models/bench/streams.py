@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from cache_models.build.exploration import Trained, explore
-from cache_models.build.remembering import heard, walked
+from cache_models.build.remembering import walked
 from cache_models.build.split import LearningData
-from cache_models.cache.asking import ask
+from cache_models.cache.asking import ask, heard
 from cache_models.cache.closed_loop import Heard
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.recall_training import fit_recall

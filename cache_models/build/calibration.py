@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cache_models.build.measurement import Explored
-from cache_models.build.remembering import heard, walked
-from cache_models.cache.asking import ask
+from cache_models.build.remembering import walked
+from cache_models.cache.asking import ask, heard
 from cache_models.cache.recall import ENTRIES
 from cache_models.data.recording import Recording
 from cache_models.data.streams import Streams

@@ -5,23 +5,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from cache_models.build.measurement import Explored
 from cache_models.build.pricing import Outcome
-from cache_models.cache.asking import ask
+from cache_models.cache.asking import heard
 from cache_models.cache.closed_loop import Heard, Walked, walk
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.recall import ENTRIES, memory
 from cache_models.cache.recall_training import fit_recall
-from cache_models.cache.stream_memory import StreamLimits, bytes_each
-from cache_models.cache.training import scores_of
+from cache_models.cache.stream_memory import bytes_each
 from cache_models.data.recording import Recording
 from cache_models.data.samples import Samples
 from cache_models.data.streams import Streams
 from cache_models.network.cost import median_ms
-from cache_models.network.recorded import rows_in_batches
 from cache_models.promise.path import index_of
 from cache_models.promise.promise import PATH, Limits, calibrate
 from cache_models.store.plan import MemoryRecord
@@ -60,23 +57,6 @@ def as_one_stream(samples: Samples) -> Samples:
     at = np.arange(count, dtype=float) if samples.streams is None else samples.streams.at[:count]
     one = Streams(np.zeros(count, np.int64), at)
     return replace(samples, streams=one.and_others(samples.train_only))
-
-
-def heard(
-    cache: LearnedCache,
-    features: np.ndarray,
-    rows: np.ndarray,
-    alone: bool = True,
-    kept: int = ENTRIES,
-) -> Heard:
-    """What a cache says of the samples `rows`, and what it takes to remember them."""
-    log_p = scores_of(cache.predictor, features, rows).log_softmax(1).numpy()
-    _, confidences, _ = ask(cache, features, rows)
-    if cache.recall is None:
-        return Heard(log_p, confidences)
-    with torch.inference_mode():
-        vectors = torch.cat([cache.vectors(batch) for batch in rows_in_batches(features, rows)])
-    return Heard(log_p, confidences, vectors.numpy(), cache.recall.recall(), alone, kept)
 
 
 def walked(
@@ -143,9 +123,9 @@ def _with_memory(
     alone = calibrate([labels], [confidences], answers[select], classes, limits)
     place = None if alone.threshold is None else index_of(alone.threshold)
     recall_ms = _recall_ms(cache, classes, kept)
-    most = 1 if kept > ENTRIES else StreamLimits().max_streams
-    size = static.outcome.memory_bytes
-    size += most * bytes_each(cache.recall.projection.shape[1], kept)
+    remembered = memory_record(cache, True, kept)
+    assert remembered is not None, "it has a memory"
+    size = static.outcome.memory_bytes + remembered.most_bytes
     record = static.record.model_copy(
         update={
             "variant": f"{static.record.variant}+{MEMORY}",

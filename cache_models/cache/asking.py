@@ -6,8 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cache_models.cache.closed_loop import Heard
 from cache_models.cache.graph import cache_graph
 from cache_models.cache.learned_cache import LearnedCache
+from cache_models.cache.recall import ENTRIES
+from cache_models.cache.training import scores_of
 from cache_models.network.cost import median_ms
 from cache_models.network.engine.interface import Engine
 from cache_models.network.engine.onnx_runtime import OnnxRuntime
@@ -30,6 +33,23 @@ def ask(
             said.append((labels.numpy(), confidences.numpy(), top.numpy()))
     labels, confidences, tops = (np.concatenate(part) for part in zip(*said, strict=True))
     return labels, confidences, tops
+
+
+def heard(
+    cache: LearnedCache,
+    features: np.ndarray,
+    rows: np.ndarray,
+    alone: bool = True,
+    kept: int = ENTRIES,
+) -> Heard:
+    """What a cache says of the samples `rows`, and what it takes to remember them."""
+    log_p = scores_of(cache.predictor, features, rows).log_softmax(1).numpy()
+    _, confidences, _ = ask(cache, features, rows)
+    if cache.recall is None:
+        return Heard(log_p, confidences)
+    with torch.inference_mode():
+        vectors = torch.cat([cache.vectors(batch) for batch in rows_in_batches(features, rows)])
+    return Heard(log_p, confidences, vectors.numpy(), cache.recall.recall(), alone, kept)
 
 
 def served(cache: LearnedCache, threads: int = 1) -> Engine:

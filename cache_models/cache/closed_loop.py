@@ -5,7 +5,7 @@ leave an entry, so the looser the threshold, the older the entries. So a sequenc
 once for each threshold, all at the same time, each with memories of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,13 @@ class Heard(NamedTuple):
     alone: bool = True
     kept: int = ENTRIES
 
+    def of(self, rows: np.ndarray) -> "Heard":
+        """What it says of some of them."""
+        vectors = None if self.vectors is None else self.vectors[rows]
+        return self._replace(
+            log_p=self.log_p[rows], confidences=self.confidences[rows], vectors=vectors
+        )
+
 
 class Walked(NamedTuple):
     """
@@ -57,6 +64,8 @@ def walk(
     thresholds: np.ndarray,
     keep_statistics: bool = False,
     known: np.ndarray | None = None,
+    run_on: np.ndarray | None = None,
+    rest: Callable[[], None] = lambda: None,
 ) -> Walked:
     """
     Args:
@@ -68,6 +77,9 @@ def walk(
             to be silent.
         known: samples that the base DNN answered whatever caches said, `(N,)` bool: they are only
             remembered. By default none.
+        run_on: samples that caches may answer, and that the base DNN is asked about afterwards in
+            any case, `(N,)` bool: they are remembered, too. By default none.
+        rest: called after every sample.
     """
     count = len(thresholds)
     labels = [np.tile(heard.log_p.argmax(1), (count, 1)) for heard in caches]
@@ -112,7 +124,10 @@ def walk(
                         tops[i][there, row] = np.exp(said.log_q.max(1))[there]
                         confidences[i][there, row] = sure[there]
                 answered |= confidences[i][:, row] >= thresholds
+            if run_on is not None and run_on[row]:
+                answered[:] = False
             remember(row, memories, np.flatnonzero(~answered))
+            rest()
     return Walked(
         labels,
         confidences,

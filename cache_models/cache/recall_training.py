@@ -7,7 +7,7 @@ is learned on the selection samples, walked through as served: first with random
 with what the selector itself would have let through.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +52,7 @@ def fit_recall(
     select: np.ndarray,
     seed: int = 0,
     kept: int = ENTRIES,
+    rest: Callable[[], None] = lambda: None,
 ) -> RecallWeights | None:
     """Weights of a `Recall` for `cache`; None where the streams have hardly any past.
 
@@ -62,6 +63,7 @@ def fit_recall(
             came, in seconds.
         train, select: disjoint indices into the samples.
         kept: entries of a stream; of more than speak, the nearest do.
+        rest: called after every small piece of work.
     """
     rng = np.random.default_rng(seed)
     parts = [_Part.of(cache, features, answers, streams, at, rows) for rows in (train, select)]
@@ -72,14 +74,13 @@ def fit_recall(
     if kept > ENTRIES:
         for part in parts:
             part.find_nearest(model.projection.detach())
-    _learn(model, parts, rng, [model.projection, *model.factors], STEPS)
-    _learn(
-        model, parts[1:], rng, list(model.factors), STEPS // 2
-    )  # predictors are too sure where taught
+    _learn(model, parts, rng, [model.projection, *model.factors], STEPS, rest)
+    # predictors are too sure where they were taught
+    _learn(model, parts[1:], rng, list(model.factors), STEPS // 2, rest)
     found = RecallWeights(parts[0].x.shape[1], len(model.projection.T))
     for name, value in model.learned().items():
         getattr(found, name).copy_(value)
-    _fit_selector(found, parts[1], model, rng, kept)
+    _fit_selector(found, parts[1], model, rng, kept, rest)
     return found
 
 
@@ -181,6 +182,7 @@ def _learn(
     rng: np.random.Generator,
     learned: Sequence[nn.Parameter],
     steps: int,
+    rest: Callable[[], None],
 ) -> None:
     """Adam on the first part; the state that does best on the last is kept."""
     on, judge = parts[0], parts[-1]
@@ -203,11 +205,17 @@ def _learn(
         optimizer.zero_grad()
         loss(on, rows, *on.past(rows, rng)).backward()
         optimizer.step()
+        rest()
     model.load_state_dict(state)
 
 
 def _fit_selector(
-    found: RecallWeights, part: _Part, model: _Votes, rng: np.random.Generator, kept: int
+    found: RecallWeights,
+    part: _Part,
+    model: _Votes,
+    rng: np.random.Generator,
+    kept: int,
+    rest: Callable[[], None],
 ) -> None:
     with torch.no_grad():
         vectors = (part.x.float() @ model.projection).numpy()
@@ -234,6 +242,7 @@ def _fit_selector(
             part.at,
             HEARD_AT,
             keep_statistics=True,
+            rest=rest,
         )
         heard.append(terms(walked.statistics))
         agree.append(walked.agrees)

@@ -3,6 +3,7 @@ kept. A copy goes when its sample goes.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -49,12 +50,13 @@ class CopyRows(Journal):
         return self._db.execute("SELECT count(*) FROM copies").fetchone()[0]
 
     def copies(self, rest: Callable[[], None] = lambda: None) -> Traffic:
-        """Of samples in the window."""
+        """Of samples in the window; they are of no stream."""
         held = ", ".join(f"copies.{name}" for name in CONTENTS.split(", "))
         with self.snapshot():
-            return self._read(
+            read = self._read(
                 COLUMNS, held, f"samples JOIN copies ON sample = id WHERE {self._window}", rest
             )
+        return replace(read, streams=np.zeros_like(read.streams))
 
     @property
     def _window(self) -> str:

@@ -20,7 +20,7 @@ import torch
 from cache_models.cache.learned_cache import LearnedCache
 from cache_models.follow.class_mix import mixes, specialised
 from cache_models.follow.learning import go_on
-from cache_models.follow.standing import Standing, ask_all, errs_too_often, standing
+from cache_models.follow.standing import Asked, Standing, at_threshold, errs_too_often, standing
 from cache_models.follow.traffic import Traffic, joined
 from cache_models.network.cost import module_bytes
 from cache_models.promise.promise import (
@@ -132,7 +132,8 @@ def retrain(
     both = joined(*(part for part in (reservoir, window, copies) if part is not None))
     place, end = np.arange(len(both.roles)), len(reservoir.roles) + len(window.roles)
     recent, copied = place >= len(reservoir.roles), place >= end
-    testable = (both.roles == TEST) & both.independent
+    shown = both.independent & (recent | plan.answers_strangers)
+    testable = (both.roles == TEST) & shown
     tests, needed = len(testing(window)), min_samples(limits.max_disagreement, level)
     if tests < needed:
         return refused(
@@ -142,17 +143,17 @@ def retrain(
     train = np.flatnonzero((both.roles == TRAIN) & ~copied)
     taught = _balanced(np.append(train, np.flatnonzero(copied)), recent)
     select = _balanced(np.flatnonzero(both.roles == SELECT), recent)
-    selectable = (both.roles == SELECT) & both.independent
+    selectable = (both.roles == SELECT) & shown
     if min(len(train), len(select)) < MIN_TRAIN or not (selectable & recent).any():
         return refused(f"{len(train)} samples to train and {len(select)} to select on are too few")
 
-    trained = plan.promise.threshold is not None
+    trained, asked = plan.promise.threshold is not None, Asked(plan, both, rest)
     classes = both.probabilities.shape[1]
     at_level = limits.model_copy(update={"confidence": 1 - level})
 
     untested = np.flatnonzero(recent & both.independent & np.isin(both.roles, (TRAIN, SELECT)))
     outlived = served is not None and errs_too_often(
-        caches, both, untested, served, limits.max_disagreement
+        asked, caches, both, untested, served, limits.max_disagreement
     )
 
     def by_class_mix() -> Iterator[Made]:
@@ -164,14 +165,15 @@ def retrain(
     def by_learning() -> Iterator[Made]:
         torch.manual_seed(seed)
         shares = np.bincount(both.answers[taught], minlength=classes) / len(taught)
-        yield go_on(caches, both, train, taught, select, trained, rest), shares
+        kept = [record.memory.kept if record.memory else 0 for record in plan.caches]
+        yield go_on(caches, both, train, taught, select, trained, kept, rest), shares
 
     def trial(
         made: Sequence[LearnedCache], rows: np.ndarray, samples: int | None = None
     ) -> tuple[Promise, Standing, Standing]:
         """The loosest threshold on `rows`, and how both stand on the recent ones among them."""
         overall = recent[rows]
-        said = ask_all(made, both, rows)
+        said = asked.of(made, rows)
         answers, mine = both.answers[rows], rows[overall]
         how = {
             "overall": overall,
@@ -183,15 +185,15 @@ def retrain(
         promise = promise.model_copy(update={"limits": limits})
         threshold = served
         if outlived:
-            held = ask_all(caches, both, rows)
+            held = asked.of(caches, rows)
             threshold = calibrate(*held, answers, classes, at_level, **how).threshold
-        before = standing(plan, ask_all(caches, both, mine), both, mine, threshold)
-        said = tuple([part[overall] for part in parts] for parts in said)
+        before = standing(plan, asked.of(caches, mine), both, mine, threshold)
+        said = tuple([part[..., overall] for part in parts] for parts in said)
         return promise, before, standing(plan, said, both, mine, promise.threshold)
 
     # Everything is fixed but the threshold. First, whether it is worth a test.
     ways: dict[How, Callable[[], Iterator[Made]]] = {"learning": by_learning}
-    if trained:
+    if trained and not plan.remembers:  # of what a memory says the predictor's classes are a part
         ways = {"class mix": by_class_mix, **ways}
     tried: list[_Tried] = []
     for how, make in ways.items():
@@ -241,8 +243,9 @@ def keeps_promise(
     if plan.promise.threshold is None or len(rows) < min_samples(limits.max_disagreement, level):
         return False
     spend()
-    said = ask_all(caches, window, rows)
-    _, wrong = exits_and_mistakes(*said, window.answers[rows], plan.promise.threshold)
+    threshold = plan.promise.threshold
+    said = at_threshold(Asked(plan, window).of(caches, rows), threshold)
+    _, wrong = exits_and_mistakes(*said, window.answers[rows], threshold)
     return bool(wrong.sum() <= most_disagreements(len(rows), limits.max_disagreement, level))
 
 
@@ -273,7 +276,11 @@ def candidate_plan(plan: Plan, candidate: Candidate) -> Plan:
             ),
             "caches": [
                 record.model_copy(
-                    update={"memory_bytes": module_bytes(cache), "agreement": agreement}
+                    update={
+                        "memory_bytes": module_bytes(cache)
+                        + (record.memory.most_bytes if record.memory else 0),
+                        "agreement": agreement,
+                    }
                 )
                 for record, cache, agreement in zip(
                     plan.caches, candidate.caches, after.agreement, strict=True

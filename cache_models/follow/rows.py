@@ -29,8 +29,14 @@ def as_bytes(features: Sequence[np.ndarray]) -> bytes:
     return b"".join(np.asarray(part, np.float16).tobytes() for part in features)
 
 
-def row_of(sample: Sample, roles: Roles, rng: np.random.Generator) -> tuple | None:
-    """What `INSERT` takes of a sample that comes; None if it may serve for nothing."""
+def row_of(
+    sample: Sample, roles: Roles, rng: np.random.Generator, past: bool = False
+) -> tuple | None:
+    """What `INSERT` takes of a sample that comes; None if it may serve for nothing.
+
+    Args:
+        past: whether one that may serve for nothing else is the past of those of its stream.
+    """
     stream = stream_number(sample.stream)
     role, apart_s = sample.role, math.inf
     if role is None:
@@ -38,8 +44,10 @@ def row_of(sample: Sample, roles: Roles, rng: np.random.Generator) -> tuple | No
     if not sample.weight and sample.role is None:
         if roles.block_s == 0:
             role = TRAIN  # it can never test, and would only crowd out what can
-        elif role != TRAIN:
-            return None  # nor may it train, so near to what tests
+        elif role != TRAIN:  # nor may it train, so near to what tests
+            if not (past and sample.stream):
+                return None
+            role = NONE
     block = None
     if sample.weight and roles.block_s:
         at, streams = np.array([sample.at]), np.array([stream])
@@ -136,6 +144,8 @@ def traffic_of(
         roles=np.where((roles != TRAIN) & (apart < apart_s), NONE, roles).astype(np.uint8),
         weights=weights.astype(np.float32),
         blocks=blocks,
+        streams=streams,
+        at=at_s,
     )
 
 

@@ -1,6 +1,6 @@
 """How a version would have done with samples of the traffic."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,13 @@ from cache_models.build.pricing import (
     outcome_of,
     pricing_of,
 )
-from cache_models.cache.asking import ask
+from cache_models.cache.asking import ask, heard
+from cache_models.cache.closed_loop import walk
 from cache_models.cache.learned_cache import LearnedCache
+from cache_models.cache.recall import ENTRIES
 from cache_models.follow.traffic import Traffic
-from cache_models.promise.promise import exits_and_mistakes
+from cache_models.promise.path import index_of
+from cache_models.promise.promise import PATH, exits_and_mistakes, on_path
 from cache_models.promise.units import units
 from cache_models.store.plan import Plan
 
@@ -22,13 +25,66 @@ UNLIKELY = 0.05
 """Chance with which so many wrong answers would come of what errs as often as allowed."""
 
 Said = tuple[list[np.ndarray], list[np.ndarray]]
-"""Predictions and confidences of each cache, as for `promise.cascade`."""
+"""Predictions and confidences of each cache, as for `promise.calibrate`."""
 
 
-def ask_all(caches: Sequence[LearnedCache], samples: Traffic, rows: np.ndarray) -> Said:
-    """What each says of some samples."""
-    said = [ask(cache, at, rows) for cache, at in zip(caches, samples.features, strict=True)]
-    return [predictions for predictions, _, _ in said], [confidences for _, confidences, _ in said]
+class Asked:
+    """What caches of a plan say of samples.
+
+    What a memory says hangs on what was answered before. So all samples of streams are walked
+    through in a row: of those between them that a cache in service has answered, and that nobody
+    asked the base DNN about, nothing is known, so memories are at most as fresh as in service.
+
+    Args:
+        rest: called after every small piece of work.
+    """
+
+    def __init__(self, plan: Plan, samples: Traffic, rest: Callable[[], None] = lambda: None):
+        self._plan, self._samples, self._rest = plan, samples, rest
+        self._walked: list[tuple[Sequence[LearnedCache], Said]] = []
+
+    def of(self, caches: Sequence[LearnedCache], rows: np.ndarray) -> Said:
+        """What each of `caches` says of the samples `rows`."""
+        if not self._plan.remembers:
+            pairs = zip(caches, self._samples.features, strict=True)
+            asked = [ask(cache, at, rows) for cache, at in pairs]
+            return [labels for labels, _, _ in asked], [sure for _, sure, _ in asked]
+        said = next((said for of, said in self._walked if of is caches), None)
+        if said is None:
+            said = self._walk(caches)
+            self._walked.append((caches, said))
+        labels, confidences = said
+        return [each[:, rows] for each in labels], [each[:, rows] for each in confidences]
+
+    def _walk(self, caches: Sequence[LearnedCache]) -> Said:
+        samples, count = self._samples, len(self._samples.roles)
+        memories = [record.memory for record in self._plan.caches]
+        heard_of = [
+            heard(cache, at, np.arange(count), m is None or m.alone, m.kept if m else ENTRIES)
+            for cache, at, m in zip(caches, samples.features, memories, strict=True)
+        ]
+        rows, path = np.flatnonzero(samples.streams), (len(PATH), 1)
+        past = walk(
+            [each.of(rows) for each in heard_of],
+            samples.answers[rows],
+            samples.streams[rows],
+            samples.at[rows],
+            PATH,
+            run_on=samples.independent[rows],
+            rest=self._rest,
+        )
+        labels = [np.tile(each.log_p.argmax(1), path) for each in heard_of]
+        confidences = [np.tile(each.alone * each.confidences, path) for each in heard_of]
+        for i in range(len(caches)):
+            labels[i][:, rows], confidences[i][:, rows] = past.labels[i], past.confidences[i]
+        return labels, confidences
+
+
+def at_threshold(said: Said, threshold: float) -> Said:
+    """As for `promise.cascade`."""
+    place = max(0, index_of(threshold))
+    labels, confidences = ([on_path(each, place) for each in part] for part in said)
+    return labels, confidences
 
 
 @dataclass(frozen=True)
@@ -54,6 +110,7 @@ def standing(
         said: of the samples `rows`.
     """
     answers, caches = samples.answers[rows], len(plan.caches)
+    said = at_threshold(said, PATH[0] if threshold is None else threshold)
     agreement = [float((predictions == answers).mean()) for predictions in said[0]]
     if threshold is None or not len(rows):
         expected = plan.expected
@@ -78,6 +135,7 @@ def standing(
 
 
 def errs_too_often(
+    asked: Asked,
     caches: Sequence[LearnedCache],
     samples: Traffic,
     rows: np.ndarray,
@@ -88,7 +146,7 @@ def errs_too_often(
     from scipy.special import bdtrc  # the tail of the binomial distribution
 
     rows = rows[units(samples.blocks[rows], samples.weights[rows], np.random.default_rng(0))]
-    said = ask_all(caches, samples, rows)
+    said = at_threshold(asked.of(caches, rows), threshold)
     _, wrong = exits_and_mistakes(*said, samples.answers[rows], threshold)
     return bool(bdtrc(wrong.sum() - 1, len(rows), limit) <= UNLIKELY)
 

@@ -50,6 +50,8 @@ class Traffic:
         weights: `(N,)` float32, inverse inclusion probability; 0 of a sample that was not chosen
             independently of everything, which missed everywhere, and may train but never test.
         blocks: `(N,)` int64, the same of samples that may be wrong together.
+        streams: `(N,)` int64, of which stream each is; 0 of none.
+        at: `(N,)` float64, when each came, in seconds.
     """
 
     features: list[np.ndarray]
@@ -57,11 +59,19 @@ class Traffic:
     roles: np.ndarray
     weights: np.ndarray
     blocks: np.ndarray
+    streams: np.ndarray
+    at: np.ndarray
 
     @property
     def independent(self) -> np.ndarray:
         """Chosen independently, `(N,)` bool."""
         return self.weights > 0
+
+    @property
+    def keys(self) -> np.ndarray:
+        """Of their streams, `(N,)` int64 from 0; -1 of none."""
+        _, numbers = np.unique(self.streams, return_inverse=True)
+        return np.where(self.streams == 0, -1, numbers)
 
     @property
     def answers(self) -> np.ndarray:
@@ -79,4 +89,6 @@ def joined(*parts: Traffic) -> Traffic:
         np.concatenate([part.roles for part in parts]),
         np.concatenate([part.weights / part.weights.max(initial=1e-9) for part in parts]),
         np.concatenate([part.blocks for part in parts]),
+        np.concatenate([part.streams for part in parts]),
+        np.concatenate([part.at for part in parts]),
     )

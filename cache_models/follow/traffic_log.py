@@ -40,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 LEFT_FREE = 0.1
 """Of the limit, whenever room is made, so that it is not made for every sample."""
-
 PAGE_BYTES = 4096
 """Of the file: as much may be left empty after a sample."""
 
@@ -56,6 +55,7 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
         reservoir_bytes: of the features and probabilities of the reservoir's samples.
         description: of the base DNN, where samples come with inputs.
         fingerprint: of its weights; another's answers are not learned from.
+        past: whether what can serve for nothing else is kept as the past of its stream.
     """
 
     def __init__(
@@ -70,10 +70,11 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
         seed: int | None = None,
         description: ModelDescription | None = None,
         fingerprint: str = "",
+        past: bool = False,
     ):
         self._shapes, self._classes = [tuple(shape) for shape in shapes], classes
         self._newest, self._expire_s, self._max_bytes = window, expire_s, max_bytes
-        self._description = description
+        self._description, self._past = description, past
         self._sample_bytes = 4 * classes + sum(2 * int(np.prod(shape)) for shape in shapes)
         super().__init__(
             Database(file, prepare),
@@ -106,7 +107,7 @@ class TrafficLog(BuildRows, CopyRows, SpentTests):
             if self.block_s is None and self.count(build=False) < 2 * LEAST:
                 self._measure(samples)
             roles = Roles(**self.state("roles"))
-            rows = [row for row in (row_of(s, roles, self._rng) for s in samples) if row]
+            rows = [r for s in samples if (r := row_of(s, roles, self._rng, self._past))]
             self._make_room(sum(PAGE_BYTES + bytes_of(row) for row in rows))
             self._db.executemany(INSERT, rows)
             crowding.thin(self._db, sorted({row[7] for row in rows} - {None}), self._rng)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, Field
 
 from cache_models.cache.recall import ENTRIES
+from cache_models.cache.stream_memory import StreamLimits
 from cache_models.cache.variant import Variant
 from cache_models.errors import ArtifactError
 from cache_models.network.description import ModelDescription
@@ -59,6 +60,11 @@ class MemoryRecord(BaseModel):
     kept: int = ENTRIES
     """Entries of a stream, at most; more than those that speak where all requests share one
     memory."""
+
+    @property
+    def most_bytes(self) -> int:
+        """Of all streams that a lookup remembers by default; many entries are one memory of all."""
+        return self.stream_bytes * (1 if self.kept > ENTRIES else StreamLimits().max_streams)
 
 
 class CacheRecord(BaseModel):
@@ -144,15 +150,16 @@ class Plan(BaseModel):
         return any(cache.memory is not None for cache in self.caches)
 
     @property
+    def answers_strangers(self) -> bool:
+        """Whether a cache also answers what comes without a past."""
+        memories = (cache.memory for cache in self.caches)
+        return any(memory is None or memory.alone for memory in memories)
+
+    @property
     def shares(self) -> bool:
         """Whether a cache has one memory of all requests, whoever sent them."""
         memories = (cache.memory for cache in self.caches)
         return any(memory is not None and memory.kept > ENTRIES for memory in memories)
-
-    @property
-    def learns(self) -> bool:
-        """Whether rounds can retrain its caches: they know nothing of memories."""
-        return bool(self.caches) and not self.remembers
 
     def stages(self) -> tuple[Stage, ...]:
         """What a request walks through, in execution order: a lookup at every cut point, and a

@@ -236,8 +236,8 @@ class Learner:
 
     def _advise(self, window: Traffic) -> dict | None:
         build = next((v for v in self.versions() if v.plan.alternatives), None)
-        if build is None or not len(window.roles):
-            return None
+        if build is None or build.plan.remembers or not len(window.roles):
+            return None  # what a memory would do elsewhere is not known
         classes = window.probabilities.shape[1]
         mix = np.bincount(window.answers, window.weights, minlength=classes)
         try:

@@ -29,6 +29,7 @@ def open_log(args: AppArgs, plan: Plan) -> TrafficLog:
         retraining.reservoir_bytes,
         description=plan.description,
         fingerprint=plan.fingerprint,
+        past=plan.remembers,
     )
     if store.mirror is not None:
         log.elsewhere = KeptElsewhere(store, log, file, retraining.save_s)

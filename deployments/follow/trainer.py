@@ -77,7 +77,7 @@ class Trainer:
         self._policy.watch.block_s = self._log.block_or_unknown_s
         if self._state.watch is not None:
             self._policy.watch.restore(self._state.watch)
-        self._schedule = Schedule(self._args.retraining, has_caches=self._plan.learns)
+        self._schedule = Schedule(self._args.retraining, has_caches=bool(self._plan.caches))
         self._queue: list[Observation] = []
         self._answered, self._idle = 0, True
         self._learner: Learner | None = None
@@ -146,9 +146,7 @@ class Trainer:
         self._policy.forgotten += 1
 
     async def retrain(self) -> None:
-        """Run a round as soon as there is time; ValueError: these caches are not retrained."""
-        if self._plan.remembers:
-            raise ValueError("caches that remember streams are not retrained. Build again.")
+        """Run a round as soon as there is time; ValueError: the store is another's."""
         self._owns.check()
         self._schedule.ask_for_round()
 

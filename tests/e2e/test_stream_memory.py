@@ -88,9 +88,18 @@ def test_streams_of_a_lookup_that_was_killed_begin_anew_and_are_answered_rightly
     assert hits[2] > hits[0] / 2
 
 
-def test_such_caches_are_not_retrained(url):
-    reply = admin(url, "POST", "retrain")
-    assert reply.status_code == 409 and "Build again" in reply.json()["error"]
+def test_a_round_walks_through_what_came_of_streams(url):
+    pictures, streams = scenes(FRAMES * CAMERAS, seed=10)
+    ask(url, pictures, [f"yard-{key}" for key in streams.keys])
+    assert admin(url, "POST", "retrain").status_code == 202
+
+    def records() -> list[dict]:
+        return admin(url, "GET", "rounds").json()
+
+    wait_until(lambda: bool(records()), "there is a round")
+    (record,) = records()
+    assert record["window_samples"] > 100
+    assert record["published"] is None and "samples" in record["why_not"]  # far too few
 
 
 @pytest.fixture

@@ -49,8 +49,3 @@ def test_a_shared_memory_answers_what_came_before_from_whomever(tmp_path):
     assert again.exits["input"] > first.exits["input"] > 0.5
     for found in (again, first):
         assert found.disagreements / found.samples < 2 * LIMITS.max_disagreement
-
-
-def test_such_caches_are_not_retrained(built):
-    _, version = built
-    assert version.plan.remembers and not version.plan.learns

@@ -20,29 +20,7 @@ from cache_models.cache.stream_memory import StreamLimits, StreamMemory
 from cache_models.cache.training import scores_of, train_cache
 from cache_models.cache.variant import Variant
 from cache_models.promise.promise import PATH
-
-CLASSES, VALUES = 4, 12
-
-
-def stays(samples, streams=6, mean_stay=12, seed=0):
-    """Objects that stay before cameras: features that say little of the class in a single frame,
-    and hardly change while an object stays."""
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).standard_normal((CLASSES, VALUES))
-    count = samples // streams
-    changes = rng.random((streams, count)) < 1 / mean_stay
-    which = np.cumsum(changes, axis=1)
-    classes = rng.integers(0, CLASSES, (streams, count))
-    answers = np.take_along_axis(classes, which, axis=1)
-    own = 2.5 * rng.standard_normal((streams, count, VALUES))
-    objects = np.take_along_axis(own, which[..., None].repeat(VALUES, 2), axis=1)
-    noise = 0.3 * rng.standard_normal((streams, count, VALUES))
-    features = (centres[answers] + objects + noise).astype(np.float16)
-    at = np.tile(np.arange(count) / 10.0, (streams, 1))
-    keys = np.arange(streams)[:, None].repeat(count, 1)
-    order = np.argsort(at.ravel(), kind="stable")
-    flat = features.reshape(-1, VALUES), answers.ravel(), keys.ravel(), at.ravel()
-    return [part[order] for part in flat]
+from tests.streams import CLASSES, VALUES, stays
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +86,9 @@ def test_only_answers_of_the_base_dnn_are_remembered(learned):
     fresh = walk([heard(cache, features)], answers, streams, at, np.array([1.1]))
     assert (fresh.labels[0][0] != answers).mean() < wrong / 2
     assert len(firsts) == 6
+    run_on = np.ones(len(answers), bool)  # hits whose true answers come later are remembered, too
+    told = walk([heard(cache, features)], answers, streams, at, np.array([0.0, 1.1]), run_on=run_on)
+    assert (told.labels[0] == fresh.labels[0]).all()
 
 
 def test_streams_with_hardly_any_past_have_no_memory(learned):

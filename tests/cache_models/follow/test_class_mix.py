@@ -30,7 +30,8 @@ def traffic(count, classes, seed, roles=None):
     probabilities[np.arange(count), answers] = 0.99
     drawn = rng.choice(3, count, p=[0.3, 0.2, 0.5]) if roles is None else np.full(count, roles)
     weights, blocks = np.ones(count, np.float32), np.arange(count) + seed * 100_000
-    return Traffic([features.astype(np.float16)], probabilities, drawn, weights, blocks)
+    alone = np.zeros(len(drawn), np.int64), np.zeros(len(drawn))
+    return Traffic([features.astype(np.float16)], probabilities, drawn, weights, blocks, *alone)
 
 
 @pytest.fixture(scope="module")

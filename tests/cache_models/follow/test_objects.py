@@ -63,8 +63,16 @@ def served():
     features, labels = objects(4000, 1, 0.0, rng)
     roles = rng.choice(3, 4000, p=[0.3, 0.2, 0.5]).astype(np.uint8)
     ones = np.ones(4000, np.float32)
-    all_ = Traffic([features], probabilities_of(labels), roles, ones, np.arange(4000))
-    none = Traffic([features[:0]], probabilities_of(labels[:0]), roles[:0], ones[:0], np.arange(0))
+    alone = np.zeros(4000, np.int64), np.zeros(4000)
+    all_ = Traffic([features], probabilities_of(labels), roles, ones, np.arange(4000), *alone)
+    none = Traffic(
+        [features[:0]],
+        probabilities_of(labels[:0]),
+        roles[:0],
+        ones[:0],
+        np.arange(0),
+        *(part[:0] for part in alone),
+    )
     plan = plan_for(
         ["early"], "abcd", D, VARIANT, None, compute_share=0.1, base_ms=100.0, lookup_ms=0.1
     )

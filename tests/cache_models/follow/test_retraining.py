@@ -11,7 +11,7 @@ from cache_models.cache.learned_cache import LearnedCache
 from cache_models.cache.variant import Variant
 from cache_models.follow import learning, retraining
 from cache_models.follow.retraining import candidate_plan, keeps_promise, retrain
-from cache_models.follow.standing import ask_all
+from cache_models.follow.standing import Asked
 from cache_models.follow.traffic import Sample, Traffic
 from cache_models.follow.traffic_log import TrafficLog
 from cache_models.promise import promise
@@ -39,6 +39,8 @@ def traffic(count, classes, seed, moved=0.0, roles=None):
         roles.astype(np.uint8),
         np.ones(count, np.float32),
         np.arange(count) + seed * 10_000,
+        np.zeros(count, np.int64),
+        np.zeros(count),
     )
 
 
@@ -241,7 +243,7 @@ def test_a_threshold_that_errs_too_often_is_no_rival(served):
     for part in ("predictor", "selector"):
         getattr(open_gate, part).load_state_dict(getattr(caches[0], part).state_dict())
     window, reservoir = traffic(3000, [0, 1], 2, moved=5.0), traffic(3000, K, 1)
-    said = ask_all([open_gate], window, np.arange(3000))
+    said = Asked(plan, window).of([open_gate], np.arange(3000))
     exits, wrong = exits_and_mistakes(*said, window.answers, 0.02)
     assert (exits == 0).all() and wrong.mean() > 0.02
     found = retrain(plan, [open_gate], plan.promise.threshold, window, reservoir, LIMITS, 0.02)

@@ -8,11 +8,13 @@ import psutil
 import pytest
 import torch
 
+from cache_models.bench.evaluation import base_answers, evaluate
 from cache_models.cascade import Said
 from cache_models.follow import recording
 from cache_models.follow.build_samples import BuildSamples
 from cache_models.follow.traffic import Sample
 from cache_models.follow.traffic_log import TrafficLog
+from cache_models.network.base_dnn import load
 from cache_models.network.features import input_features
 from cache_models.store.copies import working_copy
 from cache_models.store.files import ALTERNATIVES, SAMPLES
@@ -21,6 +23,8 @@ from cache_models.store.versions import Store
 from cache_models.zoo.fashion import STORE
 from deployments.follow.learner import Learner
 from deployments.follow.messages import Observation
+from tests.remembering import LIMITS, built_on_scenes
+from tests.streams import scenes
 
 
 @pytest.fixture
@@ -117,3 +121,34 @@ def test_rounds_leave_nothing_in_memory(shipped, log):
         taken.append(psutil.Process().memory_info().rss)
     of_one = 2 * int(np.prod(shape)) * (decided["window_samples"] + decided["reservoir_samples"])
     assert taken[-1] - taken[0] < of_one
+
+
+def test_caches_that_remember_streams_are_retrained_and_remember(tmp_path):
+    store, base = built_on_scenes(tmp_path), load("tests.tiny:tiniest")
+    plan = store.current().plan
+    log = TrafficLog(
+        tmp_path / "traffic.sqlite",
+        [cache.feature_shape for cache in plan.caches],
+        len(plan.description.classes),
+        window=9_000,
+        seed=0,
+        description=plan.description,
+        past=True,
+    )
+    learner = Learner(plan, str(store.folder), log, lambda: None)
+    pictures, streams = scenes(9_000, seed=11)
+    probabilities = np.eye(len(plan.description.classes))[base_answers(base, pictures)]
+    log.add(
+        Sample([], said, weight=1.0, stream=f"camera-{key}", at=at, input=picture)
+        for said, key, at, picture in zip(
+            probabilities, streams.keys, 1e9 + 10 * streams.at, pictures, strict=True
+        )
+    )
+    record = learner.round("new samples", False, None, lambda: False)  # caches were off
+    assert record["published"], record["why_not"]
+    assert learner.version.plan.remembers
+    pictures, streams = scenes(1_200, seed=12)
+    with_keys = evaluate(base, learner.version, pictures, base_every=10_000, streams=streams)
+    without = evaluate(base, learner.version, pictures, base_every=10_000)
+    assert with_keys.exits["input"] > without.exits["input"]
+    assert with_keys.disagreements / with_keys.samples < 2 * LIMITS.max_disagreement
