@@ -152,18 +152,20 @@ class SmallCNN(nn.Module):
         )
 
     def fit_scaling(self, batches) -> None:
-        values = torch.cat([self._shrunk(batch).flatten() for batch in batches])
+        values = torch.cat([self.shrunk(batch).flatten() for batch in batches])
         self.mean.copy_(values.mean())
         self.scale.copy_(1 / (values.std() + 1e-6))
 
     def forward(self, images: Tensor) -> Tensor:
         """`(B, C, h, w)`, any size → `(B, K)` scores."""
-        return self.layers((self._shrunk(images) - self.mean) * self.scale)
+        return self.layers((self.shrunk(images) - self.mean) * self.scale)
 
-    def _shrunk(self, images: Tensor) -> Tensor:
-        if max(images.shape[-2:]) <= self.SIDE:
+    @classmethod
+    def shrunk(cls, images: Tensor) -> Tensor:
+        """The size at which it looks at them."""
+        if max(images.shape[-2:]) <= cls.SIDE:
             return images.float()
-        return F.adaptive_avg_pool2d(images.float(), self.SIDE)
+        return F.adaptive_avg_pool2d(images.float(), cls.SIDE)
 
 
 class Front(nn.Module):

@@ -3,21 +3,32 @@ as the contest has it.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from cache_models.bench.apparate import leave, tuned
-from cache_models.bench.baselines import ConfidenceExit, Measure, neighbour_caches, small_cnn
+from cache_models.bench.baselines import (
+    ConfidenceExit,
+    Measure,
+    SmallCNN,
+    neighbour_caches,
+    small_cnn,
+)
 from cache_models.bench.contest import Candidate, Contest, asked_ms, flops_of
 from cache_models.bench.quantized import CALIBRATES, labels_of, one_ms, quantized
+from cache_models.bench.reuse import Kind
+from cache_models.bench.reusing import NAMES, reused
 from cache_models.bench.rows import Row
 from cache_models.build.measurement import Explored
 from cache_models.build.pricing import compute_ms_by_exit
 from cache_models.cache.asking import ask
+from cache_models.data.samples import Samples
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cost import module_bytes
+from cache_models.network.recorded import rows_in_batches
 from cache_models.network.stages import BASE
 from cache_models.promise.promise import cascade
 
@@ -28,16 +39,17 @@ def compare(
     contest: Contest,
     explored: Sequence[Explored],
     base: BaseDNN,
-    images: np.ndarray,
-    test_images: np.ndarray,
+    samples: Samples,
+    tests: Samples,
 ) -> list[Row]:
     """The table, whole.
 
     Args:
         explored: every variant at every cut point.
-        images, test_images: the samples as they were given, `(N, h, w, C)` uint8; a model cascade
-            needs images.
+        samples, tests: as they were given; a model cascade and a perceptual hash need pictures, a
+            difference detector needs streams.
     """
+    images, test_images = samples.images, tests.images
     steps: dict[str, Callable[[], Row]] = {
         "base DNN": contest.base,
         "oracle": lambda: oracle(contest, explored),
@@ -50,8 +62,14 @@ def compare(
         "nearest neighbours": lambda: neighbours(contest),
         "int8": lambda: in_int8(contest, base, images, test_images),
     }
-    if images.ndim == 4:
+    kinds: list[Kind] = ["exact"]
+    if images.dtype == np.uint8:
         steps["model cascade"] = lambda: model_cascade(contest, images, test_images)
+        kinds.append("hash")
+    if samples.streams is not None and tests.streams is not None:
+        kinds.append("difference")
+    for kind in kinds:
+        steps[NAMES[kind]] = partial(reused, contest, kind, samples, tests)
     rows = []
     with tqdm(steps.items(), desc="compare", unit="contender") as bar:
         for name, step in bar:
@@ -162,7 +180,8 @@ def neighbours(contest: Contest) -> Row:
 
 def model_cascade(contest: Contest, images: np.ndarray, test_images: np.ndarray) -> Row:
     """A small distilled CNN before the whole base DNN, in one deployment: a single hop."""
-    images, test_images = _planes(images), _planes(test_images)
+    asked_first = images[:1].transpose(0, 3, 1, 2)
+    images, test_images = _small(images), _small(test_images)
     data, base_ms = contest.data, contest.pricing.base_ms
     best = None
     for width in CNN_WIDTHS:
@@ -174,7 +193,7 @@ def model_cascade(contest: Contest, images: np.ndarray, test_images: np.ndarray)
             width,
             contest.false_hit_cost,
         )
-        lookup_ms = asked_ms(cnn, images[:1])
+        lookup_ms = asked_ms(cnn, asked_first)
         labels, confidences, _ = ask(cnn, images, data.select)
         threshold = contest.promise([(labels, confidences)], data.select).threshold
         if threshold is None:
@@ -192,7 +211,7 @@ def model_cascade(contest: Contest, images: np.ndarray, test_images: np.ndarray)
     exits, labels = cascade([labels], [confidences], hit_from)
     compute_ms = np.array([lookup_ms, lookup_ms + base_ms])
     hop_ms = contest.pricing.rest_ms(None) - base_ms
-    flops = flops_of(cnn, images.shape[1:])
+    flops = flops_of(cnn, asked_first.shape[1:])
     return contest.row(
         "model cascade",
         [f"CNN-{width}", BASE],
@@ -231,6 +250,10 @@ def _shape(contest: Contest, explored: Explored) -> tuple[int, ...]:
     return contest.data.recording.features[explored.outcome.cut_point.name].shape[1:]
 
 
-def _planes(images: np.ndarray) -> np.ndarray:
-    """`(N, h, w, C)` → `(N, C, h, w)`."""
-    return images.transpose(0, 3, 1, 2)
+def _small(images: np.ndarray) -> np.ndarray:
+    """`(N, h, w, C)` → `(N, C, h', w')`, as small as a model cascade's CNN looks at them: made so
+    once, not in each epoch."""
+    planes = (
+        batch.permute(0, 3, 1, 2) for batch in rows_in_batches(images, np.arange(len(images)))
+    )
+    return torch.cat([SmallCNN.shrunk(batch) for batch in planes]).numpy()

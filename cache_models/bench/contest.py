@@ -4,7 +4,7 @@ samples that none of them has seen.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +15,18 @@ from cache_models.bench.baselines import served
 from cache_models.bench.evaluation import disagreement_by_class
 from cache_models.bench.rows import Row
 from cache_models.build.composition import compose
+from cache_models.build.dependence import dependence
+from cache_models.build.measurement import Explored
 from cache_models.build.pricing import Outcome, Pricing, compute_ms_by_exit, latency_ms_by_exit
 from cache_models.build.split import LearningData
 from cache_models.build.survey import Survey
 from cache_models.cache.asking import Asked, ask
 from cache_models.data.recording import Recording
+from cache_models.data.streams import Streams
+from cache_models.errors import DataError
 from cache_models.network.cost import count_flops, median_ms, slice_flops
 from cache_models.network.stages import BASE
-from cache_models.promise.promise import Limits, Promise, calibrate, cascade
+from cache_models.promise.promise import Limits, Promise, calibrate, cascade, min_samples
 from cache_models.store.plan import CutPointRecord
 
 Said = tuple[np.ndarray, np.ndarray]
@@ -211,6 +215,27 @@ class Contest:
     @staticmethod
     def _split(said: Sequence[Said]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         return [labels for labels, _ in said], [confidences for _, confidences in said]
+
+
+def independent(
+    data: LearningData, explored: Sequence[Explored], streams: Streams, limits: Limits
+) -> LearningData:
+    """Of the samples that calibrate those alone that know nothing of each other, as far as the
+    cache that agrees most with the base DNN can tell.
+
+    Raises:
+        DataError: they are too few for the promise.
+    """
+    if not explored:
+        raise DataError("the samples are all alike, so there is nothing to compare")
+    first = max(explored, key=lambda e: e.record.agreement).outcome
+    answers = data.recording.answers[data.select]
+    found = dependence(streams, data.select, first.predictions, first.confidences, answers)
+    apart = found.independent(data.calibrate, float(streams.at[data.select].max()))
+    needed = min_samples(limits.max_disagreement, 1 - limits.confidence)
+    if len(apart) < needed:
+        raise DataError(found.told(len(data.calibrate), len(apart), needed))
+    return replace(data, calibrate=apart)
 
 
 def asked_ms(cache: Asked, features: np.ndarray) -> float:

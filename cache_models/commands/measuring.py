@@ -156,6 +156,8 @@ def evaluate(
 @limit_options
 @hop_option
 @false_hit_cost_option
+@click.option("--cut-points", help="By commas; default: all candidates.")
+@click.option("--variants", help="By commas, such as fc-32; default: all.")
 @click.option("--out", type=UserPath(), help="The table as CSV.")
 def compare(
     model: str,
@@ -166,6 +168,8 @@ def compare(
     limits: Limits,
     hop: Path | None,
     false_hit_cost: float,
+    cut_points: str | None,
+    variants: str | None,
     out: Path | None,
 ) -> None:
     """Compare learned caches with other exits, neighbours, a model cascade and an int8 base DNN.
@@ -173,9 +177,9 @@ def compare(
     Learns from --data as build does (and goes on from its --work); nothing is published.
     """
     from cache_models.bench import comparison
-    from cache_models.bench.contest import Contest
+    from cache_models.bench.contest import Contest, independent
     from cache_models.bench.rows import as_csv, table
-    from cache_models.build.exploration import explore
+    from cache_models.build.exploration import check_variants, explore
     from cache_models.build.measurement import measure
     from cache_models.build.pricing import Pricing
     from cache_models.build.split import prepare
@@ -184,18 +188,24 @@ def compare(
     from cache_models.network.base_dnn import load
 
     base = load(model)
+    names, kinds = (text and text.split(",") for text in (cut_points, variants))
+    check_variants(kinds or ())
     with work_folder(work) as folder:
         samples = open_samples(data, base.description, folder, train_data)
         tests = open_samples(test, base.description, folder / "test")
-        learning = prepare(base, samples, limits, folder)
+        learning = prepare(base, samples, limits, folder, cut_points=names)
         trained = explore(
             learning.recording,
             learning.train,
             learning.select,
             folder / "caches",
             false_hit_cost,
+            only=kinds,
         )
-        costs = survey(base, learning.model, samples.images)
+        costs = survey(base, learning.model, samples.images, only=names)
+        explored = measure(trained, learning.recording, costs, learning.select, limits)
+        if samples.streams is not None:
+            learning = independent(learning, explored, samples.streams, limits)
         classes = base.description.classes
         contest = Contest(
             learning,
@@ -206,8 +216,7 @@ def compare(
             classes,
             false_hit_cost,
         )
-        explored = measure(trained, learning.recording, costs, learning.select, limits)
-        rows = comparison.compare(contest, explored, base, samples.images, tests.images)
+        rows = comparison.compare(contest, explored, base, samples, tests)
     if out:
         out.write_text(as_csv(rows))
     click.echo(table(rows))

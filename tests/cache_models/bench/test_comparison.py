@@ -5,16 +5,23 @@ promise needs.
 """
 
 import csv
+import json
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from cache_models.__main__ import cli
+from cache_models.bench import contest
 from cache_models.build import exploration
+from tests.streams import scenes
 from tests.tiny import images
 
 PROMISE = ["--max-disagreement", "0.05", "--max-class-disagreement", "0.3"]
+
+
+WITHOUT_A_SLICE = "model cascade", "the very same input", "perceptual hash"
+"""Who asks the base DNN for nothing of a hit."""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +79,8 @@ def test_all_contenders_keep_the_promise_and_none_beats_the_oracle(folder, monke
         "nearest neighbours",
         "base DNN in int8",
         "model cascade",
+        "the very same input",
+        "perceptual hash",
     ]
     assert all(name in output for name in rows)
     assert not any("off: keeps no promise" in name for name in rows)
@@ -79,8 +88,38 @@ def test_all_contenders_keep_the_promise_and_none_beats_the_oracle(folder, monke
     promised = [row for row in rows.values() if row["contender"] != "base DNN in int8"]
     for row in promised:
         assert float(row["disagreement"]) <= 0.07
-        if row["contender"] != "model cascade":  # which asks the base DNN for nothing of a hit
+        if row["contender"] not in WITHOUT_A_SLICE:
             assert float(row["mflop"]) >= float(rows["oracle"]["mflop"])
+
+
+def test_of_streams_independent_samples_count_and_the_last_answer_contends(folder, monkeypatch):
+    monkeypatch.setattr("cache_models.bench.comparison.CNN_WIDTHS", (8,))
+    counted = []
+    whole = contest.independent
+
+    def watched(data, *arguments):
+        counted.extend([len(data.calibrate), len(whole(data, *arguments).calibrate)])
+        return whole(data, *arguments)
+
+    monkeypatch.setattr(contest, "independent", watched)
+    for name, seed in (("first", 0), ("later", 1)):
+        pictures, streams = scenes(1800, seed)
+        np.savez(folder / f"{name}.npz", images=pictures, streams=streams.keys, at=streams.at)
+    _run(
+        folder,
+        "compare",
+        *("--data", str(folder / "first.npz"), "--test", str(folder / "later.npz")),
+        *("--work", str(folder / "scenes"), "--hop", str(folder / "hop.json")),
+        *("--cut-points", "input", "--variants", "fc-32", "--confidence", "0.6"),
+        *("--out", str(folder / "streams.csv")),
+    )
+    with open(folder / "streams.csv") as stream:
+        rows = {row["contender"]: row for row in csv.DictReader(stream)}
+    assert 18 <= counted[1] < counted[0]
+    assert set(json.loads(rows["oracle"]["exits"])) == {"input", "base"}
+    last = rows["difference detector"]
+    assert json.loads(last["exits"])["difference"] > 0.3
+    assert float(last["disagreement"]) <= 0.07
 
 
 def test_leaving_classes_out_shows_what_the_gate_stops_and_what_it_costs(folder):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cache_models.bench import reuse
 from cache_models.data.samples import open_samples
 from cache_models.errors import DataError
 from cache_models.network.base_dnn import BaseDNN
@@ -13,7 +14,7 @@ from cache_models.network.description import ModelDescription
 from cache_models.store.version import CacheVersion
 from cache_models.store.versions import Store
 from workload.client.truth import base_answers
-from workload.compare.systems import front, graphs, int8, reuse, stores
+from workload.compare.systems import front, graphs, int8, stores
 from workload.compare.systems.catalogue import SYSTEMS
 
 WHOLE_APPLICATION = "workload.compare.systems.one_deployment:build"

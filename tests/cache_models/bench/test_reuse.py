@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from cache_models.bench.reuse import Earlier, fitting
 from cache_models.promise.promise import Limits
 from tests.streams import popular, scenes
 from tests.tiny import images
-from workload.compare.systems.reuse import Earlier, fitting
 
 LIMITS = Limits(max_disagreement=0.02, max_class_disagreement=0.5, confidence=0.8)
 
