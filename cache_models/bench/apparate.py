@@ -28,6 +28,7 @@ def tuned(
         costs: of a sample that leaves at each exit, or at the base DNN's end, `(E + 1,)`.
     """
     limits, steps = np.zeros(len(labels)), np.full(len(labels), FIRST_STEP)
+    empty = limits.copy()  # up to there an exit would answer nobody that it does not answer already
 
     def tried(at: np.ndarray) -> tuple[float, float]:
         exits, given = leave(labels, errors, at)
@@ -39,20 +40,22 @@ def tuned(
         best, best_gain = None, 0.0
         for i in np.flatnonzero(steps >= LEAST_STEP):
             looser = limits.copy()
-            looser[i] = min(1.0, looser[i] + steps[i])
+            looser[i] = min(1.0, empty[i] + steps[i])
             new_cost, new_wrong = tried(looser)
             if new_wrong > max_disagreement:
                 steps[i] /= 2
                 continue
             if new_cost >= cost:  # earlier exits have taken these, or it costs more than it saves
-                steps[i] = 2 * steps[i] if looser[i] < 1 else 0
+                empty[i] = looser[i]
+                steps[i] = empty[i] - limits[i] if empty[i] < 1 else 0
                 continue
             gain = (cost - new_cost) / max(new_wrong - wrong, 1 / len(answers))
             if gain > best_gain:
                 best, best_gain = i, gain
         if best is not None:
-            limits[best] = min(1.0, limits[best] + steps[best])
-            steps[best] *= 2
+            reached = min(1.0, empty[best] + steps[best])
+            steps[best] = 2 * (reached - limits[best])
+            limits[best] = empty[best] = reached
             cost, wrong = tried(limits)
     return limits
 

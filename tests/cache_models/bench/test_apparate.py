@@ -35,3 +35,11 @@ def test_no_more_are_wrong_than_allowed_and_hardly_fewer():
 def test_an_exit_that_costs_more_than_the_end_is_never_taken():
     limits = tuned([ANSWERS], [UNSURE], ANSWERS, np.array([11.0, 10.0]), 0.01)
     assert limits == [0.0]
+
+
+def test_an_exit_that_is_never_sure_and_then_errs_is_tuned_between():
+    unsure = 0.25 + 0.5 * UNSURE
+    limits = tuned([exit_that_errs_from(0.2)], [unsure], ANSWERS, np.array([1.0, 10.0]), 0.01)
+    assert 0.33 < limits[0] <= 0.36
+    wrong = tuned([np.ones(N, int)], [unsure], ANSWERS, np.array([1.0, 10.0]), 0.01)
+    assert wrong[0] <= 0.26
