@@ -88,10 +88,12 @@ class FakePlace:
         await asyncio.gather(*(lookup.prepare(version) for lookup in self.lookups))
 
 
-def cascade_for(names, place, lookup_timeout_s=None, speculation=None, remember=()) -> Cascade:
+def cascade_for(
+    names, place, lookup_timeout_s=None, speculation=None, remember=(), under_way=None
+) -> Cascade:
     """Of caches at the cut points `names` in version 7, with two classes; those at `remember` have
     a memory of streams."""
     stages = plan_for(names, remember=remember).stages()
     if lookup_timeout_s is None and any(lookup.delay_s > 1 for lookup in place.lookups):
         lookup_timeout_s = 0.05
-    return Cascade(stages, 2, place, Control(7), lookup_timeout_s, speculation)
+    return Cascade(stages, 2, place, Control(7), lookup_timeout_s, speculation, under_way)

@@ -3,6 +3,7 @@
 from cache_models.cascade.now import run_now
 from cache_models.cascade.place import Gone, Observer, Place, Speculation
 from cache_models.cascade.request import Answers, Control, Said, Trace
+from cache_models.cascade.under_way import UnderWay
 from cache_models.cascade.walk import Cascade
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Said",
     "Speculation",
     "Trace",
+    "UnderWay",
     "run_now",
 ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cache_models.network.stages import Stage, Verdict
+from cache_models.network.stages import BASE, Reply, Stage, Verdict
 
 
 class Control(NamedTuple):
@@ -32,6 +32,20 @@ class Answers:
     probabilities: np.ndarray
     exits: list[str]
     cache_version: int
+
+    @classmethod
+    def none(cls, rows: int, classes: int, version: int) -> "Answers":
+        """Before there are any."""
+        probabilities = np.empty((rows, classes), np.float32)
+        return cls(np.empty(rows, np.int64), probabilities, [BASE] * rows, version)
+
+    def put(
+        self, rows: np.ndarray, class_ids: np.ndarray, probabilities: np.ndarray, exit: str
+    ) -> None:
+        """Of some rows."""
+        self.class_ids[rows], self.probabilities[rows] = class_ids, probabilities
+        for row in rows:
+            self.exits[row] = exit
 
 
 class Said(NamedTuple):
@@ -128,3 +142,21 @@ def deadline(timeout_s: float | None) -> Callable[[], float | None]:
         return lambda: None
     end = time.monotonic() + timeout_s
     return lambda: max(0.0, end - time.monotonic())
+
+
+def compute_ms_of(reply: Reply) -> float:
+    """Of all its rows, which are told the same."""
+    return 0.0 if reply.compute_ms is None else float(reply.compute_ms[0])
+
+
+def place_of(trace: Trace, rows: np.ndarray) -> int | None:
+    """Of the traced row among those that are still under way."""
+    if not trace.whole:
+        return None
+    return int(np.flatnonzero(rows == trace.row)[0])
+
+
+def hear(trace: Trace | None, rows: np.ndarray, verdict: Verdict) -> None:
+    """What the last lookup says of those rows, if the traced one is among them."""
+    if trace is not None and (traced := place_of(trace, rows)) is not None:
+        trace.heard(traced, verdict)

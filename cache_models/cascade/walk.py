@@ -7,22 +7,33 @@ next slice are.
 4. The rows that missed go on to the next partition; the last one gives the base DNN's answer.
    Where it pays, the next partition begins while the lookup is asked; a hit wastes its work.
 5. Lookups that remember the request's stream are told what the base DNN answered, and never what a
-   cache did.
+   cache did; other requests of that stream that wait for the base DNN are looked up anew.
 
 A lookup that fails or is late is a miss, never an error. Where an activation is there no more, the
-request walks once more, and asks no lookup. Where a stage runs is its *place*'s
-business: in this process, behind Serve's handle, or at the other end of a socket. In service the
-walk is awaited; where no place ever waits, `now.run_now` walks it without an event loop.
+request walks once more, and asks no lookup. Where a stage runs is its *place*'s business: in this
+process, by Serve's handle, or at the other end of a socket. In service the walk is awaited; where
+no place ever waits, `now.run_now` walks it without an event loop.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from cache_models.cascade.place import Gone, Observer, Place, Speculation
-from cache_models.cascade.request import Answers, Control, OfStream, Trace, deadline
+from cache_models.cascade.request import (
+    Answers,
+    Control,
+    OfStream,
+    Trace,
+    compute_ms_of,
+    deadline,
+    hear,
+    place_of,
+)
+from cache_models.cascade.under_way import UnderWay, drop
 from cache_models.network.stages import (
     BASE,
     Activation,
@@ -30,7 +41,6 @@ from cache_models.network.stages import (
     LookUp,
     Remember,
     Remembered,
-    Reply,
     Run,
     Stage,
     Verdict,
@@ -48,6 +58,7 @@ class Cascade:
         control: to begin with.
         lookup_timeout_s: a lookup that takes longer is a miss; None waits for ever.
         speculation: by default none, lookup first and the next partition on a miss.
+        under_way: by default a request that missed is not asked anew while it waits.
 
     Attributes:
         control: replaced as a whole; requests under way keep the one that they started with.
@@ -61,11 +72,12 @@ class Cascade:
         control: Control,
         lookup_timeout_s: float | None = None,
         speculation: Speculation | None = None,
+        under_way: UnderWay | None = None,
     ):
         self._stages, self._classes, self._place = tuple(stages), classes, place
         self.control = control
         self._lookup_timeout_s = lookup_timeout_s
-        self._speculation = speculation
+        self._speculation, self._under_way = speculation, under_way
         self._lookups = [stage for stage in stages if stage.is_lookup]
 
     async def answer(
@@ -111,32 +123,38 @@ class Cascade:
             trace.begin(control)
         of_stream.vectors.clear()
         rows = np.arange(len(batch))
-        exits = [BASE] * len(batch)
-        class_ids = np.empty(len(batch), np.int64)
-        probabilities = np.empty((len(batch), self._classes), np.float32)
+        answers = Answers.none(len(batch), self._classes, control.version)
         features, current = batch, batch  # a lookup at the input reads the request itself
         ahead: asyncio.Task[Activation | Answer] | None = None
         missed: np.ndarray | None = None
+        again: Callable[[], Awaitable[Verdict | None]] | None = None
 
         for i, stage in enumerate(self._stages):
             if not stage.is_lookup:
-                if ahead is None:
-                    out = await self._run(stage, current, resized, observer, left_s())
-                else:  # begun on all that the lookup was asked about
-                    out = await ahead
-                    out = out if missed is None else rows_of(out, missed)
-                ahead = None
+                running = ahead or self._run(stage, current, resized, observer, left_s())
+                if again is None or self._under_way is None:
+                    out = await running
+                else:
+                    out = await self._under_way.unless_known(
+                        running, of_stream, partial(again, again=True)
+                    )
+                if isinstance(out, Verdict):  # of the lookup before, which knows more by now
+                    hear(trace, rows, out)
+                    answers.put(rows, out.class_ids, out.probabilities, stage.start)
+                    break
+                if ahead is not None and missed is not None:  # begun on all that it was asked about
+                    out = rows_of(out, missed)
+                ahead = again = None
                 if isinstance(out, Answer):
-                    class_ids[rows], probabilities[rows] = out.class_ids, out.probabilities
+                    answers.put(rows, out.class_ids, out.probabilities, BASE)
                     self._remember(of_stream, control, rows, out.class_ids)
                     if trace is not None and trace.whole:
                         trace.remembered()
                     break
                 features, current = out.features, out.activation
                 continue
-            missed = None
-            traced = _place_of(trace, rows)
-            if trace is not None and traced is not None:
+            missed = again = None
+            if trace is not None and (traced := place_of(trace, rows)) is not None:
                 trace.passed(traced, features, i + 1, current)
             if not use_caches:
                 continue
@@ -148,28 +166,27 @@ class Cascade:
                     stage, features, control, resized, of_stream, observer, left_s()
                 )
             except asyncio.CancelledError:
-                _drop(ahead)
+                drop(ahead)
                 raise
             if verdict is None:
                 continue
-            if trace is not None and traced is not None:
-                trace.heard(traced, verdict)
+            hear(trace, rows, verdict)
             if verdict.vectors is not None:
                 of_stream.vectors.append((stage, rows, verdict.vectors))
+                asked = features[~verdict.hits] if verdict.hits.any() else features
+                again = partial(self._look_up, stage, asked, control, resized, of_stream, observer)
             if not verdict.hits.any():
                 continue
-            hit, missed = rows[verdict.hits], ~verdict.hits
-            class_ids[hit] = verdict.class_ids[verdict.hits]
-            probabilities[hit] = verdict.probabilities[verdict.hits]
-            for row in hit:
-                exits[row] = stage.start
+            said = verdict.class_ids[verdict.hits], verdict.probabilities[verdict.hits]
+            answers.put(rows[verdict.hits], *said, stage.start)
+            missed = ~verdict.hits
             rows = rows[missed]
             if not len(rows):
-                _drop(ahead)
+                drop(ahead)
                 break
             if ahead is None:
                 current = current[missed]
-        return Answers(class_ids, probabilities, exits, control.version)
+        return answers
 
     async def finish(self, trace: Trace) -> Answer:
         """Run a traced row on to the end, in the background, whose answer is the base DNN's;
@@ -179,7 +196,7 @@ class Cascade:
             if stage.is_lookup:
                 continue
             out = await self._run(stage, current, trace.resized, background=True)
-            trace.compute_ms += _compute_ms(out)
+            trace.compute_ms += compute_ms_of(out)
             if isinstance(out, Answer):
                 return out
             trace.came_by(out.features)
@@ -195,10 +212,10 @@ class Cascade:
             if trace.said[i] is not None:
                 continue
             verdict = await self._look_up(
-                stage, asked, trace.control, trace.resized, of_stream, judged=True
+                stage, asked, trace.control, trace.resized, of_stream, again=True
             )
             if verdict is not None:
-                trace.compute_ms += _compute_ms(verdict)
+                trace.compute_ms += compute_ms_of(verdict)
                 trace.tells(i, 0, verdict)
 
     def remember(self, trace: Trace, class_id: int) -> None:
@@ -225,6 +242,8 @@ class Cascade:
             batch = vectors[np.isin(asked, rows)]
             message = Remember(batch, class_ids, control.version, of.stream, of.at)
             self._place.tell(stage, message)
+        if of.vectors and self._under_way is not None:
+            self._under_way.learned(of.stream, of.at)
 
     async def _run(
         self,
@@ -255,12 +274,13 @@ class Cascade:
         of: OfStream,
         observer: Observer | None = None,
         timeout_s: float | None = None,
-        judged: bool = False,
+        again: bool = False,
     ) -> Verdict | None:
         """What the lookup says, or None where it fails or is late.
 
         Args:
-            judged: whether the base DNN has answered already, so that its hits are nobody's exits.
+            again: whether it has been asked before, or the base DNN has answered already: its hits
+                say nothing of what others gain.
         """
         at_input = resized and stage.at_input
         known = (of.stream, of.at) if of.stream and stage.remembers else ()
@@ -274,26 +294,7 @@ class Cascade:
             verdict = None
         if observer is not None:
             observer.hop(stage.name, begin, verdict, len(asked))
-        if verdict is not None and not judged and self._speculation is not None:
+        if verdict is not None and not again and self._speculation is not None:
             ms = (time.perf_counter() - begin) * 1e3
             self._speculation.looked_up(stage, int(verdict.hits.sum()), len(asked), ms)
         return verdict
-
-
-def _compute_ms(reply: Reply) -> float:
-    """Of all its rows, which are told the same."""
-    return 0.0 if reply.compute_ms is None else float(reply.compute_ms[0])
-
-
-def _place_of(trace: Trace | None, rows: np.ndarray) -> int | None:
-    """Of the traced row among those that are still under way."""
-    if trace is None or not trace.whole:
-        return None
-    return int(np.flatnonzero(rows == trace.row)[0])
-
-
-def _drop(ahead: asyncio.Task[Activation | Answer] | None) -> None:
-    """Nobody wants its result; a slice that has begun is computed to its end all the same."""
-    if ahead is not None:
-        ahead.cancel()
-        ahead.add_done_callback(lambda task: task.cancelled() or task.exception())

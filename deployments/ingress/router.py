@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from cache_models.cascade import Answers, Cascade, Control
+from cache_models.cascade import Answers, Cascade, Control, UnderWay
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from deployments.config import AppArgs
@@ -69,6 +69,7 @@ class Router(Methods):
             Control(Store(args.store).serving(plan).number, on=False),
             args.lookup_timeout_ms / 1e3,
             speculation,
+            UnderWay(),
         )
         self._client = ControlClient(args, self._cascade, self._place)
         self._readiness = Readiness(stages, self._place.ping, self._client.asked)

@@ -3,9 +3,10 @@
 import asyncio
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from cache_models.cascade import Control, Gone, Trace, run_now
+from cache_models.cascade import Control, Gone, Trace, UnderWay, run_now
 from tests.places import BATCH, FakeLookup, FakePlace, cascade_for
 from tests.plans import plan_for
 
@@ -230,3 +231,83 @@ def test_where_caches_are_only_judged_they_remember_all_the_same_and_each_reques
     assert asyncio.run(run(use_caches=False)) == (0, 2)
     place.told.clear()
     assert asyncio.run(run(use_caches=True)) == (2, 2)
+
+
+class Camera(FakePlace):
+    """The base DNN takes a moment for each request, one after the other; a lookup with a memory
+    hits what is as an input that is remembered, and came before."""
+
+    def __init__(self):
+        super().__init__(["input"], [FakeLookup(0)])
+        self.base, self.turn, self.cancelled = 0, asyncio.Lock(), 0
+
+    async def ask(self, stage, message, timeout_s=None):
+        if stage.is_lookup:
+            verdict = await self.lookups[0].run(*message)
+            known = [
+                told.batch[0, 0]
+                for _, told in self.told
+                if told.stream == message.stream and told.at < message.at
+            ]
+            hits = np.isin(message.batch[:, 0], known)
+            return verdict._replace(hits=hits)
+        try:
+            async with self.turn:
+                await asyncio.sleep(0.02)
+                self.base += 1
+                return await self.partitions[0].run(*message)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+def seen(frames, streams, under_way):
+    """Where frames in a row exit, all of which come before the first has been answered; and the
+    place, and how many still wait."""
+    place = Camera()
+    cascade = cascade_for(["input"], place, remember=["input"], under_way=under_way)
+
+    async def run():
+        asked = (
+            cascade.answer(np.array([[frame]]), stream=stream, at=float(at))
+            for at, (frame, stream) in enumerate(zip(frames, streams, strict=True), 1)
+        )
+        return await asyncio.gather(*asked)
+
+    return [answers.exits[0] for answers in asyncio.run(run())], place
+
+
+def test_frames_that_wait_for_the_base_dnn_are_answered_from_the_first_that_is():
+    exits, place = seen([4.0] * 6, ["s"] * 6, UnderWay())
+    assert exits == ["base"] + ["input"] * 5
+    assert place.base == 1 and place.cancelled == 5
+    assert len(place.told) == 1  # and what a cache answers is not remembered
+    assert place.lookups[0].calls == 6 + 5
+
+
+def test_without_it_each_of_them_is_computed():
+    exits, place = seen([4.0] * 6, ["s"] * 6, None)
+    assert exits == ["base"] * 6 and place.base == 6
+
+
+def test_whoever_waits_is_asked_anew_in_turn_and_as_far_as_there_are_hits():
+    under_way = UnderWay()
+    exits, place = seen([4.0, 4.0, 7.0, 7.0, 4.0], ["s"] * 5, under_way)
+    assert exits == ["base", "input", "base", "input", "input"]
+    assert place.base == 2
+    assert not under_way.waiting
+
+
+def test_streams_wait_for_nobody_else():
+    exits, place = seen([4.0] * 4, ["a", "b", "", ""], UnderWay())
+    assert exits == ["base"] * 4 and place.lookups[0].calls == 4
+
+
+def test_a_failure_of_the_base_dnn_reaches_whoever_waits():
+    place = Camera()
+    place.partitions[0].fail = True
+    under_way = UnderWay()
+    cascade = cascade_for(["input"], place, remember=["input"], under_way=under_way)
+    with pytest.raises(RuntimeError, match="lost"):
+        asyncio.run(cascade.answer(np.array([[1.0]]), stream="s", at=1.0))
+    assert not under_way.waiting
