@@ -23,6 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cache_models.errors import ArtifactError
+from cache_models.network.threads import lowest_priority
 from cache_models.store.plan import Plan
 from cache_models.store.versions import Store
 from deployments.config import AppArgs, Mode
@@ -36,7 +37,6 @@ from deployments.follow.schedule import Schedule
 from deployments.follow.served import told
 from deployments.follow.state import TrainerState
 from deployments.follow.stored import open_log
-from deployments.graph.compute import lowest_priority
 from deployments.metrics.recorder import record_for_ever
 
 if TYPE_CHECKING:  # it needs PyTorch, which only threads wait for

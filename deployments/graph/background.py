@@ -7,8 +7,9 @@ import numpy as np
 
 from cache_models.network.slice import Slice
 from cache_models.network.stages import Activation, Answer, Reply
+from cache_models.network.threads import lowest_priority
 from deployments.graph.batching import Batching
-from deployments.graph.compute import ComputeThread, lowest_priority
+from deployments.graph.compute import ComputeThread
 
 
 class Background:

@@ -6,7 +6,6 @@ cores make both slower.
 """
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -78,14 +77,3 @@ class ComputeLoop:
         it comes back here."""
         await asyncio.sleep(0)
         return future.result(timeout=0)
-
-
-def lowest_priority() -> None:
-    """For the calling thread, which then runs only when nothing else wants the core: Ray gives all
-    its workers a low priority, beside which the lowest would still have a third of a core's
-    time."""
-    thread = threading.get_native_id()
-    try:
-        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
-    except (AttributeError, OSError):  # not on Linux, or not allowed
-        os.setpriority(os.PRIO_PROCESS, thread, 19)
