@@ -2,20 +2,18 @@
 
 import numpy as np
 
-from cache_models.cache.lookup import CacheLookup
 from cache_models.cascade import Answers, Cascade, Control, Observer, Trace, run_now
+from cache_models.cascade.here import Here, lookups_of
 from cache_models.network.base_dnn import BaseDNN
 from cache_models.network.cutting import cut
 from cache_models.network.engine.interface import EngineChoice
 from cache_models.network.slice import Slice
 from cache_models.network.slice_engines import slice_engines
-from cache_models.network.stages import LookUp, Message, Remember, Reply, Run, Stage
-from cache_models.store.graphs import cache_lookup
 from cache_models.store.version import CacheVersion
 
 
-class InProcess:
-    """A place for `Cascade`; also a slice or a lookup by itself, by its stage's name.
+class InProcess(Here):
+    """A place and the `Cascade` that walks it; also a slice or a lookup by itself.
 
     Args:
         threads: of slices within one operation, by default as many as PyTorch has; lookups have
@@ -38,33 +36,20 @@ class InProcess:
         plan.check_base(base)
         model, names = cut(base), plan.cut_points
         engines = slice_engines(base, model, names, threads, device, choice, plan.dtype)
-        self.slices: dict[str, Slice] = {}
-        self.lookups: dict[str, CacheLookup] = {}
-        about = base.description
+        about, slices = base.description, {}
         self.stages = plan.stages()
         for stage in self.stages:
-            if stage.is_lookup:
-                self.lookups[stage.name] = cache_lookup(version, stage, "auto", threads=1)
-            else:
+            if not stage.is_lookup:
                 engine = engines[stage.slice_index]
                 assert engine is not None, "partitions have something to run"
-                self.slices[stage.name] = Slice(stage, about, engine)
+                slices[stage.name] = Slice(stage, about, engine)
+        super().__init__(slices, lookups_of(version))
         self._cascade = Cascade(
             self.stages,
             len(base.description.classes),
             self,
             Control(version.number, on=plan.promise.threshold is not None),
         )
-
-    async def ask(self, stage: Stage, message: Message, timeout_s: float | None = None) -> Reply:
-        if isinstance(message, LookUp):
-            batch, _, threshold, resized, stream, at = message
-            return self.lookups[stage.name](batch, threshold, resized, stream, at)
-        assert isinstance(message, Run)
-        return self.slices[stage.name](message.batch, message.resized)
-
-    def tell(self, stage: Stage, message: Remember) -> None:
-        self.lookups[stage.name].remember(message)
 
     def answer(
         self,
