@@ -1,11 +1,15 @@
 """Early exits as Apparate tunes them (Dai et al. 2024, arXiv 2312.05385), written anew from the
 paper: a threshold of its own for every exit, by hill climbing, as far as recent answers allow."""
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 
 FIRST_STEP, LEAST_STEP = 0.1, 0.01
+WINDOW, RECENT, PERIOD = 512, 16, 128
+"""Answers: on so many thresholds are tuned, of so many accuracy is watched, and after so many they
+are tuned in any case."""
 
 
 def tuned(
@@ -70,3 +74,51 @@ def leave(
         hit = errors[i] < limits[i]
         exits[hit], given[hit] = i, labels[i][hit]
     return exits, given
+
+
+class Tuner:
+    """Thresholds that follow the traffic, all of which the base DNN answers in the end: tuned on
+    the last `WINDOW` requests, anew where of the last `RECENT` answers too many were wrong, and
+    after `PERIOD` in any case, since nothing else would loosen them.
+
+    Args:
+        labels, errors, answers, costs, max_disagreement: as of `tuned`; samples to begin with.
+
+    Attributes:
+        limits: as `tuned` returns them, and replaced as a whole.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[np.ndarray],
+        errors: Sequence[np.ndarray],
+        answers: np.ndarray,
+        costs: np.ndarray,
+        max_disagreement: float,
+    ):
+        self._costs, self._most = costs, max_disagreement
+        self.limits = tuned(labels, errors, answers, costs, max_disagreement)
+        samples = zip(np.transpose(labels), np.transpose(errors), answers, strict=True)
+        self._window = deque(samples, maxlen=WINDOW)
+        self._wrong = deque[bool](maxlen=RECENT)
+        self._heard = 0
+
+    def hear(self, labels: np.ndarray, errors: np.ndarray, given: int, answer: int) -> None:
+        """A request has come to the base DNN's end.
+
+        Args:
+            labels, errors: what each exit says of it, whether it left there or not, `(E,)`.
+            given: what it was answered.
+            answer: the base DNN's label.
+        """
+        self._window.append((labels, errors, answer))
+        self._wrong.append(given != answer)
+        self._heard += 1
+        if self._heard == PERIOD or sum(self._wrong) > self._most * RECENT:
+            self._tune()
+
+    def _tune(self) -> None:
+        labels, errors, answers = (np.array(part) for part in zip(*self._window, strict=True))
+        self.limits = tuned([*labels.T], [*errors.T], answers, self._costs, self._most)
+        self._heard = 0
+        self._wrong.clear()  # the new thresholds are watched, not the old

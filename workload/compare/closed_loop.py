@@ -6,8 +6,8 @@ With one sample a turn, each contender would find the processor's caches filled 
 which makes everything slow alike, and no server in service is met like that.
 
 What a system does after its answers must not meet another's turn: after each turn there is a pause,
-which for this project's own systems is long enough for sampled requests to be run on, which wait
-until nobody asks. So their sampling costs nobody anything here; what it costs shows in the open
+which for this project's own systems, and for `apparate`, is long enough for requests to be run on,
+which waits until nobody asks. So that costs nobody anything here; what it costs shows in the open
 loop.
 """
 

@@ -55,10 +55,15 @@ class Testbed:
 
     def pauses_s(self, requests_per_turn: int) -> dict[str, float]:
         """For `round_robin`: sampled requests begin when nobody has asked for a while, and take as
-        long as the whole base DNN and its hops, one after the other."""
+        long as the whole base DNN and its hops, one after the other. Where all are run on, so do
+        all."""
         each_s = 1.5 * self.plan.expected.base_latency_ms / 1e3
-        turn_s = BEGINS_S + max(1, round(SAMPLED * requests_per_turn)) * each_s
-        return {name: turn_s for name in self.urls if SYSTEMS[name].late_binding}
+        sampled = max(1, round(SAMPLED * requests_per_turn))
+        return {
+            name: BEGINS_S + each_s * (requests_per_turn if SYSTEMS[name].runs_on else sampled)
+            for name in self.urls
+            if SYSTEMS[name].late_binding or SYSTEMS[name].runs_on
+        }
 
     @property
     def compute_ms(self) -> dict[str, dict[str, float]]:
@@ -66,8 +71,10 @@ class Testbed:
         plan = self.plan.model_dump()
         with_lookups = compute_ms_by_exit(plan)
         whole = {BASE: self.plan.expected.base_compute_ms}
+        to_the_end = dict.fromkeys(with_lookups, with_lookups[BASE])
         return {
             **{name: with_lookups for name in self.urls if SYSTEMS[name].late_binding},
+            **{name: to_the_end for name in self.urls if SYSTEMS[name].runs_on},
             **dict.fromkeys(("plain", "eager", "litserve", "mosec", WHOLE), whole),
             CASCADE: with_lookups,
             ORACLE: compute_ms_by_exit(plan, lookups=False),

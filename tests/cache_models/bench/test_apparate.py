@@ -1,8 +1,8 @@
-"""Thresholds by hill climbing spend what is allowed where it saves most."""
+"""Thresholds by hill climbing spend what is allowed where it saves most, and follow the traffic."""
 
 import numpy as np
 
-from cache_models.bench.apparate import leave, tuned
+from cache_models.bench.apparate import PERIOD, RECENT, WINDOW, Tuner, leave, tuned
 
 N = 1000
 ANSWERS = np.zeros(N, int)
@@ -43,3 +43,35 @@ def test_an_exit_that_is_never_sure_and_then_errs_is_tuned_between():
     assert 0.33 < limits[0] <= 0.36
     wrong = tuned([np.ones(N, int)], [unsure], ANSWERS, np.array([1.0, 10.0]), 0.01)
     assert wrong[0] <= 0.26
+
+
+def hear(tuner, wrong, count):
+    """So many requests of which the only exit, always as unsure, is wrong or right; how many left
+    there."""
+    left = 0
+    for _ in range(count):
+        exits = tuner.limits[0] > 0.2
+        left += exits
+        tuner.hear(np.array([wrong]), np.array([0.2]), given=wrong * exits, answer=0)
+    return left
+
+
+def test_an_exit_that_errs_is_closed_at_once_and_opens_when_its_errors_are_long_past():
+    samples = [ANSWERS], [np.full(N, 0.2)], ANSWERS
+    tuner = Tuner(*samples, np.array([1.0, 10.0]), max_disagreement=0.01)
+    assert hear(tuner, wrong=0, count=1) == 1
+    allowed = int(0.01 * WINDOW)
+    assert 0 < hear(tuner, wrong=1, count=WINDOW) <= allowed + RECENT
+    assert hear(tuner, wrong=0, count=WINDOW - PERIOD) == 0
+    hear(tuner, wrong=0, count=PERIOD)
+    assert hear(tuner, wrong=0, count=WINDOW) > WINDOW - PERIOD
+
+
+def test_what_is_allowed_tunes_nothing_before_its_time():
+    samples = [ANSWERS], [np.full(N, 0.2)], ANSWERS
+    tuner = Tuner(*samples, np.array([1.0, 10.0]), max_disagreement=2 / RECENT)
+    before = tuner.limits
+    hear(tuner, wrong=1, count=2)
+    assert tuner.limits is before
+    hear(tuner, wrong=0, count=PERIOD - 2)
+    assert tuner.limits is not before

@@ -15,7 +15,7 @@ def test_streams_and_systems_are_read_or_refused():
         "locality:classes=3,mean_stay=2000",
         "shift",
     ]
-    asked_for = {"gati-unbatched", "gati-router", "int8", "exact", "hash", "difference"}
+    asked_for = {"gati-unbatched", "gati-router", "apparate", "int8", "exact", "hash", "difference"}
     assert split_systems(None) == [name for name in SYSTEMS if name not in asked_for]
     assert split_systems("gati,plain") == ["plain", "gati"]
     for refused in (lambda: split_streams("none"), lambda: split_systems("plain,apache")):

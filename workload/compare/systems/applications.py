@@ -74,6 +74,11 @@ def _one_deployment(name: str, settings: Settings) -> dict[str, Any]:
     if name == "int8":
         images = open_samples(*_data(settings)).images
         args["int8"] = str(int8.graph_of(settings.base, images))
+    if name == "apparate":
+        exits = settings.folder / name
+        stores.exits_store(settings.version, exits)
+        graphs.give(settings.version, exits)
+        args |= {"store": str(exits), "exits": True}
     if (kind := reuse.KINDS.get(name)) is not None:
         args |= {"reuse": kind, "limit": _near_enough(kind, settings)}
     deployments = [_deployment("Model", settings)]

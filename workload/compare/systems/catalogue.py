@@ -17,6 +17,7 @@ class System:
         package: that it needs, of the extra `compare`.
         late_binding: whether it is this project's application.
         retrains: whether that runs rounds.
+        runs_on: whether every request is computed to the base DNN's end, however it was answered.
         by_default: whether it is compared where nobody says which are.
     """
 
@@ -26,6 +27,7 @@ class System:
     package: str | None = None
     late_binding: bool = False
     retrains: bool = False
+    runs_on: bool = False
     by_default: bool = True
 
 
@@ -59,6 +61,13 @@ SYSTEMS = {
             by_default=False,
         ),
         System("entropy", RAY, "this system, caches trusted by entropy", late_binding=True),
+        System(
+            "apparate",
+            RAY,
+            "the plan's predictors, trusted as Apparate tunes them, one deployment",
+            runs_on=True,
+            by_default=False,
+        ),
         System("cascade", RAY, "small CNN, then the whole base DNN, one deployment"),
         System("int8", RAY, "whole base DNN in 8-bit integers, one deployment", by_default=False),
         System("exact", RAY, "the very same input's answer, or plain", by_default=False),

@@ -15,17 +15,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:  # what a server does not serve it need not load
+    from workload.compare.systems.apparate import Apparate
     from workload.compare.systems.whole import Whole
 
 
 class Args(BaseModel, extra="forbid"):
     """
     Attributes:
-        store: of the base DNN without caches.
+        store: of the base DNN without caches; with `exits` as `stores.exits_store` makes it.
         eager: whether to run the base DNN's module as it is.
         front: folder of a model cascade's CNN; none serves the base DNN alone.
         int8: graph of the base DNN in integers, to run in its place.
         reuse, limit: which earlier answers are given once more, as of `reuse.Earlier`; none are.
+        exits: whether answers leave at the store's predictors, as Apparate has it.
     """
 
     store: Path
@@ -36,6 +38,7 @@ class Args(BaseModel, extra="forbid"):
     int8: Path | None = None
     reuse: Literal["exact", "hash", "difference"] | None = None
     limit: float = 0.0
+    exits: bool = False
 
 
 class Model:
@@ -51,7 +54,7 @@ class Model:
         )
 
 
-def _load(args: Args) -> "Whole":
+def _load(args: Args) -> "Whole | Apparate":
     common = args.store, args.device, args.threads
     if args.front is not None:
         from workload.compare.systems.cascade import Cascade
@@ -65,6 +68,10 @@ def _load(args: Args) -> "Whole":
         from workload.compare.systems.reuse import Reuse
 
         return Reuse(*common, args.reuse, args.limit)
+    if args.exits:
+        from workload.compare.systems.apparate import Apparate
+
+        return Apparate(*common)
     from workload.compare.systems.whole import Whole
 
     return Whole(*common, args.eager)

@@ -10,10 +10,12 @@ import torch
 from cache_models.cache.architecture import STATISTICS
 from cache_models.cache.learned_cache import LearnedCache, Selector
 from cache_models.cache.novelty import NoveltyGate
+from cache_models.errors import DataError
 from cache_models.follow.said import load_said
 from cache_models.promise.promise import calibrate
 from cache_models.store.version import CacheVersion
 from cache_models.store.versions import Store
+from workload.compare.systems.apparate import SAID
 
 LOG = "traffic.sqlite"
 """Beside the versions, as the trainer calls it."""
@@ -79,6 +81,23 @@ def entropy_store(version: CacheVersion, folder: Path) -> Store:
     plan = plan.model_copy(update={"promise": promise, "alternatives": []})
     store = Store(folder)
     store.publish(plan, caches)
+    return store
+
+
+def exits_store(version: CacheVersion, folder: Path) -> Store:
+    """A store that holds `version` alone, and what its predictors said of the calibration samples:
+    how unsure each was is one minus the largest of its probabilities.
+
+    Raises:
+        DataError: it has none.
+        ArtifactError: as `entropy_store`.
+    """
+    if not version.plan.caches:
+        raise DataError("the plan has no caches, so there is nowhere to exit")
+    said = load_said(version)
+    probabilities, labels = torch.stack(said.scores).softmax(2).max(2)
+    store = copy_of(version, folder)
+    np.savez(folder / SAID, labels=labels, errors=1 - probabilities, answers=said.answers)
     return store
 
 

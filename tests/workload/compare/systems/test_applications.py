@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache_models.errors import DataError
 from cache_models.network.base_dnn import load
 from cache_models.store import exporting
 from cache_models.store.graphs import sound
@@ -72,3 +73,8 @@ def test_reuse_and_integers_are_fitted_to_the_plans_own_samples(settings, tmp_pa
     first, again = reuse.answer(body), reuse.answer(body)
     assert (first["exit"], again["exit"]) == ("base", "exact")
     assert first["class_id"] == again["class_id"]
+
+
+def test_a_plan_without_caches_has_no_exits(settings):
+    with pytest.raises(DataError, match="nowhere to exit"):
+        application("apparate", settings)
