@@ -234,12 +234,12 @@ def test_where_caches_are_only_judged_they_remember_all_the_same_and_each_reques
 
 
 class Camera(FakePlace):
-    """The base DNN takes a moment for each request, one after the other; a lookup with a memory
+    """The base DNN answers one request after the other, as `turn` says; a lookup with a memory
     hits what is as an input that is remembered, and came before."""
 
     def __init__(self):
         super().__init__(["input"], [FakeLookup(0)])
-        self.base, self.turn, self.cancelled = 0, asyncio.Lock(), 0
+        self.base, self.turn, self.cancelled = 0, asyncio.Semaphore(0), 0
 
     async def ask(self, stage, message, timeout_s=None):
         if stage.is_lookup:
@@ -252,26 +252,29 @@ class Camera(FakePlace):
             hits = np.isin(message.batch[:, 0], known)
             return verdict._replace(hits=hits)
         try:
-            async with self.turn:
-                await asyncio.sleep(0.02)
-                self.base += 1
-                return await self.partitions[0].run(*message)
+            await self.turn.acquire()
+            self.base += 1
+            return await self.partitions[0].run(*message)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
 
 
 def seen(frames, streams, under_way):
-    """Where frames in a row exit, all of which come before the first has been answered; and the
-    place, and how many still wait."""
+    """Where frames in a row exit, all of which come before the first has been answered, where the
+    base DNN takes longer than all else; and the place."""
     place = Camera()
     cascade = cascade_for(["input"], place, remember=["input"], under_way=under_way)
 
     async def run():
-        asked = (
-            cascade.answer(np.array([[frame]]), stream=stream, at=float(at))
+        asked = [
+            asyncio.create_task(cascade.answer(np.array([[frame]]), stream=stream, at=float(at)))
             for at, (frame, stream) in enumerate(zip(frames, streams, strict=True), 1)
-        )
+        ]
+        while not all(task.done() for task in asked):
+            for _ in range(200):
+                await asyncio.sleep(0)
+            place.turn.release()
         return await asyncio.gather(*asked)
 
     return [answers.exits[0] for answers in asyncio.run(run())], place
@@ -306,6 +309,7 @@ def test_streams_wait_for_nobody_else():
 def test_a_failure_of_the_base_dnn_reaches_whoever_waits():
     place = Camera()
     place.partitions[0].fail = True
+    place.turn.release()
     under_way = UnderWay()
     cascade = cascade_for(["input"], place, remember=["input"], under_way=under_way)
     with pytest.raises(RuntimeError, match="lost"):
