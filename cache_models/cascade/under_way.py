@@ -64,7 +64,7 @@ class UnderWay:
                         return task.result()
                     waiting.news = asyncio.get_running_loop().create_future()
                     verdict = await ask()
-                    if verdict is not None and verdict.hits.all():
+                    if not task.done() and verdict is not None and verdict.hits.all():
                         self.learned(of.stream, of.at)
                         return verdict
             finally:

@@ -135,9 +135,7 @@ class Cascade:
                 if again is None or self._under_way is None:
                     out = await running
                 else:
-                    out = await self._under_way.unless_known(
-                        running, of_stream, partial(again, again=True)
-                    )
+                    out = await self._under_way.unless_known(running, of_stream, again)
                 if isinstance(out, Verdict):  # of the lookup before, which knows more by now
                     hear(trace, rows, out)
                     answers.put(rows, out.class_ids, out.probabilities, stage.start)
@@ -174,7 +172,8 @@ class Cascade:
             if verdict.vectors is not None:
                 of_stream.vectors.append((stage, rows, verdict.vectors))
                 asked = features[~verdict.hits] if verdict.hits.any() else features
-                again = partial(self._look_up, stage, asked, control, resized, of_stream, observer)
+                anew = stage, asked, control, resized, of_stream, observer
+                again = partial(self._look_up, *anew, again=True)
             if not verdict.hits.any():
                 continue
             said = verdict.class_ids[verdict.hits], verdict.probabilities[verdict.hits]
